@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package podspec is what users write on a pod and what the injector writes into it: labels, annotations, names, paths, and the configuration handed to
+// the init agent. Every such string stands here once.
+package podspec
+
+import "time"
+
+// Domain prefixes every label and annotation.
+const Domain = "lanyard.dev/"
+
+// LabelInject opts a pod in when its value is [InjectTrue]. It is a label because the API server can select webhooks by label: pods without it never
+// reach the injector.
+const (
+	LabelInject = Domain + "inject"
+	InjectTrue  = "true"
+)
+
+// Annotations a user sets. Unknown annotations of our domain are refused, so that a misspelled one does not silently do nothing.
+const (
+	// AnnotationConsumer names the consumer, <organization>/<consumer>, whose ENVs the pod's default container receives.
+	AnnotationConsumer = Domain + "consumer"
+	// AnnotationConsumerPrefix, followed by a container's name, gives that container a consumer of its own.
+	AnnotationConsumerPrefix = AnnotationConsumer + "."
+	// AnnotationContainers names the containers that receive the pod's consumer: a comma-separated list, or [AllContainers]. Without it it is the container
+	// of [AnnotationDefaultContainer], else the first.
+	AnnotationContainers = Domain + "containers"
+	// AnnotationDelivery chooses how values reach the containers; see wire.Delivery.
+	AnnotationDelivery = Domain + "delivery"
+)
+
+// AllContainers, as the value of [AnnotationContainers], means every container of the pod spec that no other injector added.
+const AllContainers = "*"
+
+// AnnotationStatus is written by the injector and tells what it decided and why. It is never trusted as input.
+const AnnotationStatus = Domain + "status"
+
+// AnnotationDefaultContainer is kubectl's own.
+const AnnotationDefaultContainer = "kubectl.kubernetes.io/default-container"
+
+// Names of what is injected. A pod that arrives with a container or volume of such a name which is not ours is refused.
+const (
+	ContainerInit = "lanyard-init"
+	VolumeEnv     = "lanyard-env"
+	VolumeToken   = "lanyard-token"
+)
+
+// Paths within the init agent's container.
+const (
+	MountEnv   = "/run/lanyard/env"
+	MountToken = "/run/lanyard/token"
+	TokenPath  = "token" // within MountToken
+)
+
+// EnvFile is the path, within [VolumeEnv], of the env file of a container. Container names are DNS labels, so the path needs no escaping.
+func EnvFile(container string) string { return container + ".env" }
+
+// ENV variables that configure the init agent. They are not secret.
+const (
+	// EnvURL is the https URL of the registry's workload listener, without a path.
+	EnvURL = "LANYARD_URL"
+	// EnvServerName is the name the registry's certificate is checked against; empty means the URL's host.
+	EnvServerName = "LANYARD_SERVER_NAME"
+	// EnvCA is the PEM bundle the registry's certificate is checked against. It is required: the system's roots are never used.
+	EnvCA = "LANYARD_CA"
+	// EnvRequest is the wire.ResolveRequest to send, as JSON.
+	EnvRequest = "LANYARD_REQUEST"
+	// EnvDeadline is how long the agent tries, as a Go duration; [DefaultDeadline] if empty.
+	EnvDeadline = "LANYARD_DEADLINE"
+	// EnvTokenFile is the path of the pod's token; MountToken/TokenPath if empty.
+	EnvTokenFile = "LANYARD_TOKEN_FILE"
+	// EnvDir is the directory env files are written to; MountEnv if empty.
+	EnvDir = "LANYARD_ENV_DIR"
+	// EnvTerminationLog is the path of the termination message; /dev/termination-log if empty.
+	EnvTerminationLog = "LANYARD_TERMINATION_LOG"
+)
+
+// Audience is the default audience of the projected tokens.
+const Audience = "lanyard"
+
+// Lifetimes.
+const (
+	// TokenLifetime is the life of the projected token. The agent uses it once, within its deadline; the kubelet renews tokens of running pods at 80 % of
+	// their life even when nobody reads them, so an hour costs the API server a sixth of what the ten-minute minimum would.
+	TokenLifetime = time.Hour
+	// DefaultDeadline is how long the agent tries before it fails the pod and lets the kubelet back off.
+	DefaultDeadline = 2 * time.Minute
+	// MaxDeadline keeps a stuck pod visible: a pod that is still waiting after ten minutes should say so by failing.
+	MaxDeadline = 10 * time.Minute
+)

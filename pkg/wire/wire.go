@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package wire is the protocol between the secret registry and what runs in the cluster: the init agent, which resolves values, and the injector, which
+// follows the names of consumers. It is served on the registry's workload listener only; nothing else returns a plaintext value.
+//
+// # Resolve
+//
+//	POST /v1/resolve
+//	Authorization: Bearer <projected service account token, audience as configured>
+//	Content-Type: application/json
+//
+// One request asks for everything one pod needs ([ResolveRequest]); the answer ([ResolveResponse]) holds all of it or the request fails as a whole with a
+// [Problem]. Nothing about the caller is taken from the body: the registry learns namespace, service account, pod and node from the token alone.
+//
+// # Names
+//
+//	GET /v1/names
+//	Authorization: Bearer <the injector's own service account token, same audience>
+//
+// The answer is an endless stream of [NamesEvent] lines (NDJSON): every consumer as put events, then synced, then changes as they happen and a ping at
+// least every [NamesPingInterval]. It never carries a value.
+//
+// # Compatibility
+//
+// A registry answers agents and injectors of the two minor releases before it. Unknown fields are ignored on both sides; a field is never given another
+// meaning. What must not be ignored raises [Protocol].
+package wire
+
+import "time"
+
+// Paths of the workload listener.
+const (
+	ResolvePath = "/v1/resolve"
+	NamesPath   = "/v1/names"
+)
+
+// Protocol is the version an agent sends; the registry refuses one it does not know with [CodeInvalid].
+const Protocol = 1
+
+// Limits, enforced by the registry before it does any work and by the agent when it reads the answer.
+const (
+	// MaxRequestBytes bounds a resolve request's body: 64 containers of 256 names of 128 bytes would not fit a pod spec either; real ones are under 4 KiB.
+	MaxRequestBytes = 64 << 10
+	// MaxTokenBytes bounds a bearer token. Kubernetes' own are about 1.2 KiB.
+	MaxTokenBytes = 8 << 10
+	// MaxResponseBytes bounds the answer: what 256 values of 64 KiB take in base64, which is the most one pod may hold.
+	MaxResponseBytes = 256*(MaxValueBytes/3+1)*4 + 1<<20
+	// MaxValueBytes is the size of the largest value of a secret or an ENV.
+	MaxValueBytes = 64 << 10
+	// MaxContainers is how many containers of a pod may receive values.
+	MaxContainers = 64
+	// MaxEnvs is how many ENVs one consumer may have, and how many one pod may receive.
+	MaxEnvs = 256
+	// NamesPingInterval is the longest silence on a healthy names stream; a client that hears nothing for three of them reconnects.
+	NamesPingInterval = 10 * time.Second
+)
+
+// A Delivery is the way values reach a container.
+type Delivery string
+
+// The deliveries. What each one does and costs is told in docs/delivery.md.
+const (
+	DeliveryAuto    Delivery = "auto" // chosen at admission; never sent to the registry
+	DeliveryEnvfile Delivery = "envfile"
+)
+
+// ResolveRequest asks for the ENV values of one pod.
+type ResolveRequest struct {
+	Protocol   int                `json:"protocol"`
+	Containers []ContainerRequest `json:"containers"`
+}
+
+// ContainerRequest asks for the ENVs of one container.
+type ContainerRequest struct {
+	Name     string   `json:"name"`     // the container's name in the pod
+	Consumer string   `json:"consumer"` // <organization>/<consumer>
+	Delivery Delivery `json:"delivery"`
+	// Envs are the names the pod spec refers to, fixed at admission. A name the consumer has lost since fails the request; a name it gained is not sent.
+	Envs []string `json:"envs"`
+}
+
+// ResolveResponse holds the values of every container asked for. It exists only complete; use [AppendResponse] and [DecodeResponse] to move it.
+type ResolveResponse struct {
+	RequestID  string
+	Containers []ContainerValues
+}
+
+// ContainerValues are the ENVs of one container, in the order they were asked for.
+type ContainerValues struct {
+	Name string
+	Envs []Env
+}
+
+// Problem is the body of every answer that is not 200, on both paths. It never contains a value, a token or a length of either.
+type Problem struct {
+	Code      Code          `json:"code"`
+	Message   string        `json:"message"`
+	RequestID string        `json:"request_id,omitempty"`
+	Items     []ItemProblem `json:"items,omitempty"`
+}
+
+// ItemProblem tells which ENV of which container could not be resolved.
+type ItemProblem struct {
+	Container string `json:"container"`
+	Env       string `json:"env"`
+	Secret    string `json:"secret,omitempty"`
+	Provider  string `json:"provider,omitempty"`
+	Code      Code   `json:"code"`
+	Message   string `json:"message"`
+}
+
+// NamesEvent is one line of the names stream.
+type NamesEvent struct {
+	Type     NamesEventType `json:"type"`
+	Consumer *ConsumerNames `json:"consumer,omitempty"` // with put; with delete only Ref is set
+}
+
+// NamesEventType says what a [NamesEvent] means.
+type NamesEventType string
+
+// The events of the names stream.
+const (
+	NamesPut    NamesEventType = "put"    // the consumer is as told, replacing what was known of it
+	NamesDelete NamesEventType = "delete" // the consumer is gone
+	NamesSynced NamesEventType = "synced" // everything that existed when the stream began has been sent
+	NamesPing   NamesEventType = "ping"
+)
+
+// ConsumerNames is what admission needs to know about a consumer: names and who may claim it, never a value.
+type ConsumerNames struct {
+	Ref      string    `json:"ref"` // <organization>/<consumer>
+	Envs     []EnvName `json:"envs"`
+	Bindings []Binding `json:"bindings"` // of this cluster only
+}
+
+// EnvName is one ENV of a consumer.
+type EnvName struct {
+	Name string `json:"name"`
+	// NoEnvfile is set when the current value is known not to survive the envfile delivery (see package envfile); it says which rule, not the value.
+	NoEnvfile string `json:"no_envfile,omitempty"`
+}
+
+// Binding allows the pods of one service account to claim a consumer.
+type Binding struct {
+	Namespace      string `json:"namespace"`
+	ServiceAccount string `json:"service_account"`
+}
