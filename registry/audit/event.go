@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package audit records who did what to which secret, before it happens.
+//
+// An [Event] says that an act was authorized or denied, not that it succeeded. It is an explicit list of fields: names, ids, versions and reason codes,
+// never a value, a token, or a length of either.
+package audit
+
+import "time"
+
+// Event is one audit record.
+type Event struct {
+	ID        string    `json:"id"` // UUIDv7
+	Time      time.Time `json:"time"`
+	RequestID string    `json:"request_id,omitempty"`
+	Actor     string    `json:"actor"` // "<type>:<id>", e.g. "token:bootstrap", "serviceaccount:billing/api"
+	SourceIP  string    `json:"source_ip,omitempty"`
+	OrgID     string    `json:"org_id,omitempty"`
+	Action    Action    `json:"action"`
+	Outcome   Outcome   `json:"outcome"`
+	Reason    string    `json:"reason,omitempty"` // a code from a closed set
+	// What was acted on.
+	ResourceKind string `json:"resource_kind,omitempty"`
+	ResourceID   string `json:"resource_id,omitempty"`
+	ResourceName string `json:"resource_name,omitempty"`
+	Version      uint64 `json:"version,omitempty"`
+	// Changed are the names of the fields a mutation changed.
+	Changed []string `json:"changed,omitempty"`
+	// Workload is set for resolves.
+	Workload *Workload `json:"workload,omitempty"`
+}
+
+// Workload is the pod that asked for values, as its token says.
+type Workload struct {
+	Cluster        string  `json:"cluster"`
+	Namespace      string  `json:"namespace"`
+	ServiceAccount string  `json:"service_account"`
+	Pod            string  `json:"pod"`
+	PodUID         string  `json:"pod_uid"`
+	Node           string  `json:"node,omitempty"`
+	TokenID        string  `json:"token_id,omitempty"` // the token's jti, to join with the cluster's own audit log
+	Released       []Grant `json:"released,omitempty"`
+}
+
+// Grant is one value that was released, by name.
+type Grant struct {
+	Container string `json:"container"`
+	Consumer  string `json:"consumer"` // <organization>/<consumer>
+	Env       string `json:"env"`
+	Secret    string `json:"secret,omitempty"`
+	SecretID  string `json:"secret_id,omitempty"`
+	Version   uint64 `json:"version,omitempty"`
+}
+
+// Action is what was done.
+type Action string
+
+// Outcome is how an act was decided.
+type Outcome string
+
+// The outcomes.
+const (
+	Allowed Outcome = "allowed"
+	Denied  Outcome = "denied"
+)
+
+// The actions. Mutations are recorded in the transaction that makes them.
+const (
+	OrganizationCreate Action = "organization.create"
+	OrganizationUpdate Action = "organization.update"
+	OrganizationDelete Action = "organization.delete"
+	SecretCreate       Action = "secret.create"
+	SecretUpdate       Action = "secret.update"
+	SecretPut          Action = "secret.put"
+	SecretActivate     Action = "secret.activate"
+	SecretDestroy      Action = "secret.destroy-version"
+	SecretDelete       Action = "secret.delete"
+	SecretUndelete     Action = "secret.undelete"
+	ConsumerCreate     Action = "consumer.create"
+	ConsumerUpdate     Action = "consumer.update"
+	ConsumerDelete     Action = "consumer.delete"
+	WorkloadResolve    Action = "workload.resolve"
+)

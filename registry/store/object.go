@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"time"
+
+	"github.com/lanyard-dev/lanyard/pkg/redact"
+)
+
+// Meta is what every stored object has. The store fills it; callers only read it.
+type Meta struct {
+	ID        string    `json:"id"` // UUIDv7, immutable, unique in the installation
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	CreatedBy string    `json:"created_by"` // Act.Actor
+	UpdatedBy string    `json:"updated_by"`
+	// Revision is the etcd mod revision of the object's key, the source of its ETag. It is not part of the record.
+	Revision int64 `json:"-"`
+}
+
+// Organization owns everything else.
+type Organization struct {
+	Meta
+	Slug        string `json:"slug"` // see ref.CheckSlug; unique in the installation
+	DisplayName string `json:"display_name,omitempty"`
+}
+
+// Storage says where the value of a secret is kept.
+type Storage string
+
+// The two storage modes.
+const (
+	StorageLocal  Storage = "local"  // encrypted, in numbered versions
+	StorageRemote Storage = "remote" // a reference into a provider; the value is never stored
+)
+
+// Secret is the metadata of a secret. No value is reachable from it.
+type Secret struct {
+	Meta
+	OrgID       string            `json:"org_id"`
+	Name        string            `json:"name"` // see ref.CheckName; unique in the organization, also among soft-deleted ones
+	Description string            `json:"description,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Storage     Storage           `json:"storage"`
+	// ActiveVersion is the version that resolves; 0 when there is none (a remote secret, or every version staged or destroyed).
+	ActiveVersion uint64 `json:"active_version,omitempty"`
+	// LastVersion is the highest number ever given; numbers of destroyed versions stay claimed.
+	LastVersion uint64     `json:"last_version,omitempty"`
+	Remote      *Remote    `json:"remote,omitempty"` // with StorageRemote only
+	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
+	DeletedAt   *time.Time `json:"deleted_at,omitempty"` // soft-deleted: does not resolve, can be undeleted
+}
+
+// Remote is a reference into a secret provider.
+type Remote struct {
+	ProviderID string `json:"provider_id"`
+	Path       string `json:"path"`
+	Key        string `json:"key,omitempty"`
+	Version    string `json:"version,omitempty"` // pinned at the provider; empty means the newest
+}
+
+// Version is the metadata of one immutable value of a local secret.
+type Version struct {
+	Number    uint64    `json:"number"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	// NoEnvfile tells why the envfile delivery cannot carry the value (a rule of package envfile, nothing of the value); empty if it can.
+	NoEnvfile   string     `json:"no_envfile,omitempty"`
+	DestroyedAt *time.Time `json:"destroyed_at,omitempty"` // its envelope, and with it the only copy of its key, is gone
+}
+
+// NewSecret is what a secret is created from. Value is used with StorageLocal and makes version 1; the zero Value creates a secret without a version.
+type NewSecret struct {
+	Name        string
+	Description string
+	Labels      map[string]string
+	Storage     Storage
+	Value       *redact.Value
+	Remote      *Remote
+	ExpiresAt   *time.Time
+}
+
+// ConsumerKind says what kind of workload a consumer stands for.
+type ConsumerKind string
+
+// The kinds of consumers.
+const (
+	ConsumerService   ConsumerKind = "service"
+	ConsumerAgent     ConsumerKind = "agent"
+	ConsumerMCPServer ConsumerKind = "mcp_server"
+	ConsumerHook      ConsumerKind = "hook"
+)
+
+// Consumer is what references secrets, and the bindings that say which pods may claim it.
+type Consumer struct {
+	Meta
+	OrgID       string            `json:"org_id"`
+	Name        string            `json:"name"` // see ref.CheckName; unique in the organization
+	Kind        ConsumerKind      `json:"kind"`
+	Description string            `json:"description,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Envs        []Env             `json:"envs,omitempty"`
+	Bindings    []Binding         `json:"bindings,omitempty"`
+}
+
+// Env is one environment variable of a consumer: exactly one of Value and SecretID is set.
+type Env struct {
+	Name     string  `json:"name"`                // see ref.CheckEnvName; unique in the consumer
+	Value    *string `json:"value,omitempty"`     // plain, not secret
+	SecretID string  `json:"secret_id,omitempty"` // a secret of the same organization
+	Version  uint64  `json:"version,omitempty"`   // pinned; 0 means the active one
+}
+
+// Binding lets the pods of one service account claim a consumer. All three match exactly.
+type Binding struct {
+	Cluster        string `json:"cluster"`
+	Namespace      string `json:"namespace"`
+	ServiceAccount string `json:"service_account"`
+}
+
+// Reference says that something uses a secret. Readable by people: names, no ids alone.
+type Reference struct {
+	Kind  string `json:"kind"` // "consumer"
+	ID    string `json:"id"`
+	Name  string `json:"name"`
+	Field string `json:"field"` // "env STRIPE_API_KEY"
+}
+
+// Act says who changes something and in which request, for the audit event of the change.
+type Act struct {
+	Actor     string // "<type>:<id>", e.g. "token:bootstrap"
+	RequestID string
+	SourceIP  string
+}
+
+// Query selects a page of a list.
+type Query struct {
+	// After is the Next of the page before; empty for the first one.
+	After string
+	Limit int // 1 to MaxPage; 0 means DefaultPage
+	// Search keeps objects whose name contains it, without regard to case.
+	Search string
+	Labels map[string]string // all must be equal
+	// Storage, ProviderID and Deleted apply to secrets.
+	Storage    Storage
+	ProviderID string
+	Deleted    bool // list soft-deleted ones instead of live ones
+}
+
+// Page sizes.
+const (
+	DefaultPage = 50
+	MaxPage     = 200
+)
+
+// Page is a part of a list, ordered by name.
+type Page[T any] struct {
+	Items []T
+	Next  string // opaque; empty on the last page
+}
+
+// Limits of one installation's objects, checked before anything is written. They keep each record far below etcd's request limit of 1.5 MiB.
+const (
+	MaxDescription   = 1024
+	MaxLabels        = 32
+	MaxLabelKey      = 63
+	MaxLabelValue    = 255
+	MaxBindings      = 256
+	MaxPlainValue    = 64 << 10
+	MaxConsumerBytes = 1 << 20 // of all plain values of one consumer together
+)
