@@ -31,10 +31,12 @@ var (
 
 // Key is one KEK: 32 secret bytes. It prints, logs and marshals as
 // "[redacted]". The zero Key is not usable; [ParseKey] makes one.
-type Key struct{ kek *kek }
+type Key struct{ kek func() *kek }
 
-// kek is behind a pointer because fmt cannot call Format on an unexported
-// field: a Key inside another struct then prints as an address, not as bytes.
+// kek is reached through a function because fmt cannot call Format on a Key in
+// an unexported field, and then reflects. A pointer would not do: a verb that
+// does not fit a pointer, like %s, makes fmt follow it and print the bytes.
+// Nothing can look into a function.
 type kek struct {
 	kid    KID
 	secret [keySize]byte
@@ -103,11 +105,11 @@ func newKey(secret *[keySize]byte) Key {
 	copy(k.kid[:], expand(k.prk, labelKID, len(k.kid)))
 	macKey := expand(k.prk, labelMAC, keySize)
 	k.macs.New = func() any { return &recordMAC{hash: hmac.New(sha256.New, macKey)} }
-	return Key{kek: k}
+	return Key{kek: func() *kek { return k }}
 }
 
 // KID returns the id of the key.
-func (k Key) KID() KID { return k.kek.kid }
+func (k Key) KID() KID { return k.kek().kid }
 
 // expand is HKDF-Expand over SHA-256. The caller clears secret results.
 func expand(prk []byte, info string, n int) []byte {

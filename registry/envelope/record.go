@@ -21,7 +21,7 @@ const RecordOverhead = recordMinSize
 // be stored under and to what kind of object it is. The payload itself stays
 // readable. Payload is copied; the caller owns the result.
 func (r *Ring) SealRecord(key, kind string, payload []byte) []byte {
-	k := r.keys.primary
+	k := r.keys().primary
 	out := make([]byte, recordMinSize, recordMinSize+len(payload))
 	out[0] = version1
 	copy(out[1:], k.kid[:])

@@ -18,7 +18,7 @@ const KeyCheckSize = 16
 // Ring is an immutable set of KEKs. The primary seals; all of them open. It is
 // safe for concurrent use, and prints, logs and marshals as "[redacted]". The
 // zero Ring is not usable; [NewRing] makes one.
-type Ring struct{ keys *keys }
+type Ring struct{ keys func() *keys } // a function for the reason given at kek
 
 type keys struct {
 	primary *kek
@@ -30,27 +30,28 @@ type keys struct {
 // given. It refuses a zero Key, and two keys of one kid: there the same key
 // was given twice.
 func NewRing(primary Key, others ...Key) (*Ring, error) {
-	set := &keys{primary: primary.kek, byID: make(map[KID]*kek, 1+len(others)), random: fromRand}
+	set := &keys{byID: make(map[KID]*kek, 1+len(others)), random: fromRand}
 	for _, k := range append([]Key{primary}, others...) {
 		if k.kek == nil {
 			return nil, errors.New("making key ring: zero key")
 		}
-		if _, dup := set.byID[k.kek.kid]; dup {
-			return nil, fmt.Errorf("making key ring: key %s is given twice", k.kek.kid)
+		if _, dup := set.byID[k.KID()]; dup {
+			return nil, fmt.Errorf("making key ring: key %s is given twice", k.KID())
 		}
-		set.byID[k.kek.kid] = k.kek
+		set.byID[k.KID()] = k.kek()
 	}
-	return &Ring{keys: set}, nil
+	set.primary = primary.kek()
+	return &Ring{keys: func() *keys { return set }}, nil
 }
 
 func fromRand(b []byte) { rand.Read(b) } // never fails since Go 1.24
 
 // Primary returns the id of the key that seals.
-func (r *Ring) Primary() KID { return r.keys.primary.kid }
+func (r *Ring) Primary() KID { return r.keys().primary.kid }
 
 // KIDs returns the ids of all keys, sorted. The caller owns the slice.
 func (r *Ring) KIDs() []KID {
-	return slices.SortedFunc(maps.Keys(r.keys.byID), func(a, b KID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.SortedFunc(maps.Keys(r.keys().byID), func(a, b KID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // Equal reports whether both rings hold the same keys and the same primary.
@@ -59,7 +60,7 @@ func (r *Ring) Equal(other *Ring) bool {
 }
 
 func (r *Ring) key(id KID) (*kek, error) {
-	k, ok := r.keys.byID[id]
+	k, ok := r.keys().byID[id]
 	if !ok {
 		return nil, &UnknownKeyError{KID: id}
 	}
@@ -98,7 +99,7 @@ func (r *Ring) VerifyKeyCheck(id KID, kcv []byte) error {
 // when the primary does; what outlives a rotation keeps [Ring.Primary] next to
 // it and comes back through [Ring.DeriveFrom]. The caller owns the result and
 // must keep it as secret as a KEK.
-func (r *Ring) Derive(purpose string) [32]byte { return r.keys.primary.derive(purpose) }
+func (r *Ring) Derive(purpose string) [32]byte { return r.keys().primary.derive(purpose) }
 
 // DeriveFrom is [Ring.Derive] from a named key of the ring. It returns an
 // [*UnknownKeyError] if the ring lacks the key.

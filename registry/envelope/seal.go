@@ -24,7 +24,7 @@ func (r *Ring) Seal(c Context, plaintext []byte) ([]byte, error) {
 
 	dek := make([]byte, keySize)
 	defer clear(dek)
-	r.keys.random(dek)
+	r.keys().random(dek)
 
 	out := make([]byte, minSize-tagSize, len(plaintext)+Overhead)
 	if err := r.wrap(out, aad, dek); err != nil {
@@ -32,7 +32,7 @@ func (r *Ring) Seal(c Context, plaintext []byte) ([]byte, error) {
 	}
 	e := split(out)
 	copy(e.commit, expand(dek, labelCommit+string(aad), commitSize))
-	r.keys.random(e.valueNonce)
+	r.keys().random(e.valueNonce)
 
 	aead, err := valueAEAD(dek, aad)
 	if err != nil {
@@ -131,10 +131,10 @@ func (r *Ring) unseal(c Context, envelope []byte) (e layout, aad, dek []byte, er
 func (r *Ring) wrap(out, aad, dek []byte) error {
 	e := split(out)
 	out[0], out[1] = version1, algAES256GCM
-	copy(e.kid, r.keys.primary.kid[:])
-	r.keys.random(e.salt)
-	r.keys.random(e.wrapNonce)
-	aead, info, err := r.keys.primary.wrapAEAD(e, aad)
+	copy(e.kid, r.keys().primary.kid[:])
+	r.keys().random(e.salt)
+	r.keys().random(e.wrapNonce)
+	aead, info, err := r.keys().primary.wrapAEAD(e, aad)
 	if err != nil {
 		return err
 	}
