@@ -35,7 +35,7 @@ func (s *Store) VerifyAudit(ctx context.Context, orgID string) (events uint64, e
 	from, end := s.space.auditEvents(name, 0), s.space.auditHead(name) // "events/" sorts before "head"
 	for more := true; more; {
 		limited, cancel := context.WithTimeout(ctx, writeTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(64), clientv3.WithRev(head.rev))
+		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(64), clientv3.WithRev(head.seen))
 		cancel()
 		if err != nil {
 			return 0, fmt.Errorf("verifying audit chain: %w", etcdError(ctx, err))

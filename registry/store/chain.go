@@ -49,7 +49,8 @@ type chainHead struct {
 	First uint64 `json:"first"` // of the oldest event kept
 	Base  []byte `json:"base"`  // hash of the event before First
 
-	rev int64 // mod revision of the head's key, 0 if there is none
+	rev  int64 // mod revision of the head's key, 0 if there is none
+	seen int64 // revision at which it was read
 }
 
 // auditBatch is a record of consecutive events.
@@ -125,6 +126,7 @@ func (s *Store) heads(ctx context.Context, chainName string) (tip int64, head ch
 
 func (s *Store) readHeads(chainName string, resp *clientv3.TxnResponse) (tip int64, head chainHead, err error) {
 	tip = resp.Header.Revision // if somebody deleted the tip
+	head.seen = resp.Header.Revision
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		tip = kvs[0].ModRevision
 	}
