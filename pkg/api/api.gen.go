@@ -199,8 +199,7 @@ type Env struct {
 	// Secret Name or id of a secret; answers hold the name.
 	//
 	// Example: stripe-api-key
-	Secret   *string `json:"secret,omitempty"`
-	SecretId *string `json:"secret_id,omitempty"`
+	Secret *string `json:"secret,omitempty"`
 
 	// Value A plain value, readable by every member: not for secrets.
 	Value *string `json:"value,omitempty"`
