@@ -5,12 +5,11 @@ package api
 import (
 	"context"
 
-	. "github.com/lanyard-dev/lanyard/pkg/api" //nolint:staticcheck // the generated server names these types without a package
+	"github.com/gin-gonic/gin"
+
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/store"
-
-	"github.com/gin-gonic/gin"
 )
 
 const root = "/api/v1/organizations/"
