@@ -71,10 +71,7 @@ func BenchmarkResolve(b *testing.B) {
 			h, err := workloadapi.New(workloadapi.Config{
 				Authenticator: authenticator, Resolver: newResolver(b, view{envs}, log, denied), Denied: denied, Cluster: "main", Budget: -1,
 				Logger: slog.New(slog.NewJSONHandler(io.Discard, nil)),
-				Names: workloadapi.Names{
-					Watch: func(context.Context) <-chan workloadapi.Change { return nil },
-					View:  func(context.Context) (workloadapi.NamesView, error) { return namesView{}, nil },
-				},
+				Names:  func(context.Context) <-chan workloadapi.Change { return nil },
 			})
 			if err != nil {
 				b.Fatal(err)

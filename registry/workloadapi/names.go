@@ -18,21 +18,35 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Names is where the names stream comes from.
-type Names struct {
-	// Watch returns every consumer, then one Change with Synced, then changes as they happen, until ctx ends or the channel is closed because the watch
-	// broke. A consumer is sent again when the active version of a secret it refers to changes.
-	Watch func(ctx context.Context) <-chan Change
-	// View returns what the store holds at or after the call.
-	View func(ctx context.Context) (NamesView, error)
-}
+// Names is where the names stream comes from: every consumer, then one Change with Synced, then changes as they happen, until ctx ends or the channel is
+// closed because the watch broke. A consumer is sent again when the active version of a secret it refers to changes.
+type Names func(ctx context.Context) <-chan Change
 
 // Change tells that a consumer is as told, or is gone.
 type Change struct {
 	Ref      ref.Consumer
 	OrgID    string
 	Consumer *store.Consumer // nil: deleted
+	View     NamesView       // at or after the change
 	Synced   bool            // everything that existed has been sent; nothing else is set
+}
+
+// StoreNames returns the Names of a store.
+func StoreNames(s *store.Store) Names {
+	return func(ctx context.Context) <-chan Change {
+		changes := make(chan Change, burst)
+		go func() {
+			defer close(changes)
+			for c := range s.WatchConsumers(ctx) {
+				select {
+				case changes <- Change{c.Ref, c.OrgID, c.Consumer, c.View, c.Synced}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		return changes
+	}
 }
 
 // NamesView is the part of the store's view that says whether a value can be delivered. It opens no value.
@@ -48,8 +62,8 @@ const (
 	writeTimeout = 3 * wire.NamesPingInterval
 	// streamLifetime is the longest a stream lives before the client has to authenticate anew, give or take a fifth.
 	streamLifetime = time.Hour
-	// burst is how many changes are looked up in one view and sent in one flush.
-	burst = 512
+	// burst is how many changes are sent in one flush.
+	burst = 256
 )
 
 func (s *server) names(e *exchange) {
@@ -66,11 +80,6 @@ func (s *server) names(e *exchange) {
 		e.refuse(wire.Problem{Code: wire.CodeOverloaded, Message: "too many names streams"})
 		return
 	}
-	if _, err := s.config.Names.View(e.r.Context()); err != nil {
-		e.err = err
-		e.refuse(wire.Problem{Code: wire.CodeStoreUnavailable, Message: "the store could not be read in time"})
-		return
-	}
 	lifetime := streamLifetime*4/5 + rand.N(streamLifetime*2/5)
 	ctx, cancel := context.WithTimeout(e.r.Context(), lifetime)
 	defer cancel()
@@ -84,7 +93,7 @@ func (s *server) follow(ctx context.Context, e *exchange) error {
 	if err := out.open(); err != nil {
 		return err
 	}
-	changes := s.config.Names.Watch(ctx)
+	changes := s.config.Names(ctx)
 	ping := time.NewTicker(pingInterval)
 	defer ping.Stop()
 	for {
@@ -96,8 +105,10 @@ func (s *server) follow(ctx context.Context, e *exchange) error {
 				}
 				return errors.New("the watch of consumers broke")
 			}
-			if err := s.send(ctx, out, gather(first, changes)); err != nil {
-				return err
+			for _, c := range gather(first, changes) {
+				if err := out.write(s.event(c)); err != nil {
+					return err
+				}
 			}
 		case <-ping.C:
 			if err := out.write(wire.NamesEvent{Type: wire.NamesPing}); err != nil {
@@ -131,33 +142,22 @@ func gather(first Change, changes <-chan Change) []Change {
 	return batch
 }
 
-// send writes changes. The view is taken after they arrived, so that it is no older than any of them.
-func (s *server) send(ctx context.Context, out *stream, batch []Change) error {
-	view, err := s.config.Names.View(ctx)
-	if err != nil {
-		return fmt.Errorf("reading the store: %w", err)
+// event is what the stream says of a change.
+func (s *server) event(c Change) wire.NamesEvent {
+	switch {
+	case c.Synced:
+		return wire.NamesEvent{Type: wire.NamesSynced}
+	case c.Consumer == nil:
+		return wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: c.Ref.String()}}
 	}
-	for _, c := range batch {
-		event := wire.NamesEvent{Type: wire.NamesSynced}
-		switch {
-		case c.Synced:
-		case c.Consumer == nil:
-			event = wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: c.Ref.String()}}
-		default:
-			event = wire.NamesEvent{Type: wire.NamesPut, Consumer: namesOf(view, s.config.Cluster, c)}
-		}
-		if err := out.write(event); err != nil {
-			return err
-		}
-	}
-	return nil
+	return wire.NamesEvent{Type: wire.NamesPut, Consumer: namesOf(c, s.config.Cluster)}
 }
 
 // namesOf returns what admission in one cluster needs to know of a consumer.
-func namesOf(view NamesView, cluster string, c Change) *wire.ConsumerNames {
+func namesOf(c Change, cluster string) *wire.ConsumerNames {
 	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}}
 	for _, env := range c.Consumer.Envs {
-		names.Envs = append(names.Envs, wire.EnvName{Name: env.Name, NoEnvfile: noEnvfile(view, c.OrgID, env)})
+		names.Envs = append(names.Envs, wire.EnvName{Name: env.Name, NoEnvfile: noEnvfile(c.View, c.OrgID, env)})
 	}
 	for _, b := range c.Consumer.Bindings {
 		if b.Cluster == cluster {

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -63,7 +62,6 @@ type feed struct {
 	drain   chan struct{}
 	ended   chan struct{} // closed when the watch's context ends
 	fixed   *fixed
-	viewErr error
 	server  *http.Server
 	conn    net.Conn
 	lines   *bufio.Reader
@@ -74,12 +72,9 @@ func newFeed(t *testing.T) *feed {
 	f := &feed{changes: make(chan workloadapi.Change, 16), drain: make(chan struct{}), ended: make(chan struct{}), fixed: &fixed{}}
 	h, err := workloadapi.New(workloadapi.Config{
 		Authenticator: f.fixed, Resolver: f.fixed, Denied: audit.NewDenials((&trail{}).Record, nil), Cluster: "main", Drain: f.drain, Streams: 1,
-		Names: workloadapi.Names{
-			Watch: func(ctx context.Context) <-chan workloadapi.Change {
-				context.AfterFunc(ctx, func() { close(f.ended) })
-				return f.changes
-			},
-			View: func(context.Context) (workloadapi.NamesView, error) { return namesView{}, f.viewErr },
+		Names: func(ctx context.Context) <-chan workloadapi.Change {
+			context.AfterFunc(ctx, func() { close(f.ended) })
+			return f.changes
 		},
 	})
 	if err != nil {
@@ -147,7 +142,7 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFeed(t)
 		web := ref.Consumer{Org: "shop", Name: "web"}
-		f.changes <- workloadapi.Change{Ref: web, OrgID: "o1", Consumer: consumer()}
+		f.changes <- workloadapi.Change{Ref: web, OrgID: "o1", Consumer: consumer(), View: namesView{}}
 		f.changes <- workloadapi.Change{Synced: true}
 		answer := f.open(t)
 		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/x-ndjson" || answer.Header.Get("Cache-Control") != "no-store" {
@@ -210,7 +205,6 @@ func TestADeadClientIsDropped(t *testing.T) {
 		"it takes nothing":  func(*feed) {},
 		"it hung up":        func(f *feed) { _ = f.conn.Close() },
 		"the watch breaks":  func(f *feed) { close(f.changes) },
-		"the view is gone":  func(f *feed) { f.viewErr = store.ErrUnavailable; f.changes <- workloadapi.Change{Synced: true} },
 		"the server closes": func(f *feed) { _ = f.server.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +232,6 @@ func TestAStreamThatCannotBeginSaysWhy(t *testing.T) {
 			f.fixed.authErr = &authn.Error{Code: wire.CodeUnauthenticated, Message: "m", Reason: authn.NotInjector}
 		}, wire.CodeUnauthenticated},
 		"no API server": {func(f *feed) { f.fixed.authErr = &authn.Error{Code: wire.CodeAuthUnavailable, Message: "m"} }, wire.CodeAuthUnavailable},
-		"no etcd":       {func(f *feed) { f.viewErr = errors.New("down") }, wire.CodeStoreUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

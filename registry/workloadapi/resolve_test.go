@@ -306,10 +306,7 @@ func TestMoreRequestsThanTheLimitAreToldToComeBack(t *testing.T) {
 		}}
 		h, err := workloadapi.New(workloadapi.Config{
 			Authenticator: f, Resolver: f, Denied: audit.NewDenials((&trail{}).Record, nil), Concurrency: 2,
-			Names: workloadapi.Names{
-				Watch: func(context.Context) <-chan workloadapi.Change { return nil },
-				View:  func(context.Context) (workloadapi.NamesView, error) { return nil, nil },
-			},
+			Names: func(context.Context) <-chan workloadapi.Change { return nil },
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -342,10 +339,7 @@ func TestAPodHasABudget(t *testing.T) {
 		log := &trail{}
 		h, err := workloadapi.New(workloadapi.Config{
 			Authenticator: f, Resolver: f, Denied: audit.NewDenials(log.Record, nil), Budget: 3,
-			Names: workloadapi.Names{
-				Watch: func(context.Context) <-chan workloadapi.Change { return nil },
-				View:  func(context.Context) (workloadapi.NamesView, error) { return nil, nil },
-			},
+			Names: func(context.Context) <-chan workloadapi.Change { return nil },
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -67,7 +67,7 @@ type server struct {
 
 // New returns the handler of the workload listener. The http.Server around it sets the timeouts of connections; the names stream lifts them for itself.
 func New(config Config) (http.Handler, error) {
-	if config.Authenticator == nil || config.Resolver == nil || config.Names.Watch == nil || config.Names.View == nil || config.Denied == nil {
+	if config.Authenticator == nil || config.Resolver == nil || config.Names == nil || config.Denied == nil {
 		return nil, errors.New("creating workload API: Authenticator, Resolver, Names and Denied are required")
 	}
 	config.Concurrency = cmp.Or(config.Concurrency, 256)

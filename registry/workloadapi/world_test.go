@@ -31,19 +31,19 @@ const canary = "cAnArY-5f1e"
 // secret s0, s1 ….
 type view struct{ envs int }
 
-func (v view) Consumer(org, name string) (store.Consumer, bool) {
+func (v view) FindConsumer(org, name string) (store.Consumer, error) {
 	if org != "shop" || name != "web" {
-		return store.Consumer{}, false
+		return store.Consumer{}, store.ErrNotFound
 	}
 	c := store.Consumer{Meta: store.Meta{ID: "c1"}, OrgID: "o1", Name: "web", Bindings: []store.Binding{{Cluster: "main", Namespace: "billing", ServiceAccount: "api"}}}
 	for i := range v.envs {
 		c.Envs = append(c.Envs, store.Env{Name: envNames[i], SecretID: secretIDs[i]})
 	}
-	return c, true
+	return c, nil
 }
 
-func (v view) Secret(orgID, id string) (store.Secret, bool) {
-	return store.Secret{Meta: store.Meta{ID: id}, OrgID: orgID, Name: id, Storage: store.StorageLocal, ActiveVersion: 3}, true
+func (v view) FindSecret(orgID, id string) (store.Secret, error) {
+	return store.Secret{Meta: store.Meta{ID: id}, OrgID: orgID, Name: id, Storage: store.StorageLocal, ActiveVersion: 3}, nil
 }
 
 func (v view) OpenVersion(_, id string, _ uint64) (redact.Value, error) {
@@ -119,10 +119,7 @@ func newWorld(t testing.TB) *world {
 	w.config = workloadapi.Config{
 		Authenticator: authenticator, Resolver: newResolver(t, view{10}, w.trail, denied), Denied: denied, Cluster: "main",
 		Logger: slog.New(slog.NewJSONHandler(w.logs, nil)), Registerer: w.metrics,
-		Names: workloadapi.Names{
-			Watch: func(context.Context) <-chan workloadapi.Change { return nil },
-			View:  func(context.Context) (workloadapi.NamesView, error) { return namesView{}, nil },
-		},
+		Names: func(context.Context) <-chan workloadapi.Change { return nil },
 	}
 	return w
 }
