@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,16 +15,20 @@ import (
 )
 
 // claim returns the consumer of each container, if the principal may claim all of them. Else the refusal names those it may not, and says the same of one
-// that exists as of one that does not; the consumers returned with it are for the audit record alone, and zero where there is none.
+// that exists as of one that does not or whose record does not verify; the consumers returned with it are for the audit record alone, and zero where there is none.
 func claim(view View, p authn.Principal, refs []ref.Consumer) ([]store.Consumer, *Refusal) {
 	consumers := make([]store.Consumer, len(refs))
 	var refused []string
+	var causes []error
 	for i, r := range refs {
-		consumer, found := view.Consumer(r.Org, r.Name)
-		if found {
+		consumer, err := view.FindConsumer(r.Org, r.Name)
+		switch {
+		case err == nil:
 			consumers[i] = consumer
+		case !errors.Is(err, store.ErrNotFound):
+			causes = append(causes, fmt.Errorf("reading consumer %s: %w", r, err))
 		}
-		if !binds(consumer, p) && !slices.Contains(refused, r.String()) {
+		if !binds(consumers[i], p) && !slices.Contains(refused, r.String()) {
 			refused = append(refused, r.String())
 		}
 	}
@@ -31,7 +36,7 @@ func claim(view View, p authn.Principal, refs []ref.Consumer) ([]store.Consumer,
 		return consumers, nil
 	}
 	return consumers, refuse(wire.CodeNotBound, fmt.Sprintf("service account %s of namespace %s, cluster %s, may not claim %s: no such consumer, or no binding",
-		p.ServiceAccount, p.Namespace, p.Cluster, strings.Join(refused, ", ")), nil)
+		p.ServiceAccount, p.Namespace, p.Cluster, strings.Join(refused, ", ")), errors.Join(causes...))
 }
 
 // binds reports whether a binding of the consumer is exactly the principal's cluster, namespace and service account. The zero consumer binds nobody.

@@ -92,12 +92,15 @@ func find(envs []store.Env, name string) (store.Env, bool) {
 
 func newSecret(view View, orgID, id string, pinned uint64) *secret {
 	s := &secret{orgID: orgID, id: id, pinned: pinned}
-	meta, found := view.Secret(orgID, id)
-	if !found {
+	meta, err := view.FindSecret(orgID, id)
+	switch {
+	case err == nil:
+		s.meta = meta
+	case errors.Is(err, store.ErrNotFound):
 		s.fail(wire.CodeSecretMissing, "the secret does not exist or was deleted", nil)
-		return s
+	default:
+		s.fail(wire.CodeIntegrity, "the stored record does not verify", fmt.Errorf("reading secret %s: %w", id, err))
 	}
-	s.meta = meta
 	return s
 }
 

@@ -29,7 +29,7 @@ type world struct {
 	consumers map[string]store.Consumer
 	secrets   map[string]store.Secret // :: org id + "/" + id → secret
 	values    map[string]string       // :: org id + "/" + id + "@" + version → value
-	openErr   map[string]error        // :: as values → what opening it fails with
+	openErr   map[string]error        // :: as consumers, secrets or values → what reading it fails with
 	viewErr   error
 	auditErr  error
 	fetch     func(ctx context.Context, orgID string, r store.Remote) (redact.Value, error)
@@ -40,14 +40,20 @@ type world struct {
 	denied []audit.Event
 }
 
-func (w *world) Consumer(org, name string) (store.Consumer, bool) {
+func (w *world) FindConsumer(org, name string) (store.Consumer, error) {
 	c, ok := w.consumers[org+"/"+name]
-	return c, ok
+	if !ok {
+		return store.Consumer{}, store.ErrNotFound
+	}
+	return c, w.openErr[org+"/"+name]
 }
 
-func (w *world) Secret(orgID, id string) (store.Secret, bool) {
+func (w *world) FindSecret(orgID, id string) (store.Secret, error) {
 	s, ok := w.secrets[orgID+"/"+id]
-	return s, ok
+	if !ok {
+		return store.Secret{}, store.ErrNotFound
+	}
+	return s, w.openErr[orgID+"/"+id]
 }
 
 func (w *world) OpenVersion(orgID, id string, n uint64) (redact.Value, error) {
@@ -120,7 +126,7 @@ func newWorld() *world {
 			"shop/web": {Meta: store.Meta{ID: "c1"}, OrgID: "o1", Name: "web", Bindings: bound, Envs: []store.Env{
 				{Name: "PLAIN", Value: ptr("info")}, {Name: "EMPTY", Value: ptr("")}, {Name: "STRIPE", SecretID: "s1"}, {Name: "OLD", SecretID: "s1", Version: 1},
 				{Name: "DELETED", SecretID: "gone"}, {Name: "STAGED", SecretID: "s2"}, {Name: "DESTROYED", SecretID: "s1", Version: 2}, {Name: "QUOTE", SecretID: "s3"},
-				{Name: "CORRUPT", SecretID: "s4"}, {Name: "KEYLESS", SecretID: "s5"}, {Name: "FOREIGN", SecretID: "t1"},
+				{Name: "CORRUPT", SecretID: "s4"}, {Name: "KEYLESS", SecretID: "s5"}, {Name: "FOREIGN", SecretID: "t1"}, {Name: "TAMPERED", SecretID: "s6"},
 				{Name: "VAULT", SecretID: "r1"}, {Name: "VAULT2", SecretID: "r2"}, {Name: "VAULT_PINNED", SecretID: "r1", Version: 7},
 			}},
 			"shop/unbound":     {Meta: store.Meta{ID: "c2"}, OrgID: "o1", Name: "unbound"},
@@ -131,16 +137,17 @@ func newWorld() *world {
 			"shop/space":       {Meta: store.Meta{ID: "c7"}, OrgID: "o1", Bindings: []store.Binding{{Cluster: "main", Namespace: "billing", ServiceAccount: "api "}}},
 			"shop/prefix":      {Meta: store.Meta{ID: "c8"}, OrgID: "o1", Bindings: []store.Binding{{Cluster: "main", Namespace: "bill", ServiceAccount: "ing/api"}}},
 			"shop/wildcard":    {Meta: store.Meta{ID: "c9"}, OrgID: "o1", Bindings: []store.Binding{{Cluster: "*", Namespace: "*", ServiceAccount: "*"}}},
+			"shop/tampered":    {Meta: store.Meta{ID: "c11"}, OrgID: "o1", Bindings: bound},
 			"shop/emptyfields": {Meta: store.Meta{ID: "c10"}, OrgID: "o1", Bindings: []store.Binding{{}}},
 			"other/theirs":     {Meta: store.Meta{ID: "d1"}, OrgID: "o2", Name: "theirs", Bindings: bound, Envs: []store.Env{{Name: "THEIRS", SecretID: "t1"}}},
 		},
 		secrets: map[string]store.Secret{
 			"o1/s1": local("o1", "s1", "stripe", 3), "o1/s2": local("o1", "s2", "staged", 0), "o1/s3": local("o1", "s3", "quote", 1),
-			"o1/s4": local("o1", "s4", "corrupt", 1), "o1/s5": local("o1", "s5", "keyless", 1), "o2/t1": local("o2", "t1", "theirs", 1),
+			"o1/s4": local("o1", "s4", "corrupt", 1), "o1/s5": local("o1", "s5", "keyless", 1), "o2/t1": local("o2", "t1", "theirs", 1), "o1/s6": local("o1", "s6", "tampered", 1),
 			"o1/r1": remote("r1", "vault-one"), "o1/r2": remote("r2", "vault-two"),
 		},
 		values:  map[string]string{"o1/s1@3": canary, "o1/s1@1": canary + "-old", "o1/s3@1": canary + "'", "o2/t1@1": canary + "-theirs"},
-		openErr: map[string]error{"o1/s4@1": store.ErrIntegrity, "o1/s5@1": store.ErrKey},
+		openErr: map[string]error{"o1/s4@1": store.ErrIntegrity, "o1/s5@1": store.ErrKey, "o1/s6": store.ErrIntegrity, "shop/tampered": store.ErrIntegrity},
 	}
 }
 
@@ -231,7 +238,7 @@ func TestAConsumerThatDoesNotBindThePodMightAsWellNotExist(t *testing.T) {
 	var first string
 	for _, name := range []string{
 		"shop/nosuch", "nosuch/web", "shop/unbound", "shop/account", "shop/namespace", "shop/cluster", "shop/case", "shop/space", "shop/prefix",
-		"shop/wildcard", "shop/emptyfields", "shop/WEB", "shop/web.",
+		"shop/wildcard", "shop/emptyfields", "shop/tampered", "shop/WEB", "shop/web.",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
@@ -274,7 +281,7 @@ func TestEveryProblemIsToldAndNothingElse(t *testing.T) {
 		}
 		return w.hand(canary), nil
 	}
-	envs := []string{"PLAIN", "EMPTY", "STRIPE", "DELETED", "STAGED", "DESTROYED", "QUOTE", "CORRUPT", "FOREIGN", "NOSUCH", "VAULT", "VAULT2", "VAULT_PINNED"}
+	envs := []string{"PLAIN", "EMPTY", "STRIPE", "DELETED", "STAGED", "DESTROYED", "QUOTE", "CORRUPT", "FOREIGN", "TAMPERED", "NOSUCH", "VAULT", "VAULT2", "VAULT_PINNED"}
 	got, refusal := w.resolver(t).Resolve(t.Context(), caller, ask(t, wire.ContainerRequest{Name: "app", Consumer: "shop/web", Envs: envs}))
 	if refusal == nil || got != nil {
 		t.Fatal("a part was released")
@@ -291,7 +298,7 @@ func TestEveryProblemIsToldAndNothingElse(t *testing.T) {
 	}
 	want := map[string]string{
 		"EMPTY": "unrepresentable", "DELETED": "secret_missing", "STAGED": "version_missing staged", "DESTROYED": "version_missing stripe",
-		"QUOTE": "unrepresentable quote", "CORRUPT": "integrity corrupt", "FOREIGN": "secret_missing", "NOSUCH": "env_missing",
+		"QUOTE": "unrepresentable quote", "CORRUPT": "integrity corrupt", "FOREIGN": "secret_missing", "TAMPERED": "integrity", "NOSUCH": "env_missing",
 		"VAULT": "provider_denied vault-one vault-prod", "VAULT_PINNED": "provider_invalid vault-one",
 	}
 	if diff := cmp.Diff(want, codes); diff != "" {

@@ -21,12 +21,13 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// View is what the store held at one moment, no earlier than the call that returned it.
+// View is what the store held at one moment, no earlier than the call that returned it, as store.View. Its errors wrap store.ErrNotFound,
+// store.ErrIntegrity or store.ErrKey.
 type View interface {
-	Consumer(org, name string) (store.Consumer, bool)
-	// Secret does not find soft-deleted secrets.
-	Secret(orgID, id string) (store.Secret, bool)
-	// OpenVersion returns a value that the caller owns and may wipe. Its errors wrap store.ErrNotFound, store.ErrIntegrity or store.ErrKey.
+	FindConsumer(org, name string) (store.Consumer, error)
+	// FindSecret does not find soft-deleted secrets.
+	FindSecret(orgID, id string) (store.Secret, error)
+	// OpenVersion returns a value that the caller owns and may wipe.
 	OpenVersion(orgID, secretID string, number uint64) (redact.Value, error)
 }
 
