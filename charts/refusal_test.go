@@ -3,6 +3,7 @@
 package charts
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -22,6 +23,7 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"etcd over https without its authority":   {`etcd: {external: {endpoints: ["https://etcd:2379"]}}`, "", "set etcd.external.existingSecret"},
 		"one injector":                            {`injector: {replicas: 1}`, "", "use 2 or more, or set development=true"},
 		"an ingress without a host":               {`registry: {ingress: {enabled: true}}`, "", "registry.ingress.host"},
+		"monitors without their operator":         {`metrics: {serviceMonitor: {enabled: true}}`, "", "install the Prometheus operator first"},
 		"a user of root":                          {`podSecurityContext: {runAsUser: 0}`, "", "/podSecurityContext/runAsUser"},
 		"a label that would select other pods":    {`registry: {podLabels: {app.kubernetes.io/name: x}}`, "", "/registry/podLabels"},
 		"an image with its tag in the repository": {`agent: {image: {repository: "a/b:1"}}`, "", "/agent/image/repository"},
@@ -32,11 +34,7 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 			if err := yaml.UnmarshalStrict([]byte(tt.values), &values); err != nil {
 				t.Fatal(err)
 			}
-			var namespace []string
-			if tt.namespace != "" {
-				namespace = append(namespace, tt.namespace)
-			}
-			_, err := render(loadChart(t), values, namespace...)
+			_, err := renderFor(loadChart(t), values, cmp.Or(tt.namespace, testNamespace))
 			if err == nil || !strings.Contains(strings.Join(strings.Fields(err.Error()), " "), tt.want) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}

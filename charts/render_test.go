@@ -71,14 +71,16 @@ func loadChart(t testing.TB) *chart.Chart {
 	return c
 }
 
-// render renders the chart as "helm template" would, with schema validation, in testNamespace unless another is given.
-func render(c *chart.Chart, values map[string]any, namespace ...string) (rendering, error) {
+// render renders the chart as "helm template" would, with schema validation, for a cluster that has the Prometheus operator.
+func render(c *chart.Chart, values map[string]any) (rendering, error) {
+	return renderFor(c, values, testNamespace, "monitoring.coreos.com/v1")
+}
+
+// renderFor renders the chart into namespace, for a cluster with more APIs than Kubernetes' own.
+func renderFor(c *chart.Chart, values map[string]any, namespace string, apis ...string) (rendering, error) {
 	capabilities := common.DefaultCapabilities.Copy()
-	capabilities.APIVersions = append(slices.Clone(capabilities.APIVersions), "monitoring.coreos.com/v1")
-	release := common.ReleaseOptions{Name: testRelease, Namespace: testNamespace, Revision: 1, IsInstall: true}
-	if len(namespace) > 0 {
-		release.Namespace = namespace[0]
-	}
+	capabilities.APIVersions = slices.Concat(capabilities.APIVersions, apis)
+	release := common.ReleaseOptions{Name: testRelease, Namespace: namespace, Revision: 1, IsInstall: true}
 	merged, err := util.ToRenderValues(c, values, release, capabilities)
 	if err != nil {
 		return rendering{}, err
