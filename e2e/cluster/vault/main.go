@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("vault", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:8200", "`address` to serve plain HTTP on; port 0 picks a free one")
 	rootToken := flags.String("root-token", "", "root `token`; empty lets Vault choose")
-	tokenFile := flags.String("root-token-file", "", "`file` to write the root token to, mode 0600")
+	tokenFile := flags.String("root-token-file", "", "`file` to write the root token to once ready, mode 0600")
 	logLevel := flags.String("log-level", "warn", "Vault's own log `level`")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	if *tokenFile != "" {
-		if err := os.WriteFile(*tokenFile, []byte(token), 0o600); err != nil {
+		if err := publish(*tokenFile, token); err != nil {
 			return fmt.Errorf("writing the root token: %w", err)
 		}
 	}
@@ -73,4 +73,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	case err := <-served:
 		return fmt.Errorf("serving: %w", err)
 	}
+}
+
+// publish writes a file that is either absent or complete: whoever waits for it
+// takes it for the sign that Vault is ready.
+func publish(path, content string) error {
+	if err := os.WriteFile(path+".new", []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
