@@ -94,7 +94,7 @@ func Build(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range []toolchain.Part{toolchain.Etcd, toolchain.Containerd, toolchain.Kubernetes, toolchain.Vault} {
+	for _, part := range append(toolchain.Parts(), toolchain.Vault) {
 		if _, err := tools.Get(ctx, part); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ const (
 	proxy             = "kube-proxy"
 	containerd        = "containerd"
 	vault             = "vault"
+	dns               = "coredns"
 )
 
 // NodeName is the node's name in the cluster.
@@ -58,6 +59,8 @@ func (c *Cluster) command(name string) process.Command {
 			"--hostname-override=" + NodeName,
 			"--node-ip=" + c.NodeIP().String(),
 		}
+	case dns:
+		command.Path, command.Args = c.tool("coredns", name), []string{"-conf", c.path("config", "Corefile")}
 	case vault:
 		command.Path, command.Args = c.tool(vault, name), c.vaultArgs()
 	case proxy:

@@ -13,10 +13,6 @@ import (
 // PauseImage is the image of every pod's first process.
 const PauseImage = "registry.local/pause:1"
 
-// cgroup is the parent of every container's control group, which is how Remove
-// knows them from those of another container runtime.
-const cgroup = "lanyard-e2e"
-
 type object = map[string]any
 
 // writeNodeConfig writes what containerd, the CNI plugins and kube-proxy read.
@@ -36,6 +32,9 @@ func (c *Cluster) writeNodeConfig(m machine) error {
 		return fmt.Errorf("writing resolv.conf: %w", err)
 	}
 	if err := writeJSON(c.path("cni", "10-lanyard.conflist"), c.networkConfig()); err != nil {
+		return err
+	}
+	if err := c.writeCorefile(); err != nil {
 		return err
 	}
 	return writeJSON(c.path("config", "kube-proxy.json"), c.proxyConfig())
@@ -136,6 +135,7 @@ func (c *Cluster) writeKubeletConfig() error {
 		"podLogsDir":               c.path("pod-logs"),
 		"volumePluginDir":          c.path("flexvolume"),
 		"resolvConf":               c.path("config", "resolv.conf"),
+		"clusterDNS":               []string{c.state.Ranges.DNSService().String()},
 		"clusterDomain":            "cluster.local",
 		"maxPods":                  500,
 		"failSwapOn":               false,
@@ -145,7 +145,6 @@ func (c *Cluster) writeKubeletConfig() error {
 		"failCgroupV1":                  false,
 		"cgroupDriver":                  "cgroupfs",
 		"cgroupsPerQOS":                 false,
-		"cgroupRoot":                    "/" + cgroup,
 		"enforceNodeAllocatable":        []string{},
 		"localStorageCapacityIsolation": false,
 		// Imported images cannot be pulled again: never collect them.

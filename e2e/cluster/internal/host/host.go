@@ -59,7 +59,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	tools, err := getTools(ctx, config.Tools, toolchain.Etcd, toolchain.Containerd, toolchain.Kubernetes)
+	tools, err := getTools(ctx, config.Tools, toolchain.Parts()...)
 	if err != nil {
 		return nil, err
 	}

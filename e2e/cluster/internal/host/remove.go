@@ -35,7 +35,7 @@ func (c *Cluster) destroy(ctx context.Context) error {
 //
 //  1. the components that would restart or reconfigure what is removed next;
 //  2. containerd, then the containers and their shims, found by control group
-//     and by the socket they serve;
+//     and by the socket they report to;
 //  3. mounts, pod interfaces, packet filter rules, kernel settings;
 //  4. files at fixed places, and the state file last.
 //
@@ -78,28 +78,37 @@ func (c *Cluster) stopComponents(ctx context.Context) error {
 // killContainers ends what containerd leaves running when it ends, and any
 // component that was started but not yet recorded when its program was killed.
 func (c *Cluster) killContainers(ctx context.Context) error {
-	deadline := time.Now().Add(10 * time.Second)
+	ids, err := c.containers()
+	if err != nil {
+		return err
+	}
+	groups := controlGroups(ids...)
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
 	for {
-		left, err := c.leftovers()
-		if err != nil {
-			return err
-		}
-		if len(left) == 0 {
-			return removeControlGroups()
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("ending containers: %d processes are left", len(left))
+		left, err := c.leftovers(groups)
+		if err == nil && len(left) == 0 {
+			// Refused for the moment in which a killed process is still counted.
+			err = removeControlGroups(groups)
+			if err == nil {
+				return nil
+			}
 		}
 		for _, record := range left {
-			if err := record.Stop(ctx, 0); err != nil {
-				return err
-			}
+			err = errors.Join(err, record.Stop(ctx, 0))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("ending containers: %d processes are left: %w", len(left), errors.Join(ctx.Err(), err))
+		case <-poll.C:
 		}
 	}
 }
 
-func (c *Cluster) leftovers() ([]process.Record, error) {
-	inside, err := controlGroupMembers()
+func (c *Cluster) leftovers(groups []string) ([]process.Record, error) {
+	inside, err := members(groups)
 	if err != nil {
 		return nil, err
 	}

@@ -114,21 +114,28 @@ func (c *Cluster) bringUp(ctx context.Context, config Config, m machine) error {
 	if err := c.await(ctx, apiServer, time.Minute, client.ready); err != nil {
 		return err
 	}
-	for _, name := range []string{controllerManager, scheduler, proxy} {
+	for _, name := range []string{controllerManager, scheduler, proxy, dns} {
 		if err := c.start(name); err != nil {
 			return err
 		}
 	}
-	if err := c.addDefaults(ctx, client); err != nil {
+	if err := errors.Join(c.addDefaults(ctx, client), c.addNameService(ctx, client)); err != nil {
 		return err
 	}
-	if err := c.await(ctx, kubelet, time.Minute, client.nodeReady); err != nil {
-		return err
+	for _, wait := range []struct {
+		name  string
+		ready func(context.Context) error
+	}{
+		{kubelet, client.nodeReady},
+		{controllerManager, client.accountReady},
+		{proxy, answers("http://" + private + ":10256/healthz")},
+		{dns, answers("http://" + private + ":8181/ready")},
+	} {
+		if err := c.await(ctx, wait.name, time.Minute, wait.ready); err != nil {
+			return err
+		}
 	}
-	if err := c.await(ctx, controllerManager, time.Minute, client.accountReady); err != nil {
-		return err
-	}
-	return c.await(ctx, proxy, time.Minute, proxyReady)
+	return nil
 }
 
 func (c *Cluster) start(name string) error {
@@ -211,6 +218,7 @@ func (c *Cluster) writeCredentials() error {
 		{c.path("config", controllerManager+".kubeconfig"), controllerManager, "system:kube-controller-manager", ""},
 		{c.path("config", scheduler+".kubeconfig"), scheduler, "system:kube-scheduler", ""},
 		{c.path("config", proxy+".kubeconfig"), proxy, "system:kube-proxy", ""},
+		{c.path("config", dns+".kubeconfig"), dns, dnsUser, ""},
 	} {
 		pair, err := authority.Client(user.name, user.user, user.group)
 		if err != nil {

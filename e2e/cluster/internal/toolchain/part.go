@@ -36,7 +36,7 @@ type Part struct {
 	Cold string
 }
 
-// The parts of a cluster, and Vault. Versions of those with a Module are in
+// The parts of a cluster, and Vault, which is beside it. Versions of those with a Module are in
 // that module's go.mod.
 var (
 	Etcd = Part{Name: "etcd", Module: "etcd", Cold: "20 s"}
@@ -67,8 +67,13 @@ var (
 		Cold: "1 min",
 	}
 
+	CoreDNS = Part{Name: "coredns", Module: "coredns", Cold: "1 min"}
+
 	Vault = Part{Name: "vault", Module: "vault", Cold: "3 min"}
 )
+
+// Parts returns everything that a cluster cannot start without.
+func Parts() []Part { return []Part{Etcd, Containerd, Kubernetes, CoreDNS} }
 
 // KubernetesVersion is the version every component reports. A test compares it
 // with the one required by kubernetes/go.mod.
