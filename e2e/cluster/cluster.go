@@ -11,7 +11,13 @@ import (
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/host"
 )
+
+// DemoName is the name of the cluster that `make demo` starts and `make
+// demo-down` removes.
+const DemoName = host.DemoName
 
 // DefaultDir is where clusters live that Config.Dir does not place.
 const DefaultDir = "/var/lib/lanyard-e2e"
@@ -199,6 +205,10 @@ func (config Config) complete(ctx context.Context) (Config, error) {
 	}
 	if config.Progress == nil {
 		config.Progress = io.Discard
+	}
+	if config.Driver == "" && host.Exists(config.Dir, config.Name) {
+		// Whatever has come to the machine since it was started.
+		config.Driver = Host
 	}
 	if config.Driver == "" {
 		driver, err := Detect(ctx)

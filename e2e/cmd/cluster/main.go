@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	config := cluster.Config{Detached: true, Progress: stderr}
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&config.Name, "name", "demo", "`name` of the cluster")
+	flags.StringVar(&config.Name, "name", cluster.DemoName, "`name` of the cluster")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

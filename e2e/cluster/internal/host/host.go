@@ -24,6 +24,10 @@ import (
 	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/toolchain"
 )
 
+// DemoName is the name of the cluster that `make demo` starts and `make
+// demo-down` removes.
+const DemoName = "demo"
+
 // Config describes a cluster to start.
 type Config struct {
 	Name string
@@ -87,7 +91,7 @@ func prepareRoot(ctx context.Context, config Config) (unlock func(), err error) 
 	others, err := list(config.Root)
 	for _, other := range others {
 		if other.inUse() {
-			err = fmt.Errorf("a cluster named %q already runs on this machine, and there can be only one; hint: `make demo-down` removes it", other.state.Name)
+			err = other.occupied()
 			break
 		}
 		fmt.Fprintf(config.Progress, "removing what an earlier run left: %s\n", other.dir)
@@ -101,6 +105,21 @@ func prepareRoot(ctx context.Context, config Config) (unlock func(), err error) 
 	}
 	return unlock, nil
 }
+
+// occupied says that the machine's only place is taken, and how to free it.
+func (c *Cluster) occupied() error {
+	hint := fmt.Sprintf("`go run ./cmd/cluster -name %s down` in e2e removes it", c.state.Name)
+	switch {
+	case c.state.Owner != nil:
+		hint = fmt.Sprintf("it belongs to process %d: wait for that to end", c.state.Owner.PID)
+	case c.state.Name == DemoName:
+		hint = "`make demo-down` removes it"
+	}
+	return fmt.Errorf("a cluster named %q already runs on this machine, and there can be only one; hint: %s", c.state.Name, hint)
+}
+
+// Exists reports whether the cluster called name has left a state.
+func Exists(root, name string) bool { return exists(filepath.Join(root, name, stateFile)) }
 
 // Open returns the cluster called name, which this or another program started.
 // The error wraps fs.ErrNotExist if there is none.
