@@ -178,8 +178,8 @@ func (c *Cluster) RestartKubelet(ctx context.Context, gates map[string]bool) err
 	return nil
 }
 
-// StopAPIServer ends the API server and returns when it is gone. Pods go on
-// running, the rest of the control plane waits.
+// StopAPIServer ends the API server, as a crash would, and returns when it is
+// gone. Pods go on running, the rest of the control plane waits.
 func (c *Cluster) StopAPIServer(ctx context.Context) error {
 	if err := c.backend.StopAPIServer(ctx); err != nil {
 		return fmt.Errorf("stopping the API server: %w", err)

@@ -4,16 +4,10 @@ package cluster
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/host"
 	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/toolchain"
-	"github.com/lanyard-dev/lanyard/tools/image"
 )
 
 func startHost(ctx context.Context, config Config) (backend, error) {
@@ -25,7 +19,7 @@ func startHost(ctx context.Context, config Config) (backend, error) {
 		Name: config.Name, Root: config.Dir, Detached: config.Detached, Progress: config.Progress,
 		Tools: tools,
 		Pause: func(ctx context.Context, path string) error {
-			return buildImage(ctx, filepath.Join(filepath.Dir(tools.Source), "images", "pause"), host.PauseImage, path)
+			return BuildImage(ctx, filepath.Join(filepath.Dir(tools.Source), "images", "pause"), host.PauseImage, path)
 		},
 	})
 	if err != nil {
@@ -56,31 +50,6 @@ func (config Config) tools() (toolchain.Cache, error) {
 	}
 	cache.Source, err = toolchain.FindSource()
 	return cache, err
-}
-
-// BuildImage compiles the main package in dir for this machine, and writes the
-// image of it, called reference, to the docker archive that Load takes.
-func BuildImage(ctx context.Context, dir, reference, archive string) error {
-	return buildImage(ctx, dir, reference, archive)
-}
-
-func buildImage(ctx context.Context, dir, reference, archive string) error {
-	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
-	scratch, err := os.MkdirTemp("", "lanyard-image-")
-	if err != nil {
-		return fmt.Errorf("creating scratch directory: %w", err)
-	}
-	defer os.RemoveAll(scratch)
-	name := filepath.Base(dir)
-	binary := filepath.Join(scratch, name)
-	if err := (image.Binary{Dir: dir}).Compile(ctx, platform, binary); err != nil {
-		return err
-	}
-	built, err := image.New(image.Spec{Name: name}, platform, binary)
-	if err != nil {
-		return err
-	}
-	return image.WriteArchive(archive, reference, built)
 }
 
 // Build compiles everything a cluster with the host driver needs, and Vault,

@@ -51,7 +51,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case "up":
 		return up(ctx, config, stdout)
 	case "down":
-		return cluster.Remove(ctx, config)
+		if err := cluster.Remove(ctx, config); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(stdout, "no cluster named %q is left\n", config.Name)
+		return err
 	case "build":
 		return cluster.Build(ctx, config)
 	case "load", "kubectl-env", "vault":

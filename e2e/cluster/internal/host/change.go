@@ -58,8 +58,15 @@ func (c *Cluster) RestartKubelet(ctx context.Context, gates map[string]bool) err
 	return c.await(ctx, kubelet, time.Minute, func(ctx context.Context) error { return client.beatsSince(ctx, since) })
 }
 
-// StopAPIServer ends the API server. Pods go on running.
-func (c *Cluster) StopAPIServer(ctx context.Context) error { return c.stop(ctx, apiServer) }
+// StopAPIServer kills the API server. Asked to end, it would first wait a
+// minute for its watchers to go.
+func (c *Cluster) StopAPIServer(ctx context.Context) error {
+	record, ok := c.process(apiServer)
+	if !ok {
+		return nil
+	}
+	return record.Stop(ctx, 0)
+}
 
 // StartAPIServer starts the API server again and returns once it is ready.
 func (c *Cluster) StartAPIServer(ctx context.Context) error {

@@ -97,8 +97,8 @@ func TestInUse(t *testing.T) {
 	}{
 		"its owner lives":                             {state{BootID: bootID(), Owner: &self}, true},
 		"its owner is gone, its API server is not":    {state{BootID: bootID(), Owner: &gone, Processes: []process.Record{server}}, false},
-		"detached, and its API server runs":           {state{BootID: bootID(), Processes: []process.Record{server}}, true},
-		"detached, and its API server has ended":      {state{BootID: bootID()}, false},
+		"detached, and a part of it runs":             {state{BootID: bootID(), Processes: []process.Record{server}}, true},
+		"detached, and all of it has ended":           {state{BootID: bootID()}, false},
 		"the machine was booted since it was started": {state{BootID: "earlier", Owner: &self, Processes: []process.Record{server}}, false},
 	}
 	for name, test := range tests {

@@ -162,7 +162,7 @@ func (c *Cluster) await(ctx context.Context, name string, within time.Duration, 
 			return nil
 		}
 		if record, ok := c.process(name); !ok || !record.Alive() {
-			return c.withLog(name, errors.New("it ended"))
+			return c.withLog(name, c.ending(name))
 		}
 		select {
 		case <-ctx.Done():
@@ -170,6 +170,13 @@ func (c *Cluster) await(ctx context.Context, name string, within time.Duration, 
 		case <-poll.C:
 		}
 	}
+}
+
+func (c *Cluster) ending(name string) error {
+	if p, ok := c.started[name]; ok {
+		return fmt.Errorf("it ended: %w", p.Err())
+	}
+	return errors.New("it ended")
 }
 
 func (c *Cluster) withLog(name string, err error) error {
@@ -212,15 +219,18 @@ func (c *Cluster) writeCredentials() error {
 		return err
 	}
 	server := "https://" + net.JoinHostPort(c.NodeIP().String(), strconv.Itoa(apiPort))
-	for _, user := range []struct{ file, name, user, group string }{
-		{c.Kubeconfig(), "admin", "lanyard-e2e-admin", "system:masters"},
-		{c.path("config", kubelet+".kubeconfig"), kubelet, "system:node:" + NodeName, "system:nodes"},
-		{c.path("config", controllerManager+".kubeconfig"), controllerManager, "system:kube-controller-manager", ""},
-		{c.path("config", scheduler+".kubeconfig"), scheduler, "system:kube-scheduler", ""},
-		{c.path("config", proxy+".kubeconfig"), proxy, "system:kube-proxy", ""},
-		{c.path("config", dns+".kubeconfig"), dns, dnsUser, ""},
+	for _, user := range []struct {
+		file, name, user string
+		groups           []string
+	}{
+		{c.Kubeconfig(), "admin", "lanyard-e2e-admin", []string{"system:masters"}},
+		{c.path("config", kubelet+".kubeconfig"), kubelet, "system:node:" + NodeName, []string{"system:nodes"}},
+		{c.path("config", controllerManager+".kubeconfig"), controllerManager, "system:kube-controller-manager", nil},
+		{c.path("config", scheduler+".kubeconfig"), scheduler, "system:kube-scheduler", nil},
+		{c.path("config", proxy+".kubeconfig"), proxy, "system:kube-proxy", nil},
+		{c.path("config", dns+".kubeconfig"), dns, dnsUser, nil},
 	} {
-		pair, err := authority.Client(user.name, user.user, user.group)
+		pair, err := authority.Client(user.name, user.user, user.groups...)
 		if err != nil {
 			return err
 		}

@@ -94,7 +94,7 @@ func list(root string) ([]*Cluster, error) {
 }
 
 // inUse reports whether somebody still relies on the cluster: its owner lives,
-// or it has none and its API server runs.
+// or it has none and any part of it runs.
 func (c *Cluster) inUse() bool {
 	if c.state.BootID != bootID() {
 		return false
@@ -102,8 +102,7 @@ func (c *Cluster) inUse() bool {
 	if c.state.Owner != nil {
 		return c.state.Owner.Alive()
 	}
-	server, ok := c.process(apiServer)
-	return ok && server.Alive()
+	return slices.ContainsFunc(c.state.Processes, process.Record.Alive)
 }
 
 func (c *Cluster) process(name string) (process.Record, bool) {

@@ -65,8 +65,16 @@ func (c Cache) Get(ctx context.Context, p Part) (string, error) {
 		return dir, nil // built while we waited for the lock
 	}
 
-	// A directory under its final name is complete: it appears by rename.
-	building, err := os.MkdirTemp(filepath.Dir(dir), ".building-"+p.Name+"-")
+	// A directory under its final name is complete: it appears by rename. We hold
+	// the lock, so one under another name is from a build that was killed.
+	prefix := filepath.Join(filepath.Dir(dir), ".building-"+p.Name+"-")
+	killed, _ := filepath.Glob(prefix + "*") // the only error is a malformed pattern
+	for _, left := range killed {
+		if err := os.RemoveAll(left); err != nil {
+			return "", fmt.Errorf("removing a build that was killed: %w", err)
+		}
+	}
+	building, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(prefix))
 	if err != nil {
 		return "", fmt.Errorf("creating the cache: %w", err)
 	}

@@ -91,6 +91,7 @@ func TestGetBuildsAgainWhenTheSourceOrFlagsChange(t *testing.T) {
 func TestAFailedBuildExplainsItselfAndLeavesNothing(t *testing.T) {
 	cache, part := newCache(t)
 	write(t, filepath.Join(cache.Source, "hello", "broken.go"), "package main\n\nvar x int = \"text\"\n")
+	write(t, filepath.Join(cache.Dir, "bin", ".building-hello-1", "hello"), "half of a build that was killed")
 	_, err := cache.Get(t.Context(), part)
 	if err == nil || !strings.Contains(err.Error(), "broken.go:3") {
 		t.Errorf("got %v, want the compiler's message", err)
