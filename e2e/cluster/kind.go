@@ -13,17 +13,10 @@ import (
 const nodeImage = kind.NodeImage
 
 func startKind(ctx context.Context, config Config) (backend, error) {
-	tools, err := config.tools()
+	kindConfig, err := config.kindWithKubectl(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// For its kubectl: the machine may have none, or one of another version.
-	dir, err := tools.Get(ctx, toolchain.Kubernetes)
-	if err != nil {
-		return nil, err
-	}
-	kindConfig := config.kind()
-	kindConfig.Kubectl = filepath.Join(dir, "kubectl")
 	c, err := kind.Start(ctx, kindConfig)
 	if err != nil {
 		return nil, err
@@ -32,16 +25,10 @@ func startKind(ctx context.Context, config Config) (backend, error) {
 }
 
 func openKind(ctx context.Context, config Config) (backend, error) {
-	tools, err := config.tools()
+	kindConfig, err := config.kindWithKubectl(ctx)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := tools.Get(ctx, toolchain.Kubernetes)
-	if err != nil {
-		return nil, err
-	}
-	kindConfig := config.kind()
-	kindConfig.Kubectl = filepath.Join(dir, "kubectl")
 	c, err := kind.Open(kindConfig)
 	if err != nil {
 		return nil, err
@@ -53,4 +40,20 @@ func removeKind(config Config) error { return kind.Remove(config.kind()) }
 
 func (config Config) kind() kind.Config {
 	return kind.Config{Name: "lanyard-" + config.Name, Dir: filepath.Join(config.Dir, config.Name)}
+}
+
+// kindWithKubectl compiles a kubectl: the machine may have none, or one of
+// another version.
+func (config Config) kindWithKubectl(ctx context.Context) (kind.Config, error) {
+	tools, err := config.tools()
+	if err != nil {
+		return kind.Config{}, err
+	}
+	dir, err := tools.Get(ctx, toolchain.Kubernetes)
+	if err != nil {
+		return kind.Config{}, err
+	}
+	k := config.kind()
+	k.Kubectl = filepath.Join(dir, "kubectl")
+	return k, nil
 }
