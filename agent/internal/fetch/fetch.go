@@ -104,9 +104,12 @@ func (c *Client) Resolve(ctx context.Context, req *wire.ResolveRequest) (*wire.R
 		}
 		last = err
 		line.wait = delays.next() + retryAfter(err)
-		// Without time left for another try it still waits until the deadline: to fail sooner would have the kubelet bring the next request forward.
-		if deadline, ok := ctx.Deadline(); ok {
-			line.wait = min(line.wait, time.Until(deadline))
+		if deadline, ok := ctx.Deadline(); ok && line.wait >= time.Until(deadline) {
+			// No time for another try. It still waits until the deadline: to fail sooner would have the kubelet bring the next request forward.
+			line.wait = max(time.Until(deadline), 0)
+			line.log(ctx, c.Logger, slog.LevelError, "resolve waits for its deadline")
+			<-ctx.Done()
+			return nil, ended(ctx, try, last)
 		}
 		line.log(ctx, c.Logger, slog.LevelWarn, "resolve will be tried again")
 		if !sleep(ctx, line.wait) {
