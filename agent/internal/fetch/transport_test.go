@@ -170,6 +170,7 @@ func answerRaw(listener net.Listener, text string) {
 
 func TestAServerThatTricklesIsGivenUp(t *testing.T) {
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		flush := http.NewResponseController(w)
 		tick := time.NewTicker(5 * time.Millisecond)
