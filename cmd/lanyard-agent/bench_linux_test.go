@@ -4,7 +4,10 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,7 +25,7 @@ func BenchmarkProcess(b *testing.B) {
 			c := envs("app", names...)
 			p := newPod(b, serve(b, nil, answer("0123456789012345678901234567890123456789", c)), c)
 			var took []time.Duration
-			var peak, faults, cpu []int64
+			var faults, cpu []int64
 			for b.Loop() {
 				cmd := p.command()
 				began := time.Now()
@@ -31,18 +34,47 @@ func BenchmarkProcess(b *testing.B) {
 				}
 				took = append(took, time.Since(began))
 				usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-				peak = append(peak, usage.Maxrss)
 				faults = append(faults, usage.Minflt)
 				cpu = append(cpu, usage.Utime.Nano()+usage.Stime.Nano())
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
 			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
-			b.ReportMetric(float64(slices.Max(peak))/1024, "peak-MiB")
+			b.ReportMetric(float64(peakRSS(b, p))/1024, "peak-MiB")
 			b.ReportMetric(float64(median(cpu))/1e6, "cpu-ms")
 			b.ReportMetric(float64(median(faults)), "faults")
 		})
 	}
+}
+
+// peakRSS is the largest resident set of ten runs, in KiB. It watches the kernel's own high-water mark until the process is gone: rusage would tell the
+// peak of this test instead, whose memory a child shares until it calls execve.
+func peakRSS(b *testing.B, p *pod) int {
+	b.Helper()
+	peak := 0
+	for range 10 {
+		cmd := p.command()
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		path := "/proc/" + strconv.Itoa(cmd.Process.Pid) + "/status"
+		for {
+			status, err := os.ReadFile(path)
+			_, rest, found := strings.Cut(string(status), "VmHWM:")
+			if err != nil || !found { // a zombie has no memory to tell of
+				break
+			}
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			peak = max(peak, kib)
+		}
+		if err := cmd.Wait(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return peak
 }
 
 func median(v []int64) int64 {

@@ -232,6 +232,7 @@ func serve(tb testing.TB, listener net.Listener, handlers ...http.HandlerFunc) *
 		s.Listener = listener
 	}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = serverConfig(tb)
 	s.StartTLS()
 	tb.Cleanup(s.Close)
 	return s

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -71,18 +72,18 @@ func TestTheRegistryComesUpLate(t *testing.T) {
 
 func TestTheTokenIsRotatedBetweenTries(t *testing.T) {
 	var p *pod
-	var seen []string
+	seen := make(chan string, 10)
 	check := func(next http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			seen = append(seen, r.Header.Get("Authorization"))
+			seen <- r.Header.Get("Authorization")
 			p.write(p.token, "rotated")
 			next(w, r)
 		}
 	}
 	p = newPod(t, serve(t, nil, check(problem(wire.CodeUnauthenticated)), check(answer(canary, app))), app)
 	p.start().exit(0)
-	if got := strings.Join(seen, ", "); got != "Bearer "+token+", Bearer rotated" {
-		t.Errorf("sent %s", got)
+	if first, second := <-seen, <-seen; first != "Bearer "+token || second != "Bearer rotated" || len(seen) > 0 {
+		t.Errorf("sent %q and %q, then %d more", first, second, len(seen))
 	}
 }
 
@@ -176,5 +177,12 @@ func TestArguments(t *testing.T) {
 	out, _ = cmd.CombinedOutput()
 	if code := cmd.ProcessState.ExitCode(); code != 13 || !strings.Contains(string(out), "unknown argument") {
 		t.Errorf("an unknown argument exits %d: %s", code, out)
+	}
+}
+
+func TestTheBinaryIsSmall(t *testing.T) {
+	const limit = 7_000_000 // every node pulls it before its first pod can start
+	if info, err := os.Stat(binary); err != nil || info.Size() > limit {
+		t.Errorf("the binary has %d bytes, %v, want at most %d", info.Size(), err, limit)
 	}
 }

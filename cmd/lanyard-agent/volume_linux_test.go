@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -77,13 +78,14 @@ func TestKillingItLeavesOldOrNew(t *testing.T) {
 	for name, reached := range stages {
 		t.Run(name, func(t *testing.T) {
 			for range 5 {
-				current := answer(old, app, side)
-				p := newPod(t, serve(t, nil, func(w http.ResponseWriter, r *http.Request) { current(w, r) }), app, side)
+				var current atomic.Value // a killed agent's request may still be in its handler when the next answer is set
+				current.Store(answer(old, app, side))
+				p := newPod(t, serve(t, nil, func(w http.ResponseWriter, r *http.Request) { current.Load().(http.HandlerFunc)(w, r) }), app, side)
 				p.start().exit(0)
-				current = answer(fresh, app, side)
+				current.Store(answer(fresh, app, side))
 				p.killWhen(reached)
 				p.wantOldOrNew(written(old), written(fresh))
-				current = answer("last", app, side)
+				current.Store(answer("last", app, side))
 				p.start().exit(0) // whatever was left is no obstacle
 				p.wantFiles(written("last"))
 			}
