@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,16 +72,23 @@ func TestTheRegistryComesUpLate(t *testing.T) {
 }
 
 func TestTheTokenIsRotatedBetweenTries(t *testing.T) {
-	var p *pod
+	file := filepath.Join(t.TempDir(), "token")
+	rotate := func(to string) {
+		if err := os.WriteFile(file, []byte(to), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	rotate(token)
 	seen := make(chan string, 10)
 	check := func(next http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			seen <- r.Header.Get("Authorization")
-			p.write(p.token, "rotated")
+			rotate("rotated")
 			next(w, r)
 		}
 	}
-	p = newPod(t, serve(t, nil, check(problem(wire.CodeUnauthenticated)), check(answer(canary, app))), app)
+	p := newPod(t, serve(t, nil, check(problem(wire.CodeUnauthenticated)), check(answer(canary, app))), app)
+	p.env[podspec.EnvTokenFile] = file
 	p.start().exit(0)
 	if first, second := <-seen, <-seen; first != "Bearer "+token || second != "Bearer rotated" || len(seen) > 0 {
 		t.Errorf("sent %q and %q, then %d more", first, second, len(seen))
