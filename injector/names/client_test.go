@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,30 +42,31 @@ var synced, ping = wire.NamesEvent{Type: wire.NamesSynced}, wire.NamesEvent{Type
 // registry is the other end of the streams a client opens in a synctest bubble.
 type registry struct {
 	t       *testing.T
-	current *io.PipeWriter
-	opened  int
-	down    bool
+	current atomic.Pointer[io.PipeWriter]
+	opened  atomic.Int32
+	down    atomic.Bool
 }
 
 func (r *registry) open(ctx context.Context) (*stream, error) {
-	r.opened++
-	if r.down {
+	r.opened.Add(1)
+	if r.down.Load() {
 		return nil, errors.New("connection refused")
 	}
 	reader, writer := io.Pipe()
-	r.current = writer
+	r.current.Store(writer)
 	stop := context.AfterFunc(ctx, func() { _ = writer.CloseWithError(ctx.Err()) })
 	return &stream{lines: bufio.NewScanner(reader), close: func() { stop(); _ = reader.Close() }}, nil
 }
 
 func (r *registry) send(events ...wire.NamesEvent) {
 	r.t.Helper()
+	synctest.Wait()
 	for _, event := range events {
 		line, err := json.Marshal(event)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if _, err := r.current.Write(append(line, '\n')); err != nil {
+		if _, err := r.current.Load().Write(append(line, '\n')); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -125,7 +127,7 @@ func TestChangesApplyAsTheyHappen(t *testing.T) {
 func TestADeletionMissedWhileDisconnectedIsNotMissed(t *testing.T) {
 	inBubble(t, func(r *registry, c *Client) {
 		r.send(put("acme/kept"), put("acme/deleted"), synced)
-		_ = r.current.Close()
+		_ = r.current.Load().Close()
 		synctest.Wait()
 		if !c.has("acme/deleted") || c.Status().Connected {
 			t.Errorf("the last complete view is gone, or taken for fresh: %+v", c.Status())
@@ -149,12 +151,12 @@ func TestASilentStreamIsGivenUp(t *testing.T) {
 			time.Sleep(2 * wire.NamesPingInterval)
 			r.send(ping)
 		}
-		if r.opened != 1 {
-			t.Fatalf("%d streams were opened while pings arrived", r.opened)
+		if r.opened.Load() != 1 {
+			t.Fatalf("%d streams were opened while pings arrived", r.opened.Load())
 		}
 		time.Sleep(3*wire.NamesPingInterval + 2*time.Second)
-		if synctest.Wait(); r.opened != 2 {
-			t.Errorf("%d streams were opened after the silence, want 2", r.opened)
+		if synctest.Wait(); r.opened.Load() != 2 {
+			t.Errorf("%d streams were opened after the silence, want 2", r.opened.Load())
 		}
 	})
 }
@@ -169,7 +171,7 @@ func TestAMalformedEventEndsTheStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(r *registry, c *Client) {
 				r.send(put("acme/web"), synced)
-				_, _ = r.current.Write([]byte(line + "\n"))
+				_, _ = r.current.Load().Write([]byte(line + "\n"))
 				synctest.Wait()
 				if c.Status().Connected || !c.has("acme/web") {
 					t.Errorf("status = %+v", c.Status())
@@ -182,13 +184,14 @@ func TestAMalformedEventEndsTheStream(t *testing.T) {
 func TestAttemptsAreFewWhileTheRegistryIsAway(t *testing.T) {
 	inBubble(t, func(r *registry, c *Client) {
 		r.send(synced)
-		r.down = true
-		_ = r.current.Close()
+		r.down.Store(true)
+		_ = r.current.Load().Close()
 		time.Sleep(time.Hour)
-		if r.opened < 60 || r.opened > 600 {
-			t.Errorf("%d attempts in an hour", r.opened)
+		synctest.Wait()
+		if r.opened.Load() < 60 || r.opened.Load() > 600 {
+			t.Errorf("%d attempts in an hour", r.opened.Load())
 		}
-		r.down = false
+		r.down.Store(false)
 		time.Sleep(time.Minute)
 		if r.send(synced); !c.Status().Connected {
 			t.Error("not connected a minute after the registry came back")
