@@ -29,7 +29,8 @@ const (
 	AnnotationDelivery = Domain + "delivery"
 )
 
-// AllContainers, as the value of [AnnotationContainers], means every container of the pod spec that no other injector added.
+// AllContainers, as the value of [AnnotationContainers], means every container of spec.containers that no other injector is known to add. Init containers
+// receive values only by name.
 const AllContainers = "*"
 
 // AnnotationStatus is written by the injector and tells what it decided and why. It is never trusted as input.
