@@ -62,7 +62,8 @@ func (s *Store) watch(ctx context.Context) error {
 	ctx = metadata.AppendToOutgoingContext(ctx, "lanyard-watch", uuid.NewString())
 
 	from, to := s.space.watched()
-	changes := s.client.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(s.image().rev+1), clientv3.WithProgressNotify())
+	// It begins with the revision that is there already, not the next one: etcd reports no progress to a watch whose first revision is in the future.
+	changes := s.client.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(max(s.image().rev, 1)), clientv3.WithCreatedNotify(), clientv3.WithProgressNotify())
 	go s.askProgress(ctx)
 
 	silent := time.NewTimer(silence)
@@ -115,7 +116,7 @@ func (s *Store) apply(resp clientv3.WatchResponse) {
 	e := newEdit(old.clone(), s.keys, s.space)
 	for _, event := range resp.Events {
 		kv := event.Kv
-		if kv.ModRevision <= old.rev { // a reload was faster; half of what it saw must not be undone
+		if kv.ModRevision <= old.rev { // the first revision of a watch, or a reload was faster: no part of what it saw may be undone
 			continue
 		}
 		if event.Type == clientv3.EventTypeDelete {
