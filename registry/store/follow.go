@@ -5,20 +5,12 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/metadata"
-)
-
-// Pages of a full load. etcd counts all the keys that are left for every page, so that few large pages are much faster than many small ones; but a key may
-// hold 64 KiB. So the number of keys follows the size of the page before: 256 keys are 16 MiB at most, 1,024 are 64 MiB where small ones end and large begin.
-const (
-	minPageKeys, maxPageKeys   = 256, 1024
-	minPageBytes, maxPageBytes = 1 << 20, 4 << 20
 )
 
 var (
@@ -149,48 +141,6 @@ func (s *Store) reload(ctx context.Context) error {
 	s.report(e)
 	s.publish(e.image, nil)
 	return nil
-}
-
-type keyValue struct {
-	key   string
-	value []byte // nil if only keys were asked for
-	rev   int64
-}
-
-// scan calls yield for every watched key as of revision rev, or of the newest one if rev is 0, and returns that revision. It reads with a quorum.
-func (s *Store) scan(ctx context.Context, rev int64, keysOnly bool, yield func(keyValue)) (int64, error) {
-	from, to := s.space.watched()
-	options := []clientv3.OpOption{clientv3.WithRange(to)}
-	if keysOnly {
-		options = append(options, clientv3.WithKeysOnly())
-	}
-	limit := int64(minPageKeys)
-	for {
-		page, cancel := context.WithTimeout(ctx, writeTimeout)
-		resp, err := s.client.Get(page, from, append(options, clientv3.WithRev(rev), clientv3.WithLimit(limit))...)
-		cancel()
-		if err != nil {
-			return 0, fmt.Errorf("reading everything: %w", etcdError(ctx, err))
-		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		size := 0
-		for _, kv := range resp.Kvs {
-			size += len(kv.Key) + len(kv.Value)
-			yield(keyValue{string(kv.Key), kv.Value, kv.ModRevision})
-		}
-		if !resp.More {
-			return rev, nil
-		}
-		switch {
-		case size < minPageBytes:
-			limit = min(2*limit, maxPageKeys)
-		case size > maxPageBytes:
-			limit = max(limit/2, minPageKeys)
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-	}
 }
 
 // report logs and counts what an edit found wrong.
