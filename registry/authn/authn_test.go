@@ -303,6 +303,22 @@ func TestEqualTokensShareOneReviewOnlyWhileItRuns(t *testing.T) {
 	})
 }
 
+// broken panics when it is asked.
+type broken struct{ authn.API }
+
+func (broken) ReviewToken(context.Context, string, string) (*authenticationv1.TokenReviewStatus, error) {
+	panic("cAnArY")
+}
+
+func TestAPanicInAReviewCostsOneRequest(t *testing.T) {
+	c := authntest.New(t)
+	a := newAuthenticator(t, c, func(config *authn.Config) { config.API = broken{config.API} })
+	_, err := a.Workload(t.Context(), authntest.Good(c, "api"))
+	if e := refusal(t, err); e.Code != wire.CodeAuthUnavailable || strings.Contains(err.Error(), "cAnArY") {
+		t.Errorf("refused as %s: %v", e.Code, err)
+	}
+}
+
 func TestASlowAPIServerIsNotPiledUpon(t *testing.T) {
 	token := goodToken(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -11,6 +11,9 @@
 //  3. The live pod: same UID, service account and node, not being deleted, not finished. It closes the minute in which the API server still accepts the
 //     token of a deleted pod.
 //
+// A deleted service account whose pods live on is noticed by the API server alone, within the ten seconds it remembers tokens for. Removing the binding
+// takes effect at once.
+//
 // Nothing is cached between requests. Requests that present the same token at the same moment share one TokenReview, each still looks at the pod.
 //
 // Every refusal is an [*Error]. What the caller is told is its Code, the same for every token that is no good; the precise Reason is for the log, metrics

@@ -129,6 +129,9 @@ func (t limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
+// WrappedRoundTripper lets client-go find the transport below, whose idle connections it closes when credentials change.
+func (t limitedTransport) WrappedRoundTripper() http.RoundTripper { return t.next }
+
 type limitedBody struct {
 	io.ReadCloser
 	left int

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -31,10 +32,15 @@ type reviews struct {
 // review asks the API server about a token. The status is shared with other requests and must not be changed.
 func (a *Authenticator) review(ctx context.Context, token string) (*authenticationv1.TokenReviewStatus, error) {
 	key := sha256.Sum256([]byte(token))
-	answer := a.reviews.flight.DoChan(string(key[:]), func() (any, error) {
+	answer := a.reviews.flight.DoChan(string(key[:]), func() (result any, err error) {
+		defer func() {
+			if p := recover(); p != nil { // this goroutine belongs to no request that could recover it
+				err = fmt.Errorf("panic of type %T", p)
+			}
+		}()
 		// Whoever comes first may leave before the answer; the others still want it. The question ends by its own timeout.
 		var status *authenticationv1.TokenReviewStatus
-		err := a.ask(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
+		err = a.ask(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
 			status, err = a.config.API.ReviewToken(ctx, token, a.config.Audience)
 			return err
 		})

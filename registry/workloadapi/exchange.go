@@ -79,6 +79,7 @@ func (e *exchange) panicked(p any) {
 func (s *server) log(route string, e *exchange, took time.Duration) {
 	level := slog.LevelInfo
 	switch status := e.code.Info().Status; {
+	case e.r.Context().Err() != nil && e.code != wire.CodeInternal: // the client has left; what failed because of it is nobody's trouble
 	case e.code == wire.CodeInternal:
 		level = slog.LevelError
 	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:

@@ -184,7 +184,8 @@ func noEnvfile(view NamesView, orgID string, env store.Env) string {
 	return version.NoEnvfile
 }
 
-// stream writes lines of JSON to a client that may have died. It replaces the server's timeouts, which bound whole requests, with one for each write.
+// stream writes lines of JSON to a client that may have died. It replaces the server's write timeout, which bounds whole requests, with one for each
+// write; the read timeout ends with the request's head.
 type stream struct {
 	control *http.ResponseController
 	encoder *json.Encoder
@@ -199,10 +200,6 @@ func newStream(w http.ResponseWriter) *stream {
 
 func (s *stream) open() error {
 	s.header.Set("Content-Type", "application/x-ndjson")
-	// Reading goes on in the background to notice that the client has left; the server's read timeout would look like that.
-	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
-		return fmt.Errorf("lifting the read timeout: %w", err)
-	}
 	return s.flush()
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,7 @@ import (
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/authn/authntest"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
@@ -182,6 +184,43 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		}
 		<-f.ended
 	})
+}
+
+func TestNamesOverHTTP2(t *testing.T) {
+	w := newWorld(t)
+	changes := make(chan workloadapi.Change, 2)
+	changes <- workloadapi.Change{Ref: ref.Consumer{Org: "shop", Name: "web"}, OrgID: "o1", Consumer: consumer(), View: namesView{}}
+	changes <- workloadapi.Change{Synced: true}
+	w.config.Names = func(context.Context) <-chan workloadapi.Change { return changes }
+	w.cluster.AddAccount("lanyard", "lanyard-injector")
+	w.cluster.AddPod("lanyard", "injector", "lanyard-injector", "node-1")
+	server := httptest.NewUnstartedServer(w.handler(t))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+wire.NamesPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+w.cluster.Sign(authntest.Token{Namespace: "lanyard", Account: "lanyard-injector", Pod: "injector"}))
+	answer, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.ProtoMajor != 2 || answer.StatusCode != http.StatusOK {
+		t.Fatalf("HTTP/%d, status %d", answer.ProtoMajor, answer.StatusCode)
+	}
+	lines := bufio.NewScanner(answer.Body)
+	for _, want := range []string{`"type":"put"`, `"type":"synced"`} {
+		if !lines.Scan() || !strings.Contains(lines.Text(), want) {
+			t.Fatalf("line = %q, want %s: %v", lines.Text(), want, lines.Err())
+		}
+	}
+	close(changes) // the watch breaks: the stream ends instead of falling silent
+	if lines.Scan() {
+		t.Errorf("a line after the end: %q", lines.Text())
+	}
 }
 
 func TestAStreamDoesNotLiveForever(t *testing.T) {
