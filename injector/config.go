@@ -79,7 +79,7 @@ func ParseFlags(args []string, output io.Writer) (Config, error) {
 func flags(cfg *Config) *flag.FlagSet {
 	f := flag.NewFlagSet("lanyard-injector", flag.ContinueOnError)
 	f.StringVar(&cfg.WebhookAddress, "webhook-address", ":9443", "`address` of the webhook listener (TLS)")
-	f.StringVar(&cfg.HealthAddress, "health-address", ":9090", "`address` of the plain listener with /livez, /readyz and /metrics")
+	f.StringVar(&cfg.HealthAddress, "metrics-address", ":9090", "`address` of the plain listener with /livez, /readyz and /metrics")
 	f.DurationVar(&cfg.ShutdownDelay, "shutdown-delay", 5*time.Second, "how long to go on answering after SIGTERM while being unready, so that the API server's view of the endpoints catches up")
 	f.DurationVar(&cfg.ShutdownWait, "shutdown-wait", 15*time.Second, "how long to wait for reviews in work after the delay")
 	f.TextVar(&cfg.LogLevel, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
@@ -95,7 +95,7 @@ func flags(cfg *Config) *flag.FlagSet {
 	f.StringVar(&cfg.Agent.ServerName, "registry-server-name", "", "`name` the secret registry's certificate is checked against; empty means the URL's host")
 	f.StringVar(&cfg.RegistryCA, "registry-ca-file", "", "PEM `file` the secret registry's certificate is checked against; handed to pods, read again when it changes (required)")
 	f.StringVar(&cfg.RegistryToken, "registry-token-file", "/var/run/secrets/lanyard/token", "`file` with the injector's own service account token for the secret registry's audience")
-	f.StringVar(&cfg.Agent.Audience, "token-audience", podspec.Audience, "`audience` of the tokens in pods")
+	f.StringVar(&cfg.Agent.Audience, "audience", podspec.Audience, "`audience` of the tokens in pods")
 
 	f.StringVar(&cfg.Agent.Image, "agent-image", "", "`image` of the init agent (required)")
 	f.StringVar(&cfg.Agent.PullPolicy, "agent-image-pull-policy", "IfNotPresent", "pull `policy` of that image")

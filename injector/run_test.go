@@ -266,7 +266,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	if _, err := ParseFlags([]string{"-help"}, &help); err == nil {
 		t.Error("help is no reason to serve")
 	}
-	for _, name := range []string{"webhook-address", "health-address", "registry-url", "registry-ca-file", "agent-image", "shutdown-delay", "ca-secret"} {
+	for _, name := range []string{"webhook-address", "metrics-address", "registry-url", "registry-ca-file", "agent-image", "shutdown-delay", "ca-secret"} {
 		if !strings.Contains(help.String(), "-"+name) {
 			t.Errorf("help does not name -%s", name)
 		}

@@ -97,13 +97,13 @@ a pod, and because the registry's own token stands beside it with another audien
 {{- define "lanyard.probes" -}}
 startupProbe:
   httpGet:
-    path: /healthz
+    path: /livez
     port: metrics
   periodSeconds: 2
   failureThreshold: 60
 livenessProbe:
   httpGet:
-    path: /healthz
+    path: /livez
     port: metrics
   periodSeconds: 10
   timeoutSeconds: 3

@@ -52,6 +52,12 @@ spec:
         {{- end }}
         - --key-dir=/etc/lanyard/keys
         - --tls-dir=/etc/lanyard/tls
+        {{- if not $registry.tls.existingSecret }}
+        {{- $host := include "lanyard.registryHost" . }}
+        {{- range concat (list $host (trimSuffix ".svc" $host) (printf "%s.cluster.local" $host)) $registry.tls.extraDNSNames | uniq }}
+        - --tls-dns-name={{ . }}
+        {{- end }}
+        {{- end }}
         - --api-address=:8443
         - --workload-address=:9443
         - --metrics-address=:9090

@@ -70,6 +70,8 @@ var (
 	CoreDNS = Part{Name: "coredns", Module: "coredns", Cold: "1 min"}
 
 	Vault = Part{Name: "vault", Module: "vault", Cold: "3 min"}
+
+	Helm = Part{Name: "helm", Packages: []string{"helm.sh/helm/v4/cmd/helm@v4.3.1"}, Cold: "1 min"}
 )
 
 // Parts returns everything that a cluster cannot start without.
