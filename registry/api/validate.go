@@ -5,6 +5,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -45,6 +46,9 @@ func validator(document *openapi3.T) (gin.HandlerFunc, error) {
 		refuse(c, refusal)
 	}, nil
 }
+
+// unknownField finds the name in the library's reason. Only what looks like one of our names is repeated: a field's name comes from the caller too.
+var unknownField = regexp.MustCompile(`^property "([a-z][a-z0-9_]{0,31})" is unsupported`)
 
 // maxFieldProblems keeps the answer to a hostile body small.
 const maxFieldProblems = 20
@@ -91,7 +95,10 @@ func fieldProblem(err *openapi3.SchemaError, parameter string) FieldProblem {
 	case "required":
 		code, message = "required", "it is required"
 	case "properties", "additionalProperties":
-		code, message = "unknown", "there is no such field"
+		code, message = "unknown", "it has a field that does not exist"
+		if name := unknownField.FindStringSubmatch(err.Reason); name != nil {
+			message = "there is no field " + name[1]
+		}
 	case "type":
 		code = "type"
 		if schema != nil && schema.Type != nil {
