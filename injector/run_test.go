@@ -116,7 +116,11 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 	release := make(chan struct{})
 	registry := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
-		<-release
+		select {
+		case <-release:
+		case <-r.Context().Done():
+			return
+		}
 		encoder := json.NewEncoder(w)
 		_ = encoder.Encode(wire.NamesEvent{Type: wire.NamesPut, Consumer: &wire.ConsumerNames{
 			Ref: "acme/web", Envs: []wire.EnvName{{Name: "API_KEY"}}, Bindings: []wire.Binding{{Namespace: "shop", ServiceAccount: "web"}},
@@ -143,13 +147,20 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log lockedBuffer
-	cfg.Kubernetes, cfg.Log = &rest.Config{Host: apiHTTP.URL}, slog.New(slog.NewJSONHandler(&log, nil))
+	cfg.Kubernetes, cfg.Log = &rest.Config{Host: apiHTTP.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, slog.New(slog.NewJSONHandler(&log, nil))
 	i, err := build(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	webhook, health := listen(t), listen(t)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer func() {
+		cancel()
+		registry.CloseClientConnections()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	}()
 	done := make(chan error, 1)
 	go func() { done <- i.serve(ctx, webhook, health) }()
 

@@ -27,10 +27,6 @@ func (e *envVar) fileRef() *fileKeyRef {
 	return e.ValueFrom.FileKeyRef
 }
 
-func injectedEnv(container, name string) envVar {
-	return envVar{Name: name, ValueFrom: &envSource{FileKeyRef: &fileKeyRef{VolumeName: podspec.VolumeEnv, Path: podspec.EnvFile(container), Key: name}}}
-}
-
 // wanted returns what c receives: nothing unless it is a target.
 func (p *planner) wanted(list string, index int) []wire.EnvName {
 	for i := range p.targets {
@@ -103,15 +99,12 @@ func (p *planner) changeEnv(path string, c *container, envs []wire.EnvName) {
 	case len(missing) == 0:
 		p.removeAll(path, stale)
 	case len(c.Env) == 0:
-		block := make([]envVar, len(envs))
-		for i, env := range envs {
-			block[i] = injectedEnv(c.Name, env.Name)
-		}
-		p.patch.add(path, block)
+		p.patch.addEnvs(path, encode(podspec.EnvFile(c.Name)), envs)
 	default:
 		p.removeAll(path, ours) // the block goes in as a whole, in the consumer's order
+		file := encode(podspec.EnvFile(c.Name))
 		for i, env := range envs {
-			p.patch.add(at(path, i), injectedEnv(c.Name, env.Name))
+			p.patch.addEnv(at(path, i), file, env.Name)
 		}
 	}
 }

@@ -5,6 +5,9 @@ package mutate
 import (
 	"encoding/json"
 	"strconv"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // patch builds a JSON Patch (RFC 6902). Operations apply in the order they were added, so one that shifts indices of a list comes after those that use
@@ -37,6 +40,45 @@ func (p *patch) begin(op, path string) {
 	p.buf = append(p.buf, `","path":"`...)
 	p.buf = append(p.buf, path...)
 	p.buf = append(p.buf, '"')
+}
+
+// addEnv adds a reference to a key of an env file, without the detour through reflection: pods receive dozens of them.
+func (p *patch) addEnv(path string, file []byte, name string) {
+	p.begin("add", path)
+	p.buf = append(p.buf, `,"value":`...)
+	p.buf = appendEnv(p.buf, file, name)
+	p.buf = append(p.buf, '}')
+}
+
+// addEnvs adds a whole list of them.
+func (p *patch) addEnvs(path string, file []byte, envs []wire.EnvName) {
+	p.begin("add", path)
+	p.buf = append(p.buf, `,"value":[`...)
+	for i, env := range envs {
+		if i > 0 {
+			p.buf = append(p.buf, ',')
+		}
+		p.buf = appendEnv(p.buf, file, env.Name)
+	}
+	p.buf = append(p.buf, "]}"...)
+}
+
+// appendEnv appends one ENV; file is its path as JSON.
+func appendEnv(dst, file []byte, name string) []byte {
+	dst = appendString(append(dst, `{"name":`...), name)
+	dst = append(dst, `,"valueFrom":{"fileKeyRef":{"volumeName":"`+podspec.VolumeEnv+`","path":`...)
+	dst = append(append(dst, file...), `,"key":`...)
+	return append(appendString(dst, name), "}}}"...)
+}
+
+// appendString quotes a name. Names are identifiers; whatever else a registry sends goes the long way and cannot leave its string.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return append(dst, encode(s)...)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
 }
 
 // bytes returns the patch, or nil if it has no operation.

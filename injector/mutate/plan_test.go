@@ -200,3 +200,22 @@ func TestTheRequestIsOneTheRegistryReads(t *testing.T) {
 		}
 	}
 }
+
+func TestANameCannotLeaveItsString(t *testing.T) {
+	const hostile = `X"},{"op":"add","path":"/spec/hostPID","value":true},{"name":"\`
+	names := namesMap{"acme/web": {Envs: []wire.EnvName{{Name: hostile}, {Name: "PLAIN"}}, Bindings: testNames["acme/web"].Bindings}}
+	for _, env := range []string{"", `,"env":[{"name":"A","value":"b"}]`} {
+		raw := []byte(`{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web"}},"spec":{"serviceAccountName":"web","containers":[{"name":"app"` + env + `}]}}`)
+		pod, err := ParsePod(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := ParsePod(apply(t, raw, testMutator(t).Plan(pod, "shop", names)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Spec.HostPID || after.Spec.Containers[0].Env[0].Name != hostile || after.Spec.Containers[0].Env[1].Name != "PLAIN" {
+			t.Errorf("pod = %+v", after.Spec)
+		}
+	}
+}

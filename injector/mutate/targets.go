@@ -101,14 +101,13 @@ func (p *planner) defaultContainers(w wish) []string {
 	if name := p.pod.Metadata.Annotations[podspec.AnnotationDefaultContainer]; name != "" {
 		return []string{name}
 	}
-	// Another injector may have put its container before the one we chose a moment ago: the one that already has our ENVs stays the default.
-	for i := range spec.Containers {
-		c := &spec.Containers[i]
-		if _, own := w.own[c.Name]; own {
-			continue
-		}
-		if slices.ContainsFunc(c.Env, func(e envVar) bool { return e.isOurs(c.Name) }) {
-			return []string{c.Name}
+	// Another injector may have put its container before the one we chose a moment ago: the one that already has an ENV of the consumer stays the default.
+	if names, ok := p.names.Lookup(w.consumer.String()); ok {
+		for i := range spec.Containers {
+			c := &spec.Containers[i]
+			if _, own := w.own[c.Name]; !own && c.receives(names) {
+				return []string{c.Name}
+			}
 		}
 	}
 	for i := range spec.Containers {
@@ -118,6 +117,13 @@ func (p *planner) defaultContainers(w wish) []string {
 	}
 	p.deny(ReasonContainerMissing, "spec.containers", "the pod has no container but those of other injectors")
 	return nil
+}
+
+// receives reports whether c has an injected ENV that the consumer has.
+func (c *container) receives(names *wire.ConsumerNames) bool {
+	return slices.ContainsFunc(c.Env, func(e envVar) bool {
+		return e.isOurs(c.Name) && slices.ContainsFunc(names.Envs, func(n wire.EnvName) bool { return n.Name == e.Name })
+	})
 }
 
 // find returns the container or init container called name. A missing one is a problem of the annotation that named it.
