@@ -100,6 +100,7 @@ func flags(cfg *Config) *flag.FlagSet {
 	f.StringVar(&cfg.Agent.Image, "agent-image", "", "`image` of the init agent (required)")
 	f.StringVar(&cfg.Agent.PullPolicy, "agent-image-pull-policy", "IfNotPresent", "pull `policy` of that image")
 	f.DurationVar(&cfg.Agent.Deadline, "agent-deadline", podspec.DefaultDeadline, "how long the init agent tries before it fails the pod")
+	f.BoolVar(&cfg.Agent.Verify, "agent-verify", false, "prove on the node, with a second init container, that the kubelet reads env files")
 	quantity(f, &cfg.Agent.CPURequest, "agent-cpu-request", "10m", "CPU `quantity` the init container requests; 0 for none")
 	quantity(f, &cfg.Agent.MemoryRequest, "agent-memory-request", "16Mi", "memory `quantity` the init container requests; 0 for none")
 	quantity(f, &cfg.Agent.CPULimit, "agent-cpu-limit", "500m", "CPU `quantity` the init container is limited to where the pod's other containers have CPU limits; 0 for none")

@@ -76,7 +76,7 @@ func (p *planner) request() string {
 // an assigned user.
 func (c *container) is(w *container) bool {
 	return c.Image == w.Image && c.SecurityContext.is(w.SecurityContext) && c.Resources.covers(w.Resources) &&
-		slices.Equal(c.ownEnv(), w.Env) && c.sameMounts(w)
+		slices.EqualFunc(c.ownEnv(), w.Env, envVar.is) && c.sameMounts(w)
 }
 
 func (c *container) ownEnv() []envVar {
@@ -87,6 +87,13 @@ func (c *container) ownEnv() []envVar {
 		}
 	}
 	return own
+}
+
+func (e envVar) is(w envVar) bool {
+	if e.Name != w.Name || e.Value != w.Value || (e.ValueFrom == nil) != (w.ValueFrom == nil) {
+		return false
+	}
+	return e.ValueFrom == nil || e.ValueFrom.FileKeyRef != nil && *e.ValueFrom.FileKeyRef == *w.ValueFrom.FileKeyRef
 }
 
 func (c *container) sameMounts(w *container) bool {
@@ -111,29 +118,69 @@ func (s *securityContext) is(w *securityContext) bool {
 		s.SeccompProfile != nil && *s.SeccompProfile == *w.SeccompProfile
 }
 
-// changeInit puts the init agent in front of all containers. One that is already there and right stays where it is, as long as every init container that
-// needs it comes later: other injectors put their own first, too.
+// own returns the init containers the pod is to have of us, in order: none without ENVs.
+func (p *planner) own() []*container {
+	switch {
+	case p.envs() == 0:
+		return nil
+	case p.cfg.Verify:
+		agent := p.agent()
+		return []*container{agent, verifier(agent)}
+	}
+	return []*container{p.agent()}
+}
+
+// verifier returns the container that proves, after the agent has written, that this node's kubelet reads env files.
+func verifier(agent *container) *container {
+	v := *agent
+	v.Name, v.VolumeMounts = podspec.ContainerVerify, nil
+	v.Env = []envVar{
+		{Name: podspec.EnvMode, Value: podspec.ModeVerify},
+		{Name: podspec.EnvProof, ValueFrom: &envSource{&fileKeyRef{VolumeName: podspec.VolumeEnv, Path: podspec.ProofFile, Key: podspec.EnvProof}}},
+	}
+	return &v
+}
+
+// changeInit puts our init containers in front of all others. Where they are already there, in order, they stay where they are, as long as every init container
+// that needs them comes later: other injectors put their own first, too.
 func (p *planner) changeInit() {
 	const path = "/spec/initContainers"
-	have, index := p.pod.Spec.InitContainers, p.pod.Spec.ours()
-	if p.envs() == 0 {
-		if index >= 0 {
-			p.patch.remove(at(path, index))
+	have, want := p.pod.Spec.InitContainers, p.own()
+	var ours []int // where ours are now, ascending
+	for i := range have {
+		if slices.Contains(ownNames, have[i].Name) {
+			ours = append(ours, i)
+		}
+	}
+	if p.inPlace(ours, want) {
+		for i, index := range ours {
+			if !have[index].is(want[i]) {
+				p.patch.replace(at(path, index), want[i])
+			}
 		}
 		return
 	}
-	want := p.agent()
-	switch {
-	case len(have) == 0:
-		p.patch.add(path, []*container{want})
-	case index < 0:
-		p.patch.add(at(path, 0), want)
-	case p.neededBefore(index):
-		p.patch.remove(at(path, index))
-		p.patch.add(at(path, 0), want)
-	case !have[index].is(want):
-		p.patch.replace(at(path, index), want)
+	p.removeAll(path, ours)
+	if len(have) == 0 {
+		p.patch.add(path, want)
+		return
 	}
+	for _, c := range slices.Backward(want) {
+		p.patch.add(at(path, 0), c)
+	}
+}
+
+// inPlace reports whether the containers at the indices are those wanted, in their order, and early enough.
+func (p *planner) inPlace(indices []int, want []*container) bool {
+	if len(indices) != len(want) {
+		return false
+	}
+	for i, index := range indices {
+		if p.pod.Spec.InitContainers[index].Name != want[i].Name || p.neededBefore(index) {
+			return false
+		}
+	}
+	return true
 }
 
 // neededBefore reports whether an init container that receives values comes before index.

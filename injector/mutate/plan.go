@@ -48,6 +48,10 @@ type Config struct {
 	Audience       string        // of the pods' tokens; empty means podspec.Audience
 	Deadline       time.Duration // zero means podspec.DefaultDeadline
 
+	// Verify adds a second init container that proves, on the node, that the kubelet reads env files. It costs most of a second at each pod start and catches
+	// what no version tells: a kubelet with the feature turned off would start containers with empty ENVs.
+	Verify bool
+
 	// Resources of the init container. A zero quantity is left out; see resourcesFor for the rules that keep the pod's QoS class.
 	CPURequest, MemoryRequest, CPULimit, MemoryLimit resource.Quantity
 

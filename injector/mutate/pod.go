@@ -5,6 +5,7 @@ package mutate
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -176,7 +177,7 @@ const (
 // each calls visit for every container but ours.
 func (s *Spec) each(visit func(list string, index int, c *container)) {
 	for i := range s.InitContainers {
-		if s.InitContainers[i].Name != podspec.ContainerInit {
+		if !slices.Contains(ownNames, s.InitContainers[i].Name) {
 			visit(listInit, i, &s.InitContainers[i])
 		}
 	}
@@ -188,14 +189,12 @@ func (s *Spec) each(visit func(list string, index int, c *container)) {
 	}
 }
 
-// ours returns the index of our init container, or -1.
-func (s *Spec) ours() int {
-	for i := range s.InitContainers {
-		if s.InitContainers[i].Name == podspec.ContainerInit {
-			return i
-		}
-	}
-	return -1
+// ownNames are the names of our init containers, in their order.
+var ownNames = []string{podspec.ContainerInit, podspec.ContainerVerify}
+
+// ours returns the index of our init container so named, or -1.
+func (s *Spec) ours(name string) int {
+	return slices.IndexFunc(s.InitContainers, func(c container) bool { return c.Name == name })
 }
 
 func (s *Spec) serviceAccount() string {

@@ -4,6 +4,7 @@ package mutate
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
 )
@@ -12,7 +13,8 @@ import (
 // container, whether it receives values or not.
 func (p *planner) checkStructure() {
 	spec := &p.pod.Spec
-	p.checkOwnContainer()
+	p.checkOwnContainer(podspec.ContainerInit, (*container).isAgent)
+	p.checkOwnContainer(podspec.ContainerVerify, (*container).isVerifier)
 	for i := range spec.Volumes {
 		p.checkOwnVolume(i, &spec.Volumes[i])
 	}
@@ -21,7 +23,7 @@ func (p *planner) checkStructure() {
 			return
 		}
 		field := containerField(list, index)
-		if c.Name == podspec.ContainerInit {
+		if slices.Contains(ownNames, c.Name) {
 			p.deny(ReasonNameTaken, field+".name", fmt.Sprintf("the name %s is the init agent's", c.Name))
 		}
 		for i, m := range c.VolumeMounts {
@@ -34,27 +36,38 @@ func (p *planner) checkStructure() {
 }
 
 // checkOwnContainer refuses an init container that has our name but is not recognizably the init agent.
-func (p *planner) checkOwnContainer() {
+func (p *planner) checkOwnContainer(name string, isOurs func(*container) bool) {
 	spec := &p.pod.Spec
-	index := spec.ours()
+	index := spec.ours(name)
 	if index < 0 {
 		return
 	}
-	if c := &spec.InitContainers[index]; !c.isAgent() {
-		p.deny(ReasonNameTaken, containerField(listInit, index)+".name", fmt.Sprintf("an init container is called %s but is not the init agent", c.Name))
+	if c := &spec.InitContainers[index]; !isOurs(c) {
+		p.deny(ReasonNameTaken, containerField(listInit, index)+".name", fmt.Sprintf("an init container is called %s but is not the init agent", name))
 	}
 	for i := index + 1; i < len(spec.InitContainers); i++ {
-		if spec.InitContainers[i].Name == podspec.ContainerInit {
-			p.deny(ReasonNameTaken, containerField(listInit, i)+".name", fmt.Sprintf("the name %s is the init agent's", podspec.ContainerInit))
+		if spec.InitContainers[i].Name == name {
+			p.deny(ReasonNameTaken, containerField(listInit, i)+".name", fmt.Sprintf("the name %s is the init agent's", name))
 			return
 		}
 	}
 }
 
+// plain reports whether c runs its image's own entry point and nothing else.
+func (c *container) plain() bool {
+	return !bool(c.Command) && !bool(c.Args) && !bool(c.EnvFrom) && !bool(c.Lifecycle) && c.RestartPolicy == ""
+}
+
+// isVerifier reports whether c has the shape of the container that proves the kubelet: the agent in another mode, without our volumes.
+func (c *container) isVerifier() bool {
+	mounts := slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return m.Name == podspec.VolumeEnv || m.Name == podspec.VolumeToken })
+	return c.plain() && !mounts && slices.ContainsFunc(c.Env, func(e envVar) bool { return e.Name == podspec.EnvMode && e.Value == podspec.ModeVerify })
+}
+
 // isAgent reports whether c has the shape of an injected init agent, of whatever image and configuration: it runs its image's own entry point, is told what
 // to request, and has both our volumes. Whatever else it has is replaced.
 func (c *container) isAgent() bool {
-	if c.Command || c.Args || c.EnvFrom || c.Lifecycle || c.RestartPolicy != "" {
+	if !c.plain() {
 		return false
 	}
 	var env, token, request bool

@@ -63,7 +63,7 @@ func newSuite(t *testing.T) *suite {
 		if !roots.AppendCertsFromPEM(pem) {
 			t.Fatalf("%s holds no certificate", file)
 		}
-		s.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+		s.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: os.Getenv("LANYARD_E2E_WORKLOAD_NAME")}, ForceAttemptHTTP2: true}
 	}
 	created, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "workloadauth-"}}, metav1.CreateOptions{})
 	if err != nil {
