@@ -11,6 +11,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
 
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -307,4 +308,23 @@ func TestAnIdleWatchIsNotTakenForADeadOne(t *testing.T) {
 	if n := s.Stats().WatchRestarts; n != 0 {
 		t.Errorf("%d restarts", n)
 	}
+}
+
+func TestAStoreThatStoppedLeavesNothingRunning(t *testing.T) { // not parallel: it counts goroutines
+	client, _ := storetest.Etcd(t)
+	before := goleak.IgnoreCurrent()
+	t.Run("", func(t *testing.T) {
+		s := storetest.Open(t, store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t))})
+		o := organization(t, s, "acme")
+		for range s.WatchConsumers(t.Context()) {
+			break
+		}
+		if err := s.AppendAudit(t.Context(), []audit.Event{{OrgID: o.ID}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.View(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	goleak.VerifyNone(t, before)
 }
