@@ -310,6 +310,22 @@ func TestAnIdleWatchIsNotTakenForADeadOne(t *testing.T) {
 	}
 }
 
+func TestMemoryAheadOfARestoredEtcdIsReadAgain(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	s := f.open(t, store.Config{ReconcileEvery: 50 * time.Millisecond})
+	o := organization(t, s, "acme")
+	eventually(t, func() bool { return s.Ready() == nil })
+	s.RunAhead()
+	reloads := s.Stats().Reloads
+	eventually(t, func() bool { return s.Stats().Reloads > reloads })
+	eventually(t, func() bool { _, err := s.View(t.Context()); return err == nil })
+	local(t, s, o.ID, "db", "v")
+	if _, err := s.Secret(t.Context(), o.ID, "db"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAStoreThatStoppedLeavesNothingRunning(t *testing.T) { // not parallel: it counts goroutines
 	client, _ := storetest.Etcd(t)
 	before := goleak.IgnoreCurrent()
