@@ -9,6 +9,8 @@
 //
 // The injector writes these variables into the pod; none is secret. There are no flags.
 //
+//	LANYARD_MODE             empty, or "verify": fetch nothing, and fail unless LANYARD_PROOF is set. The second init container runs so where asked for.
+//	LANYARD_PROOF            set by the kubelet from the env file _proof.env, which every run that writes anything writes too.
 //	LANYARD_URL              https URL of the registry's workload listener, without a path. Required. End the host with a dot to spare the
 //	                         resolver the search domains.
 //	LANYARD_SERVER_NAME      name the registry's certificate must be for. Default: the URL's host.
@@ -30,6 +32,7 @@
 //	15   unresolved       at least one ENV has no value
 //	16   unrepresentable  at least one value does not survive an env file
 //	17   protocol         the answer is malformed, not complete or not the registry's
+//	18   node             the node's kubelet does not set ENVs from env files
 //	143  signal           SIGTERM or SIGINT came first
 //
 // Go's own exit code 2 would be a panic. docs/exit-codes.md tells what to do about each.

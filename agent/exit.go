@@ -26,6 +26,7 @@ const (
 	ExitUnresolved      Exit = 15
 	ExitUnrepresentable Exit = 16
 	ExitProtocol        Exit = 17
+	ExitNode            Exit = 18
 	ExitSignal          Exit = 143 // 128 + SIGTERM, as a shell would say it
 )
 
@@ -48,6 +49,7 @@ var Exits = []ExitInfo{
 	{ExitUnresolved, "unresolved", "At least one ENV has no value.", "See the reason code of each ENV in the termination message."},
 	{ExitUnrepresentable, "unrepresentable", "At least one value cannot be written to an env file unchanged.", "Use another delivery, or another encoding of the value."},
 	{ExitProtocol, "protocol", "The answer is malformed, not complete or not the registry's, or the registry takes the request for malformed.", "Use an init agent no newer than the registry, and check what listens at LANYARD_URL."},
+	{ExitNode, "node", "The node's kubelet does not set ENVs from env files; found by the verifying init container.", "Upgrade the kubelet to 1.35 or later with its feature gate EnvFiles on, or keep opted-in pods off the node."},
 	{ExitSignal, "signal", "SIGTERM or SIGINT ended the agent before every value was written; none is.", "Nothing. The pod is being deleted."},
 }
 

@@ -82,7 +82,7 @@ func render(req *wire.ResolveRequest, answer *wire.ResolveResponse) ([]projectio
 		files = append(files, projection.File{Name: podspec.EnvFile(c.Name), Data: data})
 	}
 	if len(unfit) == 0 {
-		return files, nil
+		return append(files, projection.File{Name: podspec.ProofFile, Data: []byte(podspec.EnvProof + "='" + proof + "'\n")}), nil
 	}
 	for _, f := range files {
 		clear(f.Data)

@@ -29,8 +29,16 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if config, verifying := agent.Verifying(os.Getenv); verifying {
+		config.Logger = log
+		if err := agent.Verify(os.Getenv); err != nil {
+			return agent.Report(config, err)
+		}
+		return 0
+	}
 	config, err := agent.ConfigFromEnv(os.Getenv)
-	config.Logger = slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	config.Logger = log
 	if err == nil {
 		err = agent.CheckArguments(args)
 	}

@@ -24,7 +24,9 @@ var app, side = envs("app", "A", "B"), envs("side", "C")
 
 // written is what answer(value, app, side) becomes.
 func written(value string) map[string]string {
-	return map[string]string{"app.env": fmt.Sprintf("A='%s'\nB='%[1]s'\n", value), "side.env": fmt.Sprintf("C='%s'\n", value)}
+	return map[string]string{
+		"app.env": fmt.Sprintf("A='%s'\nB='%[1]s'\n", value), "side.env": fmt.Sprintf("C='%s'\n", value), "_proof.env": "LANYARD_PROOF='1'\n",
+	}
 }
 
 func (p *pod) wantFiles(want map[string]string) {
