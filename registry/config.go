@@ -24,6 +24,7 @@ type Config struct {
 	EtcdCAFile    string
 	EtcdCertFile  string
 	EtcdKeyFile   string
+	EtcdPlaintext bool
 	EtcdPrefix    string
 
 	KeyDir             string // the key ring, as a mounted Secret
@@ -63,6 +64,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.EtcdCAFile, "etcd-ca-file", "", "PEM `file` to verify etcd against")
 	flags.StringVar(&c.EtcdCertFile, "etcd-cert-file", "", "PEM `file` of the client certificate for etcd")
 	flags.StringVar(&c.EtcdKeyFile, "etcd-key-file", "", "PEM `file` of the client certificate's key")
+	flags.BoolVar(&c.EtcdPlaintext, "etcd-allow-plaintext", false, "accept http:// endpoints that are not on loopback")
 	flags.StringVar(&c.EtcdPrefix, "etcd-prefix", store.DefaultPrefix, "prefix of all keys, ending with a slash")
 	flags.StringVar(&c.KeyDir, "key-dir", "/etc/lanyard/keys", "`directory` of the key ring: one file a key, and `primary`")
 	flags.StringVar(&c.BootstrapTokenFile, "bootstrap-token-file", "", "`file` of the bootstrap token; without it there is none")

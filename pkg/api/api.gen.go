@@ -263,9 +263,6 @@ type OrganizationList struct {
 // OrganizationUpdate defines model for OrganizationUpdate.
 type OrganizationUpdate struct {
 	DisplayName *string `json:"display_name,omitempty"`
-
-	// Slug Changing it changes how pods name the organization's consumers.
-	Slug *string `json:"slug,omitempty"`
 }
 
 // Problem defines model for Problem.

@@ -50,7 +50,6 @@ func (h *handlers) UpdateOrganization(ctx context.Context, r UpdateOrganizationR
 		return nil, err
 	}
 	o, err := h.config.Store.UpdateOrganization(ctx, act(ctx), org, expect, func(o *store.Organization) error {
-		set(&o.Slug, r.Body.Slug)
 		set(&o.DisplayName, r.Body.DisplayName)
 		return nil
 	})

@@ -46,6 +46,9 @@ spec:
         - --etcd-key-file=/etc/lanyard/etcd/tls.key
         {{- end }}
         {{- end }}
+        {{- if $external.allowPlaintext }}
+        - --etcd-allow-plaintext
+        {{- end }}
         {{- with $external.prefix }}
         - --etcd-prefix={{ . }}
         {{- end }}
