@@ -59,11 +59,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	webhook, err := net.Listen("tcp", cfg.WebhookAddress)
+	webhook, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.WebhookAddress)
 	if err != nil {
 		return fmt.Errorf("listening for reviews: %w", err)
 	}
-	health, err := net.Listen("tcp", cfg.HealthAddress)
+	health, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.HealthAddress)
 	if err != nil {
 		_ = webhook.Close()
 		return fmt.Errorf("listening for health: %w", err)

@@ -155,7 +155,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 		listener, err := httpserver.Listen(ctx, l)
 		if err != nil {
 			for _, opened := range listeners {
-				opened.Close()
+				_ = opened.Close()
 			}
 			return err
 		}

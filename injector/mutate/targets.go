@@ -37,8 +37,6 @@ type target struct {
 	names    *wire.ConsumerNames
 }
 
-func (t *target) fieldPath() string { return containerField(t.list, t.index) }
-
 func containerField(list string, index int) string { return fmt.Sprintf("spec.%s[%d]", list, index) }
 
 // chooseTargets turns the wish into targets, in the order of the pod: init containers first.

@@ -14,7 +14,7 @@ const redacted = "[redacted]"
 // covered as well as a pointer to one.
 
 // Format writes "[redacted]" for every verb and flag.
-func (Ring) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (Ring) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns "[redacted]".
 func (Ring) String() string { return redacted }
@@ -29,7 +29,7 @@ func (Ring) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (Ring) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Format writes "[redacted]" for every verb and flag.
-func (Key) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns "[redacted]".
 func (Key) String() string { return redacted }

@@ -165,7 +165,7 @@ func (l tryLine) log(ctx context.Context, logger *slog.Logger, level slog.Level,
 	if l.err != nil {
 		attrs = append(attrs, slog.String("err", l.err.Error()))
 	}
-	logger.LogAttrs(ctx, level, message, attrs...)
+	logger.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // the three callers pass constants
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

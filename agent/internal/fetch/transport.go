@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -27,7 +28,7 @@ func NewTransport(roots *x509.CertPool, serverName string) *http.Transport {
 			ctx, cancel := context.WithTimeoutCause(ctx, ConnectTimeout, errConnectTimeout)
 			defer cancel()
 			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil && context.Cause(ctx) == errConnectTimeout {
+			if err != nil && errors.Is(context.Cause(ctx), errConnectTimeout) {
 				return nil, fmt.Errorf("%w: %w", errConnectTimeout, err)
 			}
 			return conn, err

@@ -103,7 +103,7 @@ func (k *Keyring) concerns(e fsnotify.Event) bool {
 
 func sameText(a, b error) bool {
 	if a == nil || b == nil {
-		return a == b
+		return a == nil && b == nil
 	}
 	return a.Error() == b.Error()
 }
