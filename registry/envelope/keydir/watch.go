@@ -77,7 +77,7 @@ func (k *Keyring) await(ctx context.Context, w *fsnotify.Watcher, tick <-chan ti
 			return false
 		case <-tick:
 			return true
-		case <-w.Errors: // events were lost
+		case <-w.Errors: //nolint:errcheck // it says only that events were lost
 			return true
 		case e := <-w.Events:
 			if !k.concerns(e) {
