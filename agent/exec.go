@@ -20,7 +20,8 @@ import (
 // command line: "--" and the command. Of environ, which becomes the command's environment, what configures the agent is left out, and an ENV that the
 // image sets too gives way to the value. It returns only if it did not come to that, and then a [*Failure].
 //
-// Nothing else of the process changes: its id, its standard streams, its directory, its limits, its signal dispositions. No handler may have been installed.
+// Nothing else of the process changes: its id, its standard streams, its directory, its limits, its signal mask. No handler may have been installed. Of
+// signals ignored from the start, HUP and INT stay ignored; the Go runtime forgets others, as it does in runc, so that a container has none.
 func Exec(args, environ []string) error {
 	if len(args) < 2 || args[0] != "--" {
 		return &Failure{Exit: ExitConfiguration, Err: errors.New("no command: the injector writes it after \"--\"")}

@@ -13,7 +13,7 @@ import (
 
 // What a program inherits besides: limits, signal dispositions and mask, umask, capabilities, open files, its own /proc.
 func TestExecChangesNothingElseOfTheProcess(t *testing.T) {
-	const setting = `trap "" HUP USR1; ulimit -S -n 500; ulimit -c 4; umask 027; exec "$0" "$@"`
+	const setting = `trap "" HUP INT; ulimit -S -n 500; ulimit -c 4; umask 027; exec "$0" "$@"`
 	kept := []string{"Name", "Umask", "Threads", "SigBlk", "SigIgn", "SigCgt", "Cap", "NoNewPrivs", "Seccomp", "Max"}
 	for name, argv := range map[string][]string{
 		"limits and status": {"cat", "/proc/self/limits", "/proc/self/status"},
