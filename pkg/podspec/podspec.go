@@ -90,12 +90,13 @@ const FileSuffix = "_FILE"
 
 // ValuesVolume is the name of the volume that holds the values of one container. Both names are DNS labels: what does not fit is told apart by a digest.
 func ValuesVolume(container string) string {
-	const maxLabel, kept = 63, 32
-	if len(VolumeValuesPrefix)+len(container) <= maxLabel {
+	const maxLabel, digest = 63, 6
+	if len(VolumeValuesPrefix)+len(container) < maxLabel { // a name of full length is always one with a digest
 		return VolumeValuesPrefix + container
 	}
 	sum := sha256.Sum256([]byte(container))
-	return VolumeValuesPrefix + container[:kept] + "-" + hex.EncodeToString(sum[:6])
+	const kept = maxLabel - len(VolumeValuesPrefix) - len("-") - 2*digest
+	return VolumeValuesPrefix + container[:kept] + "-" + hex.EncodeToString(sum[:digest])
 }
 
 // EnvFile is the path, within [VolumeEnv], of the env file of a container. Container names are DNS labels, so the path needs no escaping.

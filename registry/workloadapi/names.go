@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
@@ -173,10 +174,10 @@ func envName(view NamesView, orgID string, env store.Env) wire.EnvName {
 	name := wire.EnvName{Name: env.Name}
 	if env.Value != nil {
 		if err := envfile.Check(env.Name, []byte(*env.Value)); err != nil {
-			name.NoEnvfile = err.Error()
+			_, name.NoEnvfile, _ = strings.Cut(err.Error(), envfile.ErrUnrepresentable.Error()+": ")
 		}
 		if err := execfile.Check(env.Name, []byte(*env.Value)); err != nil {
-			name.NoExec = err.Error()
+			_, name.NoExec, _ = strings.Cut(err.Error(), execfile.ErrUnrepresentable.Error()+": ")
 		}
 		return name
 	}
