@@ -121,7 +121,7 @@ func (p *planner) defaultContainers(w wish) []string {
 
 // receives reports whether c has an injected ENV that the consumer has, or a volume of values.
 func (c *container) receives(names *wire.ConsumerNames) bool {
-	if volume := podspec.ValuesVolume(c.Name); slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return m.Name == volume }) {
+	if volume := podspec.ValuesVolume(c.Name); len(names.Envs) > 0 && slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return m.Name == volume }) {
 		return true
 	}
 	return slices.ContainsFunc(c.Env, func(e envVar) bool {
