@@ -79,7 +79,7 @@ type launch struct {
 }
 
 // direct is what the runtime would start if the values were ENVs of the container.
-func (l launch) direct(t *testing.T) *exec.Cmd {
+func (l launch) direct(t testing.TB) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), l.program)
 	cmd.Args, cmd.Dir, cmd.Env, cmd.Stdin = l.argv, l.dir, slices.Clone(l.env), strings.NewReader(l.stdin)
 	for name, value := range l.values {
@@ -89,7 +89,7 @@ func (l launch) direct(t *testing.T) *exec.Cmd {
 }
 
 // wrapped is what the runtime starts in a pod with the exec delivery.
-func (l launch) wrapped(t *testing.T) *exec.Cmd {
+func (l launch) wrapped(t testing.TB) *exec.Cmd {
 	t.Helper()
 	file := execfile.New(0)
 	for name, value := range l.values {
