@@ -7,11 +7,11 @@
 //	go generate ./pkg/api
 //
 // A client comes from [New]. Its methods return one response object for each operation with the decoded answer in a field named after the status; [Check]
-// turns an answer that is not a success into a [*Problem], which is an error that compares with the Err… variables:
+// turns an answer that is not a success into a [*Problem], which is an error that compares with the codes of the catalogue:
 //
 //	c, err := api.New("https://lanyard.example", token)
 //	resp, err := c.GetSecretWithResponse(ctx, "acme", "stripe-api-key", nil)
-//	if err := api.Check(resp, err); errors.Is(err, api.ErrNotFound) { … }
+//	if err := api.Check(resp, err); errors.Is(err, api.CodeNotFound) { … }
 //	secret := resp.JSON200
 //
 // No operation returns the value of a secret. Generated types hold values that are sent as plain strings; drop them as soon as they are sent.
