@@ -56,6 +56,8 @@ func Start(ctx context.Context, dir string, o Options) (*Server, error) {
 	config.AdvertisePeerUrls = []url.URL{self}
 	config.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: "localhost:2379"}}
 	config.InitialCluster = config.Name + "=" + self.String()
+	// The only member elects itself after up to one election timeout. Nobody can be late to disagree, so it may be short.
+	config.TickMs, config.ElectionMs = 50, 250
 	config.QuotaBackendBytes = o.Quota
 	if o.Quota == 0 {
 		config.QuotaBackendBytes = DefaultQuota

@@ -4,8 +4,10 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unique"
 
 	"github.com/lanyard-dev/lanyard/registry/envelope"
@@ -17,9 +19,10 @@ type edit struct {
 	keys  Keys
 	space keyspace
 
-	touched  map[consumerKey]struct{} // consumers whose names stream may have changed
-	failures []failure                // records that did not verify
-	stale    int                      // changes older than what is there; etcd promises that there are none
+	labels   map[string]map[string]string // :: text of a set of labels → the one copy of it this edit keeps
+	touched  map[consumerKey]struct{}     // consumers whose names stream may have changed
+	failures []failure                    // records that did not verify
+	stale    int                          // changes older than what is there; etcd promises that there are none
 }
 
 type consumerKey struct{ org, id string }
@@ -30,7 +33,7 @@ type failure struct {
 }
 
 func newEdit(from *image, keys Keys, space keyspace) *edit {
-	return &edit{image: from, keys: keys, space: space, touched: make(map[consumerKey]struct{})}
+	return &edit{image: from, keys: keys, space: space, labels: make(map[string]map[string]string), touched: make(map[consumerKey]struct{})}
 }
 
 // put applies a key that was written at revision rev. It keeps no part of value but copies.
@@ -77,7 +80,7 @@ var errMisplaced = errors.New("object does not belong to its key")
 func (e *edit) load(key string, a address, value []byte, rev int64) error {
 	switch a.kind {
 	case kindSlug, kindSecretName, kindConsumerName:
-		i := index{org: unique.Make(a.org).Value(), name: a.id, rev: rev}
+		i := index{org: unique.Make(a.org).Value(), name: strings.Clone(a.id), rev: rev} // a.id would keep the whole key
 		if err := unseal(e.keys, key, a.kind, value, &i.id); err != nil {
 			return err
 		}
@@ -101,7 +104,10 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 			return fmt.Errorf("%w: %w", ErrIntegrity, errMisplaced)
 		}
 		s.settle(rev)
-		s.OrgID, s.Storage = unique.Make(s.OrgID).Value(), unique.Make(s.Storage).Value()
+		s.OrgID, s.Storage, s.Labels = unique.Make(s.OrgID).Value(), unique.Make(s.Storage).Value(), e.shareLabels(s.Labels)
+		if i, ok := e.secretNames.Get(index{org: s.OrgID, name: s.Name}); ok && i.id == s.ID {
+			s.ID, s.Name = i.id, i.name
+		}
 		e.secrets.ReplaceOrInsert(s)
 		e.touchUsers(s.ID)
 	case kindVersion:
@@ -113,7 +119,8 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 			return fmt.Errorf("%w: %w", ErrIntegrity, errMisplaced)
 		}
 		v.CreatedBy = unique.Make(v.CreatedBy).Value()
-		e.versions.ReplaceOrInsert(&sealedVersion{v, unique.Make(a.org).Value(), a.id, bytes.Clone(sealed), rev})
+		v.NoEnvfile = unique.Make(v.NoEnvfile).Value()
+		e.versions.ReplaceOrInsert(&sealedVersion{v, unique.Make(a.org).Value(), e.shareID(a.org, a.id), bytes.Clone(sealed), rev})
 		e.touchUsers(a.id)
 	case kindConsumer:
 		c := new(Consumer)
@@ -124,17 +131,55 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 			return fmt.Errorf("%w: %w", ErrIntegrity, errMisplaced)
 		}
 		c.settle(rev)
-		c.OrgID = unique.Make(c.OrgID).Value()
+		c.OrgID, c.Kind, c.Labels = unique.Make(c.OrgID).Value(), unique.Make(c.Kind).Value(), e.shareLabels(c.Labels)
 		e.removeConsumer(a)
 		e.consumers.ReplaceOrInsert(c)
-		for _, env := range c.Envs {
-			if env.SecretID != "" {
-				e.uses.ReplaceOrInsert(use{env.SecretID, c})
-			}
-		}
+		e.addUses(c)
 		e.touched[consumerKey{c.OrgID, c.ID}] = struct{}{}
 	}
 	return nil
+}
+
+// addUses notes which secrets a consumer that is not published yet refers to.
+func (e *edit) addUses(c *Consumer) {
+	for i := range c.Envs {
+		if env := &c.Envs[i]; env.SecretID != "" {
+			env.SecretID = e.shareID(c.OrgID, env.SecretID)
+			e.uses.ReplaceOrInsert(use{env.SecretID, c})
+		}
+	}
+}
+
+// finish is called after a full load: consumers come before the secrets they refer to, whose ids they share from now on.
+func (e *edit) finish() {
+	e.consumers.Ascend(func(c *Consumer) bool {
+		e.addUses(c)
+		return true
+	})
+}
+
+// shareID returns the copy of a secret's id that the secret has, so that memory holds one; or a copy of its own.
+func (e *edit) shareID(org, id string) string {
+	if s, ok := e.secrets.Get(&Secret{OrgID: org, Meta: Meta{ID: id}}); ok {
+		return s.ID
+	}
+	return strings.Clone(id)
+}
+
+// shareLabels returns one map for all equal sets of labels. Many objects have the same few, and a map takes more memory than the rest of a secret.
+func (e *edit) shareLabels(labels map[string]string) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(labels)
+	if err != nil {
+		return labels
+	}
+	if shared, ok := e.labels[string(text)]; ok {
+		return shared
+	}
+	e.labels[string(text)] = labels
+	return labels
 }
 
 // settle sets the revision and shares the strings that most objects have in common.

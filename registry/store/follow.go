@@ -5,7 +5,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -13,9 +12,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/metadata"
 )
-
-// pageKeys is how many keys one read of a full load returns: 16 MiB if every one were the largest possible version.
-const pageKeys = 256
 
 var (
 	errStalled   = errors.New("watch is silent")
@@ -62,7 +58,8 @@ func (s *Store) watch(ctx context.Context) error {
 	ctx = metadata.AppendToOutgoingContext(ctx, "lanyard-watch", uuid.NewString())
 
 	from, to := s.space.watched()
-	changes := s.client.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(s.image().rev+1), clientv3.WithProgressNotify())
+	// It begins with the revision that is there already, not the next one: etcd reports no progress to a watch whose first revision is in the future.
+	changes := s.client.Watch(ctx, from, clientv3.WithRange(to), clientv3.WithRev(max(s.image().rev, 1)), clientv3.WithCreatedNotify(), clientv3.WithProgressNotify())
 	go s.askProgress(ctx)
 
 	silent := time.NewTimer(silence)
@@ -115,7 +112,7 @@ func (s *Store) apply(resp clientv3.WatchResponse) {
 	e := newEdit(old.clone(), s.keys, s.space)
 	for _, event := range resp.Events {
 		kv := event.Kv
-		if kv.ModRevision <= old.rev { // a reload was faster; half of what it saw must not be undone
+		if kv.ModRevision <= old.rev { // the first revision of a watch, or a reload was faster: no part of what it saw may be undone
 			continue
 		}
 		if event.Type == clientv3.EventTypeDelete {
@@ -140,42 +137,10 @@ func (s *Store) reload(ctx context.Context) error {
 		return err
 	}
 	e.rev = rev
+	e.finish()
 	s.report(e)
 	s.publish(e.image, nil)
 	return nil
-}
-
-type keyValue struct {
-	key   string
-	value []byte // nil if only keys were asked for
-	rev   int64
-}
-
-// scan calls yield for every watched key as of revision rev, or of the newest one if rev is 0, and returns that revision. It reads with a quorum.
-func (s *Store) scan(ctx context.Context, rev int64, keysOnly bool, yield func(keyValue)) (int64, error) {
-	from, to := s.space.watched()
-	options := []clientv3.OpOption{clientv3.WithRange(to), clientv3.WithLimit(pageKeys)}
-	if keysOnly {
-		options = append(options, clientv3.WithKeysOnly())
-	}
-	for {
-		page, cancel := context.WithTimeout(ctx, writeTimeout)
-		resp, err := s.client.Get(page, from, append(options, clientv3.WithRev(rev))...)
-		cancel()
-		if err != nil {
-			return 0, fmt.Errorf("reading everything: %w", etcdError(ctx, err))
-		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			yield(keyValue{string(kv.Key), kv.Value, kv.ModRevision})
-		}
-		if !resp.More {
-			return rev, nil
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-	}
 }
 
 // report logs and counts what an edit found wrong.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -149,7 +150,7 @@ func TestATamperedRecordFailsAloneUntilItIsRestored(t *testing.T) {
 		cases[name+" cut to half"] = edit{key, record[:len(record)/2]}
 		cases[name+" with a byte more"] = edit{key, record + "\x00"}
 		for _, bit := range []int{0, 8 * 10, 8 * 45, 8*len(record) - 1} { // format, tag, payload; bits of the kid are another test
-			cases[name+" with bit "+string(rune('0'+bit%7))+" flipped at "+strings.Repeat("i", bit/64)] = edit{key, flip(record, bit)}
+			cases[fmt.Sprintf("%s with bit %d flipped", name, bit)] = edit{key, flip(record, bit)}
 		}
 	}
 	for name, c := range cases {
