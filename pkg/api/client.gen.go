@@ -235,7 +235,7 @@ type ClientInterface interface {
 	// CreateSecretWithBody Create a secret
 	//
 	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -245,7 +245,7 @@ type ClientInterface interface {
 	// CreateSecret Create a secret
 	//
 	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -696,7 +696,7 @@ func (c *Client) ListSecrets(ctx context.Context, org Org, params *ListSecretsPa
 // CreateSecretWithBody Create a secret
 //
 // A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -716,7 +716,7 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, org Org, params *Crea
 // CreateSecret Create a secret
 //
 // A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2993,7 +2993,7 @@ type ClientWithResponsesInterface interface {
 	// CreateSecretWithBodyWithResponse Create a secret
 	//
 	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3003,7 +3003,7 @@ type ClientWithResponsesInterface interface {
 	// CreateSecretWithResponse Create a secret
 	//
 	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4817,7 +4817,7 @@ func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, org O
 // CreateSecretWithBodyWithResponse Create a secret
 //
 // A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4833,7 +4833,7 @@ func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Conte
 // CreateSecretWithResponse Create a secret
 //
 // A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
-// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload.
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -2,7 +2,7 @@
 
 // Package api is the contract of the administrators' API: its OpenAPI document, the types generated from it, and a client.
 //
-// openapi.yaml comes first. The models and the client here and the server in registry/api are generated from it:
+// openapi.yaml comes first. The models and the client here and the server in registry/api/ginapi are generated from it:
 //
 //	go generate ./pkg/api
 //

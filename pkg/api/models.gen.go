@@ -157,7 +157,7 @@ type Consumer struct {
 	Etag string `json:"etag"`
 	ID   string `json:"id"`
 
-	// Kind What kind of workload it stands for.
+	// Kind What kind of workload it stands for; `service` if a new consumer does not say.
 	Kind           ConsumerKind      `json:"kind"`
 	Labels         map[string]string `json:"labels"`
 	Name           string            `json:"name"`
@@ -166,7 +166,7 @@ type Consumer struct {
 	UpdatedBy      string            `json:"updated_by"`
 }
 
-// ConsumerKind What kind of workload it stands for.
+// ConsumerKind What kind of workload it stands for; `service` if a new consumer does not say.
 type ConsumerKind string
 
 // ConsumerList defines model for ConsumerList.
@@ -185,7 +185,7 @@ type ConsumerPatch struct {
 	Description *Description `json:"description,omitempty"`
 	Envs        *EnvsWrite   `json:"envs,omitempty"`
 
-	// Kind What kind of workload it stands for.
+	// Kind What kind of workload it stands for; `service` if a new consumer does not say.
 	Kind *ConsumerKind `json:"kind,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
@@ -206,7 +206,7 @@ type ConsumerWrite struct {
 	Description *Description `json:"description,omitempty"`
 	Envs        *EnvsWrite   `json:"envs,omitempty"`
 
-	// Kind `service` if left out.
+	// Kind What kind of workload it stands for; `service` if a new consumer does not say.
 	Kind *ConsumerKind `json:"kind,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
@@ -242,7 +242,7 @@ type Env struct {
 	Version *VersionNumber `json:"version,omitempty"`
 }
 
-// EnvWrite An environment variable. Exactly one of `value` and `secret` is given.
+// EnvWrite An environment variable. Exactly one of `value` and `secret` is given. `version` pins a version of the secret; without it, the active one is followed.
 type EnvWrite struct {
 	// Name Letters, digits and '_', not beginning with a digit; unique in the consumer. Names that begin with LANYARD_, LD_ or KUBERNETES_ are reserved, and so are PATH, HOME, HOSTNAME and IFS.
 	Name string `json:"name"`
@@ -251,9 +251,7 @@ type EnvWrite struct {
 	Secret *string `json:"secret,omitempty"`
 
 	// Value Plain text, at most 65,536 bytes; all of a consumer together at most 1 MiB. It is returned by this API, so it is no place for a secret.
-	Value *string `json:"value,omitempty"`
-
-	// Version Pins a version of the secret. Left out, it follows the active one.
+	Value   *string        `json:"value,omitempty"`
 	Version *VersionNumber `json:"version,omitempty"`
 }
 
@@ -487,7 +485,7 @@ type SecretCreate struct {
 	// RemoteVersion The version at the provider; empty for the newest.
 	RemoteVersion *RemoteVersion `json:"remote_version,omitempty"`
 
-	// Storage `remote` if any of the remote fields is given, else `local`.
+	// Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
 	Storage *Storage `json:"storage,omitempty"`
 
 	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.

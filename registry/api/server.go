@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// Config says what the API works with. Store and Authenticator are required and borrowed.
+type Config struct {
+	Store         Store
+	Authenticator Authenticator
+	Log           *slog.Logger // if nil, nothing is logged
+	// Rate and Burst limit the requests of one source address; 0 means 100 a second, and 400 at once.
+	Rate  float64
+	Burst int
+	// RequireIfMatch refuses changes without an ETag.
+	RequireIfMatch bool
+}
+
+// server implements the generated ginapi.StrictServerInterface.
+type server struct {
+	store          Store
+	authenticator  Authenticator
+	log            *slog.Logger
+	limiter        *limiter
+	requireIfMatch bool
+	operations     operations
+	document       []byte // JSON
+}
+
+var _ ginapi.StrictServerInterface = (*server)(nil)
+
+// New returns the handler of the API: /api/v1/… and /openapi.json. What else is asked for is a 404 problem.
+func New(config Config) (http.Handler, error) {
+	s, err := newServer(config)
+	if err != nil {
+		return nil, err
+	}
+	return s.engine(), nil
+}
+
+func newServer(config Config) (*server, error) {
+	if config.Store == nil || config.Authenticator == nil {
+		return nil, errors.New("API needs a store and an authenticator")
+	}
+	doc, ops, err := loadDocument()
+	if err != nil {
+		return nil, err
+	}
+	document, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
+	}
+	s := &server{
+		store: config.Store, authenticator: config.Authenticator, log: config.Log,
+		requireIfMatch: config.RequireIfMatch, operations: ops, document: document,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	perSecond, burst := config.Rate, config.Burst
+	if perSecond == 0 {
+		perSecond = defaultRate
+	}
+	if burst == 0 {
+		burst = defaultBurst
+	}
+	s.limiter = newLimiter(perSecond, burst)
+	return s, nil
+}
+
+func (s *server) engine() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode) // Gin's debug mode prints to stdout
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.ForwardedByClientIP = false
+	_ = e.SetTrustedProxies(nil) // cannot fail; Gin would believe everybody's X-Forwarded-For
+
+	e.Use(s.begin, headers, s.limitRate, s.limitBody)
+	e.NoRoute(func(c *gin.Context) { s.fail(c, contract.CodeNotFound) })
+	e.NoMethod(func(c *gin.Context) { s.fail(c, contract.CodeMethodNotAllowed) })
+	operations := e.Group("", s.authenticate, s.authorize, s.validate)
+	operations.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", s.document) })
+	ginapi.RegisterHandlersWithOptions(operations, ginapi.NewStrictHandlerWithOptions(s, nil, ginapi.StrictGinServerOptions{
+		RequestErrorHandlerFunc:  func(c *gin.Context, err error) { s.refuse(c, undecodable(err)) },
+		HandlerErrorFunc:         s.refuse,
+		ResponseErrorHandlerFunc: s.refuse,
+	}), ginapi.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) { s.refuse(c, undecodable(err)) }})
+	return e
+}
+
+// undecodable is what passed validation and still does not fit the generated types, such as 1.0 for an integer. The text of such an error may quote it.
+func undecodable(err error) error {
+	pointer := ""
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		pointer = "/" + strings.ReplaceAll(e.Field, ".", "/")
+	}
+	return field(pointer, "type", "it does not have the form the document asks for")
+}
+
+// begun returns what a handler works with. The context is the request's, not Gin's, which is reused for another request while somebody may still look at it.
+func begun(ctx context.Context) (context.Context, *call) {
+	if c, ok := ctx.(*gin.Context); ok {
+		ctx = c.Request.Context()
+	}
+	return ctx, callOf(ctx)
+}
+
+// org resolves an organization. Every id and name that arrives is looked up within the organization it returns.
+func (s *server) org(ctx context.Context, slugOrID string) (store.Organization, error) {
+	return s.store.Organization(ctx, slugOrID)
+}
+
+// GetMe implements ginapi.StrictServerInterface.
+func (s *server) GetMe(ctx context.Context, _ ginapi.GetMeRequestObject) (ginapi.GetMeResponseObject, error) {
+	_, call := begun(ctx)
+	return ginapi.GetMe200JSONResponse(contract.Me{Type: call.principal.Type, ID: call.principal.ID, Admin: call.principal.Admin}), nil
+}
