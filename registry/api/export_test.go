@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 )
 
 // For the tests of package api_test.
@@ -32,4 +34,17 @@ const MaxSources = maxSources
 
 func NewLimiter(perSecond float64, burst int) func(source string, now time.Time) bool {
 	return newLimiter(perSecond, burst).allow
+}
+
+// OperationID returns the id of an operation.
+func OperationID(o *operation) string { return o.id }
+
+// RowError returns the error of a row of the table.
+func RowError(row struct {
+	err    error
+	code   contract.Code
+	detail string
+	report bool
+}) error {
+	return row.err
 }

@@ -77,7 +77,10 @@ func rule(s *openapi3.Schema, keyword string) (code, message string) {
 	case "pattern":
 		return "syntax", "it must match " + s.Pattern
 	case "format":
-		return "syntax", "it must be a " + s.Format + ", such as 2026-01-31T12:00:00Z"
+		if s.Format == "date-time" {
+			return "syntax", "it must be a time in the form of 2026-01-31T12:00:00Z"
+		}
+		return "range", "it must be of format " + s.Format
 	case "minimum":
 		return "range", fmt.Sprintf("it must be at least %v", *s.Min)
 	case "maximum":

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -103,13 +102,9 @@ func (s *server) engine() *gin.Engine {
 	return e
 }
 
-// undecodable is what passed validation and still does not fit the generated types, such as 1.0 for an integer. The text of such an error may quote it.
-func undecodable(err error) error {
-	pointer := ""
-	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
-		pointer = "/" + strings.ReplaceAll(e.Field, ".", "/")
-	}
-	return field(pointer, "type", "it does not have the form the document asks for")
+// undecodable is what passed validation and still does not fit the generated types: 1.0 for a whole number. The text of such an error may quote it.
+func undecodable(error) error {
+	return field("", "type", "a number is not written as a whole number")
 }
 
 // begun returns what a handler works with. The context is the request's, not Gin's, which is reused for another request while somebody may still look at it.
