@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -67,6 +68,9 @@ func (s *Store) appendTo(ctx context.Context, name string, events []audit.Event)
 			s.appendWaiting(name, c)
 			c.unlock()
 		case <-ctx.Done():
+			c.mu.Lock()
+			c.waiting = slices.DeleteFunc(c.waiting, func(a *appending) bool { return a == mine })
+			c.mu.Unlock()
 			return context.Cause(ctx)
 		}
 	}
@@ -82,8 +86,8 @@ func (s *Store) appendWaiting(name string, c *chain) {
 		events = append(events, c.waiting[n].events...)
 		n++
 	}
-	group := c.waiting[:n:n]
-	c.waiting = c.waiting[n:]
+	group := slices.Clone(c.waiting[:n])
+	c.waiting = slices.Delete(c.waiting, 0, n)
 	c.mu.Unlock()
 	if n == 0 {
 		return

@@ -115,7 +115,7 @@ func (s *Store) headOps(chainName string) []clientv3.Op {
 
 // heads reads the tip and the head of a chain at one revision.
 func (s *Store) heads(ctx context.Context, chainName string) (tip int64, head chainHead, err error) {
-	limited, cancel := context.WithTimeout(ctx, readTimeout)
+	limited, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	resp, err := s.client.Txn(limited).Then(s.headOps(chainName)...).Commit()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
 
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -307,4 +308,39 @@ func TestAnIdleWatchIsNotTakenForADeadOne(t *testing.T) {
 	if n := s.Stats().WatchRestarts; n != 0 {
 		t.Errorf("%d restarts", n)
 	}
+}
+
+func TestMemoryAheadOfARestoredEtcdIsReadAgain(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	s := f.open(t, store.Config{ReconcileEvery: 50 * time.Millisecond})
+	o := organization(t, s, "acme")
+	eventually(t, func() bool { return s.Ready() == nil })
+	s.RunAhead()
+	reloads := s.Stats().Reloads
+	eventually(t, func() bool { return s.Stats().Reloads > reloads })
+	eventually(t, func() bool { _, err := s.View(t.Context()); return err == nil })
+	local(t, s, o.ID, "db", "v")
+	if _, err := s.Secret(t.Context(), o.ID, "db"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStoreThatStoppedLeavesNothingRunning(t *testing.T) { // not parallel: it counts goroutines
+	client, _ := storetest.Etcd(t)
+	before := goleak.IgnoreCurrent()
+	t.Run("", func(t *testing.T) {
+		s := storetest.Open(t, store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t))})
+		o := organization(t, s, "acme")
+		for range s.WatchConsumers(t.Context()) {
+			break
+		}
+		if err := s.AppendAudit(t.Context(), []audit.Event{{OrgID: o.ID}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.View(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	goleak.VerifyNone(t, before)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/metadata"
 )
@@ -169,7 +170,10 @@ func (s *Store) reconcileOnce(ctx context.Context) {
 			wrong++
 		}
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, rpctypes.ErrFutureRev): // etcd was restored to what it was before
+		wrong++
+	case err != nil:
 		s.log.Warn("reconciliation did not complete", "err", err)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lanyard-dev/lanyard/registry/envelope"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
 )
@@ -195,5 +196,10 @@ func TestARotationThatReachesOneReplicaFirstStopsTheOtherUntilItHasTheKey(t *tes
 		t.Errorf("got %v", err)
 	}
 }
+
+var (
+	_ store.Keys = (*keydir.Keyring)(nil)
+	_ store.Keys = (*envelope.Ring)(nil)
+)
 
 func second[T any](_ T, err error) error { return err }

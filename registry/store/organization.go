@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -87,7 +88,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 		if err := o.expect(expect); err != nil {
 			return nil, err
 		}
-		if refs := m.contents(orgID); len(refs) > 0 {
+		if refs := m.contents(s.space, orgID); len(refs) > 0 {
 			return nil, &ReferencedError{refs}
 		}
 		key := s.space.org(orgID)
@@ -110,9 +111,14 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 }
 
 // contents are the first objects that keep an organization from being deleted. Records that do not verify count: nobody knows what they are.
-func (m *image) contents(orgID string) []Reference {
+func (m *image) contents(k keyspace, orgID string) []Reference {
 	const enough = 100
 	var refs []Reference
+	for key := range m.broken {
+		if name, ok := strings.CutPrefix(key, k.org(orgID)+"/"); ok {
+			refs = append(refs, Reference{Kind: "record", Name: name, Field: "organization"})
+		}
+	}
 	m.consumers.AscendGreaterOrEqual(&Consumer{OrgID: orgID}, func(c *Consumer) bool {
 		if c.OrgID == orgID {
 			refs = append(refs, Reference{Kind: "consumer", ID: c.ID, Name: c.Name, Field: "organization"})

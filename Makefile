@@ -1,0 +1,89 @@
+# Lanyard's commands. `make help` lists them; CI calls nothing else.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SUITE   ?=
+# Tools and third-party binaries are built once, from source, outside the tree.
+CACHE   := $(or $(LANYARD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lanyard)
+LINT_VERSION := v2.15.0
+LINT    := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
+MODULES := . tools charts e2e
+export CGO_CFLAGS ?= -O2
+
+.PHONY: help
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## a disposable Kubernetes, Lanyard installed, a pod with its secrets (Linux, root)
+	go -C e2e run ./cmd/demo up
+
+.PHONY: demo-down
+demo-down: ## remove everything the demo made
+	go -C e2e run ./cmd/demo down
+
+.PHONY: dev
+dev: ## the registry alone, with embedded etcd, on loopback
+	go run ./cmd/lanyard-registry dev
+
+.PHONY: test
+test: ## unit and integration tests with the race detector; no root, no cluster
+	go test -race -timeout 20m ./...
+	go -C charts test ./...
+	go -C tools test ./...
+
+.PHONY: e2e
+e2e: ## the suites on a real cluster; SUITE=name runs one
+	go -C e2e test -count=1 -timeout 60m -v -run '$(SUITE)' ./suites/...
+
+.PHONY: check
+check: format-check vet lint drift tidy-check ## format, vet, lint, drift of generated files, tidiness of modules
+
+.PHONY: format-check
+format-check:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted; run make format:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+
+.PHONY: format
+format: ## format the Go files
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: vet
+vet:
+	@for m in $(MODULES); do echo "go vet ($$m)"; go -C $$m vet ./...; done
+
+.PHONY: lint
+lint: $(LINT)
+	$(LINT) run ./...
+
+$(LINT):
+	@echo "building golangci-lint $(LINT_VERSION), once (a few minutes)"
+	@mkdir -p $(@D)
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+.PHONY: generate
+generate: ## regenerate what is generated
+	go generate ./...
+
+.PHONY: drift
+drift:
+	@before=$$(git status --porcelain | sha256sum; git diff | sha256sum); go generate ./...; \
+	after=$$(git status --porcelain | sha256sum; git diff | sha256sum); \
+	test "$$before" = "$$after" || { echo "generated files were not up to date; run make generate and commit:"; git status --short; exit 1; }
+
+.PHONY: tidy-check
+tidy-check:
+	@for m in $(MODULES); do echo "go mod tidy -diff ($$m)"; go -C $$m mod tidy -diff; done
+
+.PHONY: images
+images: ## OCI images of all binaries, without a container daemon, in dist/images
+	go -C tools run ./images -root .. -version $(VERSION) -out ../dist/images
+
+.PHONY: bench
+bench: ## print design targets with this run's numbers
+	go -C e2e run ./bench
+
+.PHONY: clean
+clean: ## remove what the other commands left in the tree
+	rm -rf bin dist

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package installation
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/lanyard-dev/lanyard/e2e/cluster"
+)
+
+// Names of the release.
+const (
+	Release   = "lanyard"
+	Namespace = "lanyard"
+	// ClusterName is the chart's default for bindings.
+	ClusterName = "default"
+	imagePrefix = "ghcr.io/lanyard-dev"
+)
+
+// Config says how to install.
+type Config struct {
+	// Values are further `--set` arguments of helm, e.g. "injector.replicas=1".
+	Values []string
+	// Progress receives a line for each step. If nil, none is written.
+	Progress io.Writer
+}
+
+// Installation is Lanyard, running on a cluster.
+type Installation struct {
+	Cluster *cluster.Cluster
+	Client  kubernetes.Interface
+	// API is the administrators' API with the bootstrap token.
+	API *API
+
+	config  Config
+	version string
+	helm    string
+}
+
+// Install builds and loads the images, installs the chart and waits until the registry and the injector are ready.
+func Install(ctx context.Context, c *cluster.Cluster, config Config) (*Installation, error) {
+	restConfig, err := c.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(restConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	i := &Installation{Cluster: c, Client: client, config: config, version: "e2e"}
+	if i.helm, err = c.Helm(ctx); err != nil {
+		return nil, err
+	}
+	if err := i.loadImages(ctx); err != nil {
+		return nil, err
+	}
+	if err := i.Upgrade(ctx); err != nil {
+		return nil, err
+	}
+	if i.API, err = i.connect(ctx); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// Upgrade runs `helm upgrade --install` with the values of Install and those given, and waits until everything is ready.
+func (i *Installation) Upgrade(ctx context.Context, values ...string) error {
+	i.progress("helm upgrade --install %s charts/lanyard", Release)
+	chart, err := checkoutPath("charts", "lanyard")
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"upgrade", "--install", Release, chart, "--kubeconfig", i.Cluster.Kubeconfig(), "--namespace", Namespace, "--create-namespace",
+		"--wait", "--timeout", "5m",
+		"--set", "registry.image.tag=" + i.version, "--set", "injector.image.tag=" + i.version, "--set", "agent.image.tag=" + i.version,
+	}
+	for _, value := range append(append([]string(nil), i.config.Values...), values...) {
+		args = append(args, "--set", value)
+	}
+	if err := i.run(ctx, i.helm, args...); err != nil {
+		return fmt.Errorf("installing the chart: %w\n%s", err, i.Diagnose(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// Uninstall runs `helm uninstall`.
+func (i *Installation) Uninstall(ctx context.Context) error {
+	return i.run(ctx, i.helm, "uninstall", Release, "--kubeconfig", i.Cluster.Kubeconfig(), "--namespace", Namespace, "--wait")
+}
+
+// loadImages builds the three images of this checkout and the test image, and imports them into the node.
+func (i *Installation) loadImages(ctx context.Context) error {
+	i.progress("building the images of this checkout")
+	out, err := checkoutPath("dist", "e2e")
+	if err != nil {
+		return err
+	}
+	tools, err := checkoutPath("tools")
+	if err != nil {
+		return err
+	}
+	args := []string{"-C", tools, "run", "./images", "-version", i.version, "-arch", runtime.GOARCH, "-prefix", imagePrefix, "-out", out}
+	var archives []string
+	for name, dir := range map[string]string{
+		"lanyard-registry": "../cmd/lanyard-registry", "lanyard-injector": "../cmd/lanyard-injector", "lanyard-agent": "../cmd/lanyard-agent",
+		"probe": "../e2e/images/probe",
+	} {
+		args = append(args, name+"="+dir)
+		archives = append(archives, filepath.Join(out, name+"-"+runtime.GOARCH+".tar"))
+	}
+	if err := i.run(ctx, "go", args...); err != nil {
+		return fmt.Errorf("building images: %w", err)
+	}
+	i.progress("loading the images into the node")
+	return i.Cluster.Load(ctx, archives...)
+}
+
+// ProbeImage is the test image's reference; see e2e/images/probe.
+func (i *Installation) ProbeImage() string { return imagePrefix + "/probe:" + i.version }
+
+// Diagnose returns what a person would look at first when an installation does not become ready. It holds no Secret.
+func (i *Installation) Diagnose(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var all bytes.Buffer
+	for _, args := range [][]string{
+		{"get", "pods", "-A", "-o", "wide"},
+		{"get", "events", "-n", Namespace, "--sort-by=.lastTimestamp"},
+		{"logs", "-n", Namespace, "-l", "app.kubernetes.io/part-of=lanyard", "--all-containers", "--prefix", "--tail=30", "--ignore-errors"},
+	} {
+		fmt.Fprintf(&all, "--- kubectl %s\n", strings.Join(args, " "))
+		out, _ := i.Cluster.Kubectl(ctx, args...).CombinedOutput()
+		all.Write(out)
+	}
+	return all.String()
+}
+
+func (i *Installation) run(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+os.TempDir(), "HELM_CONFIG_HOME="+os.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", filepath.Base(name), args[0], err, out)
+	}
+	return nil
+}
+
+func (i *Installation) progress(format string, args ...any) {
+	if i.config.Progress != nil {
+		fmt.Fprintf(i.config.Progress, format+"\n", args...)
+	}
+}
+
+// checkoutPath returns a path below the root of the checkout the working directory is in.
+func checkoutPath(elements ...string) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "charts", "lanyard", "Chart.yaml")); err == nil {
+			return filepath.Join(append([]string{dir}, elements...)...), nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", fmt.Errorf("finding %s: the working directory is outside a checkout of lanyard", filepath.Join(elements...))
+		}
+		dir = parent
+	}
+}

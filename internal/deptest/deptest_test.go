@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deptest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lanyard-dev/lanyard/"
+
+// A rule holds for every package of ours below from.
+type rule struct {
+	from string
+	// never may not be reached, directly or through others. A trailing slash means everything below.
+	never []string
+	// only, if set, are the packages of ours that may be reached (besides from itself); stdlib adds that nothing but the standard library may be.
+	only   []string
+	stdlib bool
+	// imports are forbidden as direct imports only: the package does not use them itself.
+	imports []string
+	why     string
+}
+
+var rules = []rule{
+	{
+		from: "pkg/", only: []string{"pkg/"},
+		why: "the contract is imported by everybody, so it imports nobody",
+	},
+	{
+		from: "agent/", stdlib: true, only: []string{"pkg/envfile", "pkg/podspec", "pkg/redact", "pkg/ref", "pkg/wire"},
+		why: "the init agent runs in other people's pods at every start: it must stay small, fast and free of other people's advisories",
+	},
+	{
+		from: "cmd/lanyard-agent", stdlib: true, only: []string{"agent/", "pkg/envfile", "pkg/podspec", "pkg/redact", "pkg/ref", "pkg/wire"},
+		why: "as agent/",
+	},
+	{
+		from: "registry/", never: []string{module + "injector/", module + "agent/", module + "cmd/"},
+		why: "the components speak to each other over HTTP only, so that each can be upgraded alone",
+	},
+	{
+		from: "injector/", never: []string{module + "registry/", module + "agent/", module + "cmd/"},
+		why: "as registry/; and what can read a secret must not be linked into the webhook",
+	},
+	{
+		from: "injector/", never: []string{"go.etcd.io/", "github.com/gin-gonic/", "github.com/hashicorp/"},
+		why: "the injector holds no power: it knows neither the store nor a provider",
+	},
+	{
+		from: "internal/", never: []string{module + "registry/", module + "injector/", module + "agent/", module + "cmd/"},
+		why: "shared plumbing lies below the components",
+	},
+	{
+		from: "injector/mutate", imports: []string{"net", "net/http", "os", "time", "io/fs", "math/rand", "math/rand/v2", "crypto/rand", "log/slog"},
+		why: "admission must be a function of the pod and the names: what it decides can be replayed from a golden file",
+	},
+	{
+		from: "registry/authz", imports: []string{"net", "net/http", "os", "time", "context", "log/slog"},
+		why: "who may do what is a table, not a procedure",
+	},
+	{
+		from: "registry/envelope", never: []string{"net/http", module + "registry/store"}, imports: []string{"time", "net"},
+		why: "encryption reads no clock and knows no store",
+	},
+	{
+		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},
+		why: "the store does not know who asks it",
+	},
+}
+
+type listed struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+func TestArrowsPointOneWay(t *testing.T) {
+	packages := list(t, "./...")
+	standard := map[string]bool{}
+	for _, p := range list(t, "std") {
+		standard[p.ImportPath] = true
+	}
+	checked := map[string]int{}
+	for _, p := range packages {
+		ours, isOurs := strings.CutPrefix(p.ImportPath, module)
+		if !isOurs {
+			continue
+		}
+		for _, r := range rules {
+			if !below(ours, r.from) {
+				continue
+			}
+			checked[r.from]++
+			for _, problem := range violations(p, r, standard) {
+				t.Errorf("%s %s\n\tbecause %s", ours, problem, r.why)
+			}
+		}
+	}
+	for _, r := range rules {
+		if checked[r.from] == 0 {
+			t.Errorf("no package is below %s: the rule protects nothing", r.from)
+		}
+	}
+}
+
+func violations(p listed, r rule, standard map[string]bool) (problems []string) {
+	for _, dep := range p.Deps {
+		if dep == p.ImportPath {
+			continue
+		}
+		if dependsOn(dep, r.never) {
+			problems = append(problems, "reaches "+dep)
+		}
+		ours, isOurs := strings.CutPrefix(dep, module)
+		if isOurs && r.only != nil && !below(ours, r.from) && !slices.ContainsFunc(r.only, func(o string) bool { return below(ours, o) }) {
+			problems = append(problems, "reaches "+dep)
+		}
+		if r.stdlib && !isOurs && !standard[dep] && !strings.HasPrefix(dep, "vendor/") {
+			problems = append(problems, "reaches "+dep+", which is not the standard library")
+		}
+	}
+	for _, imported := range p.Imports {
+		if slices.Contains(r.imports, imported) {
+			problems = append(problems, "imports "+imported)
+		}
+	}
+	return problems
+}
+
+func dependsOn(dep string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return below(dep, pattern) })
+}
+
+// below reports whether path is pattern or, for a pattern with a trailing slash, the package of that name or one under it.
+func below(path, pattern string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "/"); ok {
+		return path == dir || strings.HasPrefix(path, pattern)
+	}
+	return path == pattern
+}
+
+func list(t *testing.T, pattern string) (packages []listed) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Standard,Imports,Deps", pattern)
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("listing %s: %s", pattern, exit.Stderr)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(fmt.Errorf("reading the list of %s: %w", pattern, err))
+		}
+		packages = append(packages, p)
+	}
+}
