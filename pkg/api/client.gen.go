@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/oapi-codegen/runtime"
 )
 
@@ -90,13 +92,13 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// ListAuditEvents List the installation's audit events
+	// ListInstallationAuditEvents List the installation's audit events
 	//
 	// Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
 	// log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
 	//
-	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
-	ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+	ListInstallationAuditEvents(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMe Who the caller is
 	//
@@ -126,13 +128,13 @@ type ClientInterface interface {
 	//
 	// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets go with it and cannot be restored.
 	//
-	// Corresponds with DELETE /api/v1/organizations/{org} (the `DeleteOrganization` operationId).
-	DeleteOrganization(ctx context.Context, org Org, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
+	DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOrganization Get an organization
 	//
-	// Corresponds with GET /api/v1/organizations/{org} (the `GetOrganization` operationId).
-	GetOrganization(ctx context.Context, org Org, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
+	GetOrganization(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateOrganizationWithBody Change an organization
 	//
@@ -140,8 +142,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-	UpdateOrganizationWithBody(ctx context.Context, org Org, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+	UpdateOrganizationWithBody(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateOrganization Change an organization
 	//
@@ -149,47 +151,47 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-	UpdateOrganization(ctx context.Context, org Org, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+	UpdateOrganization(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListOrganizationAuditEvents List an organization's audit events
+	// ListAuditEvents List an organization's audit events
 	//
 	// Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
 	// not that it succeeded.
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/audit-events (the `ListOrganizationAuditEvents` operationId).
-	ListOrganizationAuditEvents(ctx context.Context, org Org, params *ListOrganizationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
+	ListAuditEvents(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConsumers List consumers
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/consumers (the `ListConsumers` operationId).
-	ListConsumers(ctx context.Context, org Org, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/consumers (the `ListConsumers` operationId).
+	ListConsumers(ctx context.Context, organization OrganizationRef, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateConsumerWithBody Create a consumer
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-	CreateConsumerWithBody(ctx context.Context, org Org, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+	CreateConsumerWithBody(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateConsumer Create a consumer
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-	CreateConsumer(ctx context.Context, org Org, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+	CreateConsumer(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteConsumer Delete a consumer for good
 	//
 	// Pods that name it are refused from then on.
 	//
-	// Corresponds with DELETE /api/v1/organizations/{org}/consumers/{consumer} (the `DeleteConsumer` operationId).
-	DeleteConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with DELETE /api/v1/organizations/{organization}/consumers/{consumer} (the `DeleteConsumer` operationId).
+	DeleteConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetConsumer Get a consumer
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/consumers/{consumer} (the `GetConsumer` operationId).
-	GetConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
+	GetConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateConsumerWithBody Change a consumer
 	//
@@ -197,8 +199,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-	UpdateConsumerWithBody(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+	UpdateConsumerWithBody(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateConsumer Change a consumer
 	//
@@ -206,8 +208,8 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-	UpdateConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+	UpdateConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceConsumerWithBody Replace a consumer
 	//
@@ -215,8 +217,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-	ReplaceConsumerWithBody(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumerWithBody(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReplaceConsumer Replace a consumer
 	//
@@ -224,13 +226,13 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-	ReplaceConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSecrets List secrets
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets (the `ListSecrets` operationId).
-	ListSecrets(ctx context.Context, org Org, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets (the `ListSecrets` operationId).
+	ListSecrets(ctx context.Context, organization OrganizationRef, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateSecretWithBody Create a secret
 	//
@@ -239,8 +241,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-	CreateSecretWithBody(ctx context.Context, org Org, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+	CreateSecretWithBody(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateSecret Create a secret
 	//
@@ -249,23 +251,23 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-	CreateSecret(ctx context.Context, org Org, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+	CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteSecret Delete a secret
 	//
 	// The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
 	// does, unless `force` is set: those workloads will then not start.
 	//
-	// Corresponds with DELETE /api/v1/organizations/{org}/secrets/{secret} (the `DeleteSecret` operationId).
-	DeleteSecret(ctx context.Context, org Org, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
+	DeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSecret Get a secret, without its value
 	//
 	// Deleted secrets are returned too, with `deleted_at`.
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret} (the `GetSecret` operationId).
-	GetSecret(ctx context.Context, org Org, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
+	GetSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateSecretWithBody Change a secret
 	//
@@ -276,8 +278,8 @@ type ClientInterface interface {
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-	UpdateSecretWithBody(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+	UpdateSecretWithBody(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateSecret Change a secret
 	//
@@ -288,77 +290,82 @@ type ClientInterface interface {
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-	UpdateSecret(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+	UpdateSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListSecretReferences List everything that uses a secret
+	// ListReferences List everything that uses a secret
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/references (the `ListSecretReferences` operationId).
-	ListSecretReferences(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
+	ListReferences(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UndeleteSecret Restore a deleted secret with all its versions
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
-	UndeleteSecret(ctx context.Context, org Org, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
+	UndeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListSecretVersions List the versions of a secret, newest first, without their values
+	// ListVersions List the versions of a secret, newest first, without their values
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions (the `ListSecretVersions` operationId).
-	ListSecretVersions(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
+	ListVersions(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateSecretVersionWithBody Put a value as the next version
+	// PutVersionWithBody Put a value as the next version
 	//
 	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 	// version; the answer is then `200` with the active one.
 	//
 	// Takes any type of body and a specified content type.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-	CreateSecretVersionWithBody(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+	PutVersionWithBody(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateSecretVersion Put a value as the next version
+	// PutVersion Put a value as the next version
 	//
 	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 	// version; the answer is then `200` with the active one.
 	//
 	// Takes a body of the `application/json` content type.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-	CreateSecretVersion(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, body CreateSecretVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+	PutVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetSecretVersion Get a version, without its value
+	// GetVersion Get a version, without its value
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions/{version} (the `GetSecretVersion` operationId).
-	GetSecretVersion(ctx context.Context, org Org, secret SecretRef, version Version, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+	GetVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ActivateSecretVersion Make a version the one that resolves
+	// ActivateVersion Make a version the one that resolves
 	//
 	// Rolls out a staged version, or rolls back to an old one.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/activate (the `ActivateSecretVersion` operationId).
-	ActivateSecretVersion(ctx context.Context, org Org, secret SecretRef, version Version, params *ActivateSecretVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
+	ActivateVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DestroySecretVersion Destroy the value of a version for good
+	// DestroyVersion Destroy the value of a version for good
 	//
 	// Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/destroy (the `DestroySecretVersion` operationId).
-	DestroySecretVersion(ctx context.Context, org Org, secret SecretRef, version Version, params *DestroySecretVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
+	DestroyVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenAPI This document
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOpenAPIYAML This document as YAML
+	//
+	// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+	GetOpenAPIYAML(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// ListAuditEvents List the installation's audit events
+// ListInstallationAuditEvents List the installation's audit events
 //
 // Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
 // log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
 //
-// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
-func (c *Client) ListAuditEvents(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListAuditEventsRequest(c.Server, params)
+// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+func (c *Client) ListInstallationAuditEvents(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInstallationAuditEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -437,9 +444,9 @@ func (c *Client) CreateOrganization(ctx context.Context, params *CreateOrganizat
 //
 // Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets go with it and cannot be restored.
 //
-// Corresponds with DELETE /api/v1/organizations/{org} (the `DeleteOrganization` operationId).
-func (c *Client) DeleteOrganization(ctx context.Context, org Org, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteOrganizationRequest(c.Server, org, params)
+// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
+func (c *Client) DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteOrganizationRequest(c.Server, organization, params)
 	if err != nil {
 		return nil, err
 	}
@@ -452,9 +459,9 @@ func (c *Client) DeleteOrganization(ctx context.Context, org Org, params *Delete
 
 // GetOrganization Get an organization
 //
-// Corresponds with GET /api/v1/organizations/{org} (the `GetOrganization` operationId).
-func (c *Client) GetOrganization(ctx context.Context, org Org, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOrganizationRequest(c.Server, org, params)
+// Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
+func (c *Client) GetOrganization(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrganizationRequest(c.Server, organization, params)
 	if err != nil {
 		return nil, err
 	}
@@ -471,9 +478,9 @@ func (c *Client) GetOrganization(ctx context.Context, org Org, params *GetOrgani
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-func (c *Client) UpdateOrganizationWithBody(ctx context.Context, org Org, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateOrganizationRequestWithBody(c.Server, org, params, contentType, body)
+// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+func (c *Client) UpdateOrganizationWithBody(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateOrganizationRequestWithBody(c.Server, organization, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -490,9 +497,9 @@ func (c *Client) UpdateOrganizationWithBody(ctx context.Context, org Org, params
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-func (c *Client) UpdateOrganization(ctx context.Context, org Org, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateOrganizationRequest(c.Server, org, params, body)
+// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+func (c *Client) UpdateOrganization(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateOrganizationRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -503,14 +510,14 @@ func (c *Client) UpdateOrganization(ctx context.Context, org Org, params *Update
 	return c.Client.Do(req)
 }
 
-// ListOrganizationAuditEvents List an organization's audit events
+// ListAuditEvents List an organization's audit events
 //
 // Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
 // not that it succeeded.
 //
-// Corresponds with GET /api/v1/organizations/{org}/audit-events (the `ListOrganizationAuditEvents` operationId).
-func (c *Client) ListOrganizationAuditEvents(ctx context.Context, org Org, params *ListOrganizationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListOrganizationAuditEventsRequest(c.Server, org, params)
+// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
+func (c *Client) ListAuditEvents(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditEventsRequest(c.Server, organization, params)
 	if err != nil {
 		return nil, err
 	}
@@ -523,9 +530,9 @@ func (c *Client) ListOrganizationAuditEvents(ctx context.Context, org Org, param
 
 // ListConsumers List consumers
 //
-// Corresponds with GET /api/v1/organizations/{org}/consumers (the `ListConsumers` operationId).
-func (c *Client) ListConsumers(ctx context.Context, org Org, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListConsumersRequest(c.Server, org, params)
+// Corresponds with GET /api/v1/organizations/{organization}/consumers (the `ListConsumers` operationId).
+func (c *Client) ListConsumers(ctx context.Context, organization OrganizationRef, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListConsumersRequest(c.Server, organization, params)
 	if err != nil {
 		return nil, err
 	}
@@ -540,9 +547,9 @@ func (c *Client) ListConsumers(ctx context.Context, org Org, params *ListConsume
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-func (c *Client) CreateConsumerWithBody(ctx context.Context, org Org, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateConsumerRequestWithBody(c.Server, org, params, contentType, body)
+// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+func (c *Client) CreateConsumerWithBody(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateConsumerRequestWithBody(c.Server, organization, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -557,9 +564,9 @@ func (c *Client) CreateConsumerWithBody(ctx context.Context, org Org, params *Cr
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-func (c *Client) CreateConsumer(ctx context.Context, org Org, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateConsumerRequest(c.Server, org, params, body)
+// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+func (c *Client) CreateConsumer(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateConsumerRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -574,9 +581,9 @@ func (c *Client) CreateConsumer(ctx context.Context, org Org, params *CreateCons
 //
 // Pods that name it are refused from then on.
 //
-// Corresponds with DELETE /api/v1/organizations/{org}/consumers/{consumer} (the `DeleteConsumer` operationId).
-func (c *Client) DeleteConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteConsumerRequest(c.Server, org, consumer, params)
+// Corresponds with DELETE /api/v1/organizations/{organization}/consumers/{consumer} (the `DeleteConsumer` operationId).
+func (c *Client) DeleteConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteConsumerRequest(c.Server, organization, consumer, params)
 	if err != nil {
 		return nil, err
 	}
@@ -589,9 +596,9 @@ func (c *Client) DeleteConsumer(ctx context.Context, org Org, consumer ConsumerR
 
 // GetConsumer Get a consumer
 //
-// Corresponds with GET /api/v1/organizations/{org}/consumers/{consumer} (the `GetConsumer` operationId).
-func (c *Client) GetConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetConsumerRequest(c.Server, org, consumer, params)
+// Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
+func (c *Client) GetConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConsumerRequest(c.Server, organization, consumer, params)
 	if err != nil {
 		return nil, err
 	}
@@ -608,9 +615,9 @@ func (c *Client) GetConsumer(ctx context.Context, org Org, consumer ConsumerRef,
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-func (c *Client) UpdateConsumerWithBody(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateConsumerRequestWithBody(c.Server, org, consumer, params, contentType, body)
+// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+func (c *Client) UpdateConsumerWithBody(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateConsumerRequestWithBody(c.Server, organization, consumer, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -627,9 +634,9 @@ func (c *Client) UpdateConsumerWithBody(ctx context.Context, org Org, consumer C
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-func (c *Client) UpdateConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateConsumerRequest(c.Server, org, consumer, params, body)
+// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+func (c *Client) UpdateConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateConsumerRequest(c.Server, organization, consumer, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -646,9 +653,9 @@ func (c *Client) UpdateConsumer(ctx context.Context, org Org, consumer ConsumerR
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-func (c *Client) ReplaceConsumerWithBody(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceConsumerRequestWithBody(c.Server, org, consumer, params, contentType, body)
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *Client) ReplaceConsumerWithBody(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceConsumerRequestWithBody(c.Server, organization, consumer, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -665,9 +672,9 @@ func (c *Client) ReplaceConsumerWithBody(ctx context.Context, org Org, consumer 
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-func (c *Client) ReplaceConsumer(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReplaceConsumerRequest(c.Server, org, consumer, params, body)
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *Client) ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceConsumerRequest(c.Server, organization, consumer, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -680,9 +687,9 @@ func (c *Client) ReplaceConsumer(ctx context.Context, org Org, consumer Consumer
 
 // ListSecrets List secrets
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets (the `ListSecrets` operationId).
-func (c *Client) ListSecrets(ctx context.Context, org Org, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListSecretsRequest(c.Server, org, params)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets (the `ListSecrets` operationId).
+func (c *Client) ListSecrets(ctx context.Context, organization OrganizationRef, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSecretsRequest(c.Server, organization, params)
 	if err != nil {
 		return nil, err
 	}
@@ -700,9 +707,9 @@ func (c *Client) ListSecrets(ctx context.Context, org Org, params *ListSecretsPa
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-func (c *Client) CreateSecretWithBody(ctx context.Context, org Org, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSecretRequestWithBody(c.Server, org, params, contentType, body)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+func (c *Client) CreateSecretWithBody(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSecretRequestWithBody(c.Server, organization, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -720,9 +727,9 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, org Org, params *Crea
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-func (c *Client) CreateSecret(ctx context.Context, org Org, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSecretRequest(c.Server, org, params, body)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+func (c *Client) CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSecretRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -738,9 +745,9 @@ func (c *Client) CreateSecret(ctx context.Context, org Org, params *CreateSecret
 // The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
 // does, unless `force` is set: those workloads will then not start.
 //
-// Corresponds with DELETE /api/v1/organizations/{org}/secrets/{secret} (the `DeleteSecret` operationId).
-func (c *Client) DeleteSecret(ctx context.Context, org Org, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteSecretRequest(c.Server, org, secret, params)
+// Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
+func (c *Client) DeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSecretRequest(c.Server, organization, secret, params)
 	if err != nil {
 		return nil, err
 	}
@@ -755,9 +762,9 @@ func (c *Client) DeleteSecret(ctx context.Context, org Org, secret SecretRef, pa
 //
 // Deleted secrets are returned too, with `deleted_at`.
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret} (the `GetSecret` operationId).
-func (c *Client) GetSecret(ctx context.Context, org Org, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetSecretRequest(c.Server, org, secret, params)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
+func (c *Client) GetSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSecretRequest(c.Server, organization, secret, params)
 	if err != nil {
 		return nil, err
 	}
@@ -777,9 +784,9 @@ func (c *Client) GetSecret(ctx context.Context, org Org, secret SecretRef, param
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-func (c *Client) UpdateSecretWithBody(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateSecretRequestWithBody(c.Server, org, secret, params, contentType, body)
+// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+func (c *Client) UpdateSecretWithBody(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSecretRequestWithBody(c.Server, organization, secret, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -799,9 +806,9 @@ func (c *Client) UpdateSecretWithBody(ctx context.Context, org Org, secret Secre
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-func (c *Client) UpdateSecret(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateSecretRequest(c.Server, org, secret, params, body)
+// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+func (c *Client) UpdateSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSecretRequest(c.Server, organization, secret, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -812,11 +819,11 @@ func (c *Client) UpdateSecret(ctx context.Context, org Org, secret SecretRef, pa
 	return c.Client.Do(req)
 }
 
-// ListSecretReferences List everything that uses a secret
+// ListReferences List everything that uses a secret
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/references (the `ListSecretReferences` operationId).
-func (c *Client) ListSecretReferences(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListSecretReferencesRequest(c.Server, org, secret)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
+func (c *Client) ListReferences(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReferencesRequest(c.Server, organization, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -829,9 +836,9 @@ func (c *Client) ListSecretReferences(ctx context.Context, org Org, secret Secre
 
 // UndeleteSecret Restore a deleted secret with all its versions
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
-func (c *Client) UndeleteSecret(ctx context.Context, org Org, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUndeleteSecretRequest(c.Server, org, secret, params)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
+func (c *Client) UndeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndeleteSecretRequest(c.Server, organization, secret, params)
 	if err != nil {
 		return nil, err
 	}
@@ -842,11 +849,11 @@ func (c *Client) UndeleteSecret(ctx context.Context, org Org, secret SecretRef, 
 	return c.Client.Do(req)
 }
 
-// ListSecretVersions List the versions of a secret, newest first, without their values
+// ListVersions List the versions of a secret, newest first, without their values
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions (the `ListSecretVersions` operationId).
-func (c *Client) ListSecretVersions(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListSecretVersionsRequest(c.Server, org, secret)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
+func (c *Client) ListVersions(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListVersionsRequest(c.Server, organization, secret)
 	if err != nil {
 		return nil, err
 	}
@@ -857,16 +864,16 @@ func (c *Client) ListSecretVersions(ctx context.Context, org Org, secret SecretR
 	return c.Client.Do(req)
 }
 
-// CreateSecretVersionWithBody Put a value as the next version
+// PutVersionWithBody Put a value as the next version
 //
 // With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 // version; the answer is then `200` with the active one.
 //
 // Takes any type of body and a specified content type.
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-func (c *Client) CreateSecretVersionWithBody(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSecretVersionRequestWithBody(c.Server, org, secret, params, contentType, body)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+func (c *Client) PutVersionWithBody(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutVersionRequestWithBody(c.Server, organization, secret, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -877,16 +884,16 @@ func (c *Client) CreateSecretVersionWithBody(ctx context.Context, org Org, secre
 	return c.Client.Do(req)
 }
 
-// CreateSecretVersion Put a value as the next version
+// PutVersion Put a value as the next version
 //
 // With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 // version; the answer is then `200` with the active one.
 //
 // Takes a body of the `application/json` content type.
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-func (c *Client) CreateSecretVersion(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, body CreateSecretVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSecretVersionRequest(c.Server, org, secret, params, body)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+func (c *Client) PutVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutVersionRequest(c.Server, organization, secret, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -897,11 +904,11 @@ func (c *Client) CreateSecretVersion(ctx context.Context, org Org, secret Secret
 	return c.Client.Do(req)
 }
 
-// GetSecretVersion Get a version, without its value
+// GetVersion Get a version, without its value
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions/{version} (the `GetSecretVersion` operationId).
-func (c *Client) GetSecretVersion(ctx context.Context, org Org, secret SecretRef, version Version, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetSecretVersionRequest(c.Server, org, secret, version)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+func (c *Client) GetVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetVersionRequest(c.Server, organization, secret, version)
 	if err != nil {
 		return nil, err
 	}
@@ -912,13 +919,13 @@ func (c *Client) GetSecretVersion(ctx context.Context, org Org, secret SecretRef
 	return c.Client.Do(req)
 }
 
-// ActivateSecretVersion Make a version the one that resolves
+// ActivateVersion Make a version the one that resolves
 //
 // Rolls out a staged version, or rolls back to an old one.
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/activate (the `ActivateSecretVersion` operationId).
-func (c *Client) ActivateSecretVersion(ctx context.Context, org Org, secret SecretRef, version Version, params *ActivateSecretVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewActivateSecretVersionRequest(c.Server, org, secret, version, params)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
+func (c *Client) ActivateVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewActivateVersionRequest(c.Server, organization, secret, version, params)
 	if err != nil {
 		return nil, err
 	}
@@ -929,13 +936,13 @@ func (c *Client) ActivateSecretVersion(ctx context.Context, org Org, secret Secr
 	return c.Client.Do(req)
 }
 
-// DestroySecretVersion Destroy the value of a version for good
+// DestroyVersion Destroy the value of a version for good
 //
 // Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/destroy (the `DestroySecretVersion` operationId).
-func (c *Client) DestroySecretVersion(ctx context.Context, org Org, secret SecretRef, version Version, params *DestroySecretVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDestroySecretVersionRequest(c.Server, org, secret, version, params)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
+func (c *Client) DestroyVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDestroyVersionRequest(c.Server, organization, secret, version, params)
 	if err != nil {
 		return nil, err
 	}
@@ -961,8 +968,23 @@ func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
-// NewListAuditEventsRequest constructs an http.Request for the ListAuditEvents method
-func NewListAuditEventsRequest(server string, params *ListAuditEventsParams) (*http.Request, error) {
+// GetOpenAPIYAML This document as YAML
+//
+// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+func (c *Client) GetOpenAPIYAML(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenAPIYAMLRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewListInstallationAuditEventsRequest constructs an http.Request for the ListInstallationAuditEvents method
+func NewListInstallationAuditEventsRequest(server string, params *ListInstallationAuditEventsParams) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1049,9 +1071,9 @@ func NewListAuditEventsRequest(server string, params *ListAuditEventsParams) (*h
 
 		}
 
-		if params.ResourceID != nil {
+		if params.Resource != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_id", *params.ResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource", *params.Resource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1260,12 +1282,12 @@ func NewCreateOrganizationRequestWithBody(server string, params *CreateOrganizat
 }
 
 // NewDeleteOrganizationRequest constructs an http.Request for the DeleteOrganization method
-func NewDeleteOrganizationRequest(server string, org Org, params *DeleteOrganizationParams) (*http.Request, error) {
+func NewDeleteOrganizationRequest(server string, organization OrganizationRef, params *DeleteOrganizationParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1309,12 +1331,12 @@ func NewDeleteOrganizationRequest(server string, org Org, params *DeleteOrganiza
 }
 
 // NewGetOrganizationRequest constructs an http.Request for the GetOrganization method
-func NewGetOrganizationRequest(server string, org Org, params *GetOrganizationParams) (*http.Request, error) {
+func NewGetOrganizationRequest(server string, organization OrganizationRef, params *GetOrganizationParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1358,23 +1380,23 @@ func NewGetOrganizationRequest(server string, org Org, params *GetOrganizationPa
 }
 
 // NewUpdateOrganizationRequest calls the generic UpdateOrganization builder with application/json body
-func NewUpdateOrganizationRequest(server string, org Org, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody) (*http.Request, error) {
+func NewUpdateOrganizationRequest(server string, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewUpdateOrganizationRequestWithBody(server, org, params, "application/json", bodyReader)
+	return NewUpdateOrganizationRequestWithBody(server, organization, params, "application/json", bodyReader)
 }
 
 // NewUpdateOrganizationRequestWithBody constructs an http.Request for the UpdateOrganization method, with any body, and a specified content type
-func NewUpdateOrganizationRequestWithBody(server string, org Org, params *UpdateOrganizationParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewUpdateOrganizationRequestWithBody(server string, organization OrganizationRef, params *UpdateOrganizationParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1419,13 +1441,13 @@ func NewUpdateOrganizationRequestWithBody(server string, org Org, params *Update
 	return req, nil
 }
 
-// NewListOrganizationAuditEventsRequest constructs an http.Request for the ListOrganizationAuditEvents method
-func NewListOrganizationAuditEventsRequest(server string, org Org, params *ListOrganizationAuditEventsParams) (*http.Request, error) {
+// NewListAuditEventsRequest constructs an http.Request for the ListAuditEvents method
+func NewListAuditEventsRequest(server string, organization OrganizationRef, params *ListAuditEventsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1514,9 +1536,9 @@ func NewListOrganizationAuditEventsRequest(server string, org Org, params *ListO
 
 		}
 
-		if params.ResourceID != nil {
+		if params.Resource != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource_id", *params.ResourceID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource", *params.Resource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1565,12 +1587,12 @@ func NewListOrganizationAuditEventsRequest(server string, org Org, params *ListO
 }
 
 // NewListConsumersRequest constructs an http.Request for the ListConsumers method
-func NewListConsumersRequest(server string, org Org, params *ListConsumersParams) (*http.Request, error) {
+func NewListConsumersRequest(server string, organization OrganizationRef, params *ListConsumersParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1662,23 +1684,23 @@ func NewListConsumersRequest(server string, org Org, params *ListConsumersParams
 }
 
 // NewCreateConsumerRequest calls the generic CreateConsumer builder with application/json body
-func NewCreateConsumerRequest(server string, org Org, params *CreateConsumerParams, body CreateConsumerJSONRequestBody) (*http.Request, error) {
+func NewCreateConsumerRequest(server string, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateConsumerRequestWithBody(server, org, params, "application/json", bodyReader)
+	return NewCreateConsumerRequestWithBody(server, organization, params, "application/json", bodyReader)
 }
 
 // NewCreateConsumerRequestWithBody constructs an http.Request for the CreateConsumer method, with any body, and a specified content type
-func NewCreateConsumerRequestWithBody(server string, org Org, params *CreateConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateConsumerRequestWithBody(server string, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1724,12 +1746,12 @@ func NewCreateConsumerRequestWithBody(server string, org Org, params *CreateCons
 }
 
 // NewDeleteConsumerRequest constructs an http.Request for the DeleteConsumer method
-func NewDeleteConsumerRequest(server string, org Org, consumer ConsumerRef, params *DeleteConsumerParams) (*http.Request, error) {
+func NewDeleteConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1780,12 +1802,12 @@ func NewDeleteConsumerRequest(server string, org Org, consumer ConsumerRef, para
 }
 
 // NewGetConsumerRequest constructs an http.Request for the GetConsumer method
-func NewGetConsumerRequest(server string, org Org, consumer ConsumerRef, params *GetConsumerParams) (*http.Request, error) {
+func NewGetConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1836,23 +1858,23 @@ func NewGetConsumerRequest(server string, org Org, consumer ConsumerRef, params 
 }
 
 // NewUpdateConsumerRequest calls the generic UpdateConsumer builder with application/json body
-func NewUpdateConsumerRequest(server string, org Org, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody) (*http.Request, error) {
+func NewUpdateConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewUpdateConsumerRequestWithBody(server, org, consumer, params, "application/json", bodyReader)
+	return NewUpdateConsumerRequestWithBody(server, organization, consumer, params, "application/json", bodyReader)
 }
 
 // NewUpdateConsumerRequestWithBody constructs an http.Request for the UpdateConsumer method, with any body, and a specified content type
-func NewUpdateConsumerRequestWithBody(server string, org Org, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewUpdateConsumerRequestWithBody(server string, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1905,23 +1927,23 @@ func NewUpdateConsumerRequestWithBody(server string, org Org, consumer ConsumerR
 }
 
 // NewReplaceConsumerRequest calls the generic ReplaceConsumer builder with application/json body
-func NewReplaceConsumerRequest(server string, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody) (*http.Request, error) {
+func NewReplaceConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewReplaceConsumerRequestWithBody(server, org, consumer, params, "application/json", bodyReader)
+	return NewReplaceConsumerRequestWithBody(server, organization, consumer, params, "application/json", bodyReader)
 }
 
 // NewReplaceConsumerRequestWithBody constructs an http.Request for the ReplaceConsumer method, with any body, and a specified content type
-func NewReplaceConsumerRequestWithBody(server string, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewReplaceConsumerRequestWithBody(server string, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -1974,12 +1996,12 @@ func NewReplaceConsumerRequestWithBody(server string, org Org, consumer Consumer
 }
 
 // NewListSecretsRequest constructs an http.Request for the ListSecrets method
-func NewListSecretsRequest(server string, org Org, params *ListSecretsParams) (*http.Request, error) {
+func NewListSecretsRequest(server string, organization OrganizationRef, params *ListSecretsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2107,23 +2129,23 @@ func NewListSecretsRequest(server string, org Org, params *ListSecretsParams) (*
 }
 
 // NewCreateSecretRequest calls the generic CreateSecret builder with application/json body
-func NewCreateSecretRequest(server string, org Org, params *CreateSecretParams, body CreateSecretJSONRequestBody) (*http.Request, error) {
+func NewCreateSecretRequest(server string, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateSecretRequestWithBody(server, org, params, "application/json", bodyReader)
+	return NewCreateSecretRequestWithBody(server, organization, params, "application/json", bodyReader)
 }
 
 // NewCreateSecretRequestWithBody constructs an http.Request for the CreateSecret method, with any body, and a specified content type
-func NewCreateSecretRequestWithBody(server string, org Org, params *CreateSecretParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateSecretRequestWithBody(server string, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2169,12 +2191,12 @@ func NewCreateSecretRequestWithBody(server string, org Org, params *CreateSecret
 }
 
 // NewDeleteSecretRequest constructs an http.Request for the DeleteSecret method
-func NewDeleteSecretRequest(server string, org Org, secret SecretRef, params *DeleteSecretParams) (*http.Request, error) {
+func NewDeleteSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2252,12 +2274,12 @@ func NewDeleteSecretRequest(server string, org Org, secret SecretRef, params *De
 }
 
 // NewGetSecretRequest constructs an http.Request for the GetSecret method
-func NewGetSecretRequest(server string, org Org, secret SecretRef, params *GetSecretParams) (*http.Request, error) {
+func NewGetSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *GetSecretParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2308,23 +2330,23 @@ func NewGetSecretRequest(server string, org Org, secret SecretRef, params *GetSe
 }
 
 // NewUpdateSecretRequest calls the generic UpdateSecret builder with application/json body
-func NewUpdateSecretRequest(server string, org Org, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody) (*http.Request, error) {
+func NewUpdateSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewUpdateSecretRequestWithBody(server, org, secret, params, "application/json", bodyReader)
+	return NewUpdateSecretRequestWithBody(server, organization, secret, params, "application/json", bodyReader)
 }
 
 // NewUpdateSecretRequestWithBody constructs an http.Request for the UpdateSecret method, with any body, and a specified content type
-func NewUpdateSecretRequestWithBody(server string, org Org, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader) (*http.Request, error) {
+func NewUpdateSecretRequestWithBody(server string, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2376,13 +2398,13 @@ func NewUpdateSecretRequestWithBody(server string, org Org, secret SecretRef, pa
 	return req, nil
 }
 
-// NewListSecretReferencesRequest constructs an http.Request for the ListSecretReferences method
-func NewListSecretReferencesRequest(server string, org Org, secret SecretRef) (*http.Request, error) {
+// NewListReferencesRequest constructs an http.Request for the ListReferences method
+func NewListReferencesRequest(server string, organization OrganizationRef, secret SecretRef) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2418,12 +2440,12 @@ func NewListSecretReferencesRequest(server string, org Org, secret SecretRef) (*
 }
 
 // NewUndeleteSecretRequest constructs an http.Request for the UndeleteSecret method
-func NewUndeleteSecretRequest(server string, org Org, secret SecretRef, params *UndeleteSecretParams) (*http.Request, error) {
+func NewUndeleteSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2473,13 +2495,13 @@ func NewUndeleteSecretRequest(server string, org Org, secret SecretRef, params *
 	return req, nil
 }
 
-// NewListSecretVersionsRequest constructs an http.Request for the ListSecretVersions method
-func NewListSecretVersionsRequest(server string, org Org, secret SecretRef) (*http.Request, error) {
+// NewListVersionsRequest constructs an http.Request for the ListVersions method
+func NewListVersionsRequest(server string, organization OrganizationRef, secret SecretRef) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2514,24 +2536,24 @@ func NewListSecretVersionsRequest(server string, org Org, secret SecretRef) (*ht
 	return req, nil
 }
 
-// NewCreateSecretVersionRequest calls the generic CreateSecretVersion builder with application/json body
-func NewCreateSecretVersionRequest(server string, org Org, secret SecretRef, params *CreateSecretVersionParams, body CreateSecretVersionJSONRequestBody) (*http.Request, error) {
+// NewPutVersionRequest calls the generic PutVersion builder with application/json body
+func NewPutVersionRequest(server string, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateSecretVersionRequestWithBody(server, org, secret, params, "application/json", bodyReader)
+	return NewPutVersionRequestWithBody(server, organization, secret, params, "application/json", bodyReader)
 }
 
-// NewCreateSecretVersionRequestWithBody constructs an http.Request for the CreateSecretVersion method, with any body, and a specified content type
-func NewCreateSecretVersionRequestWithBody(server string, org Org, secret SecretRef, params *CreateSecretVersionParams, contentType string, body io.Reader) (*http.Request, error) {
+// NewPutVersionRequestWithBody constructs an http.Request for the PutVersion method, with any body, and a specified content type
+func NewPutVersionRequestWithBody(server string, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2583,13 +2605,13 @@ func NewCreateSecretVersionRequestWithBody(server string, org Org, secret Secret
 	return req, nil
 }
 
-// NewGetSecretVersionRequest constructs an http.Request for the GetSecretVersion method
-func NewGetSecretVersionRequest(server string, org Org, secret SecretRef, version Version) (*http.Request, error) {
+// NewGetVersionRequest constructs an http.Request for the GetVersion method
+func NewGetVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionRef) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2631,13 +2653,13 @@ func NewGetSecretVersionRequest(server string, org Org, secret SecretRef, versio
 	return req, nil
 }
 
-// NewActivateSecretVersionRequest constructs an http.Request for the ActivateSecretVersion method
-func NewActivateSecretVersionRequest(server string, org Org, secret SecretRef, version Version, params *ActivateSecretVersionParams) (*http.Request, error) {
+// NewActivateVersionRequest constructs an http.Request for the ActivateVersion method
+func NewActivateVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2694,13 +2716,13 @@ func NewActivateSecretVersionRequest(server string, org Org, secret SecretRef, v
 	return req, nil
 }
 
-// NewDestroySecretVersionRequest constructs an http.Request for the DestroySecretVersion method
-func NewDestroySecretVersionRequest(server string, org Org, secret SecretRef, version Version, params *DestroySecretVersionParams) (*http.Request, error) {
+// NewDestroyVersionRequest constructs an http.Request for the DestroyVersion method
+func NewDestroyVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
 
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "org", org, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
 	if err != nil {
 		return nil, err
 	}
@@ -2784,6 +2806,33 @@ func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewGetOpenAPIYAMLRequest constructs an http.Request for the GetOpenAPIYAML method
+func NewGetOpenAPIYAMLRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/openapi.yaml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2828,15 +2877,15 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// ListAuditEventsWithResponse List the installation's audit events
+	// ListInstallationAuditEventsWithResponse List the installation's audit events
 	//
 	// Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
 	// log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
-	ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error)
+	// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+	ListInstallationAuditEventsWithResponse(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListInstallationAuditEventsResponse, error)
 
 	// GetMeWithResponse Who the caller is
 	//
@@ -2872,15 +2921,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with DELETE /api/v1/organizations/{org} (the `DeleteOrganization` operationId).
-	DeleteOrganizationWithResponse(ctx context.Context, org Org, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*DeleteOrganizationResponse, error)
+	// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
+	DeleteOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*DeleteOrganizationResponse, error)
 
 	// GetOrganizationWithResponse Get an organization
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org} (the `GetOrganization` operationId).
-	GetOrganizationWithResponse(ctx context.Context, org Org, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
+	GetOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error)
 
 	// UpdateOrganizationWithBodyWithResponse Change an organization
 	//
@@ -2888,8 +2937,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-	UpdateOrganizationWithBodyWithResponse(ctx context.Context, org Org, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+	UpdateOrganizationWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error)
 
 	// UpdateOrganizationWithResponse Change an organization
 	//
@@ -2897,39 +2946,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-	UpdateOrganizationWithResponse(ctx context.Context, org Org, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+	UpdateOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error)
 
-	// ListOrganizationAuditEventsWithResponse List an organization's audit events
+	// ListAuditEventsWithResponse List an organization's audit events
 	//
 	// Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
 	// not that it succeeded.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/audit-events (the `ListOrganizationAuditEvents` operationId).
-	ListOrganizationAuditEventsWithResponse(ctx context.Context, org Org, params *ListOrganizationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListOrganizationAuditEventsResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
+	ListAuditEventsWithResponse(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error)
 
 	// ListConsumersWithResponse List consumers
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/consumers (the `ListConsumers` operationId).
-	ListConsumersWithResponse(ctx context.Context, org Org, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*ListConsumersResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/consumers (the `ListConsumers` operationId).
+	ListConsumersWithResponse(ctx context.Context, organization OrganizationRef, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*ListConsumersResponse, error)
 
 	// CreateConsumerWithBodyWithResponse Create a consumer
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-	CreateConsumerWithBodyWithResponse(ctx context.Context, org Org, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+	CreateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
 
 	// CreateConsumerWithResponse Create a consumer
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-	CreateConsumerWithResponse(ctx context.Context, org Org, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+	CreateConsumerWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
 
 	// DeleteConsumerWithResponse Delete a consumer for good
 	//
@@ -2937,15 +2986,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with DELETE /api/v1/organizations/{org}/consumers/{consumer} (the `DeleteConsumer` operationId).
-	DeleteConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*DeleteConsumerResponse, error)
+	// Corresponds with DELETE /api/v1/organizations/{organization}/consumers/{consumer} (the `DeleteConsumer` operationId).
+	DeleteConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*DeleteConsumerResponse, error)
 
 	// GetConsumerWithResponse Get a consumer
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/consumers/{consumer} (the `GetConsumer` operationId).
-	GetConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
+	GetConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error)
 
 	// UpdateConsumerWithBodyWithResponse Change a consumer
 	//
@@ -2953,8 +3002,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-	UpdateConsumerWithBodyWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+	UpdateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error)
 
 	// UpdateConsumerWithResponse Change a consumer
 	//
@@ -2962,8 +3011,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-	UpdateConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+	UpdateConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error)
 
 	// ReplaceConsumerWithBodyWithResponse Replace a consumer
 	//
@@ -2971,8 +3020,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-	ReplaceConsumerWithBodyWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
 
 	// ReplaceConsumerWithResponse Replace a consumer
 	//
@@ -2980,15 +3029,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-	ReplaceConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
 
 	// ListSecretsWithResponse List secrets
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets (the `ListSecrets` operationId).
-	ListSecretsWithResponse(ctx context.Context, org Org, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*ListSecretsResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets (the `ListSecrets` operationId).
+	ListSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*ListSecretsResponse, error)
 
 	// CreateSecretWithBodyWithResponse Create a secret
 	//
@@ -2997,8 +3046,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-	CreateSecretWithBodyWithResponse(ctx context.Context, org Org, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+	CreateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
 
 	// CreateSecretWithResponse Create a secret
 	//
@@ -3007,8 +3056,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-	CreateSecretWithResponse(ctx context.Context, org Org, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+	CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
 
 	// DeleteSecretWithResponse Delete a secret
 	//
@@ -3017,8 +3066,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with DELETE /api/v1/organizations/{org}/secrets/{secret} (the `DeleteSecret` operationId).
-	DeleteSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*DeleteSecretResponse, error)
+	// Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
+	DeleteSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*DeleteSecretResponse, error)
 
 	// GetSecretWithResponse Get a secret, without its value
 	//
@@ -3026,8 +3075,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret} (the `GetSecret` operationId).
-	GetSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*GetSecretResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
+	GetSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*GetSecretResponse, error)
 
 	// UpdateSecretWithBodyWithResponse Change a secret
 	//
@@ -3038,8 +3087,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-	UpdateSecretWithBodyWithResponse(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+	UpdateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error)
 
 	// UpdateSecretWithResponse Change a secret
 	//
@@ -3050,74 +3099,74 @@ type ClientWithResponsesInterface interface {
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-	UpdateSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error)
+	// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+	UpdateSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error)
 
-	// ListSecretReferencesWithResponse List everything that uses a secret
+	// ListReferencesWithResponse List everything that uses a secret
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/references (the `ListSecretReferences` operationId).
-	ListSecretReferencesWithResponse(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*ListSecretReferencesResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
+	ListReferencesWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListReferencesResponse, error)
 
 	// UndeleteSecretWithResponse Restore a deleted secret with all its versions
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
-	UndeleteSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*UndeleteSecretResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
+	UndeleteSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*UndeleteSecretResponse, error)
 
-	// ListSecretVersionsWithResponse List the versions of a secret, newest first, without their values
+	// ListVersionsWithResponse List the versions of a secret, newest first, without their values
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions (the `ListSecretVersions` operationId).
-	ListSecretVersionsWithResponse(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*ListSecretVersionsResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
+	ListVersionsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListVersionsResponse, error)
 
-	// CreateSecretVersionWithBodyWithResponse Put a value as the next version
+	// PutVersionWithBodyWithResponse Put a value as the next version
 	//
 	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 	// version; the answer is then `200` with the active one.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-	CreateSecretVersionWithBodyWithResponse(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretVersionResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+	PutVersionWithBodyWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutVersionResponse, error)
 
-	// CreateSecretVersionWithResponse Put a value as the next version
+	// PutVersionWithResponse Put a value as the next version
 	//
 	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 	// version; the answer is then `200` with the active one.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-	CreateSecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, body CreateSecretVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretVersionResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+	PutVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutVersionResponse, error)
 
-	// GetSecretVersionWithResponse Get a version, without its value
+	// GetVersionWithResponse Get a version, without its value
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions/{version} (the `GetSecretVersion` operationId).
-	GetSecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, version Version, reqEditors ...RequestEditorFn) (*GetSecretVersionResponse, error)
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+	GetVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*GetVersionResponse, error)
 
-	// ActivateSecretVersionWithResponse Make a version the one that resolves
+	// ActivateVersionWithResponse Make a version the one that resolves
 	//
 	// Rolls out a staged version, or rolls back to an old one.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/activate (the `ActivateSecretVersion` operationId).
-	ActivateSecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, version Version, params *ActivateSecretVersionParams, reqEditors ...RequestEditorFn) (*ActivateSecretVersionResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
+	ActivateVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*ActivateVersionResponse, error)
 
-	// DestroySecretVersionWithResponse Destroy the value of a version for good
+	// DestroyVersionWithResponse Destroy the value of a version for good
 	//
 	// Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/destroy (the `DestroySecretVersion` operationId).
-	DestroySecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, version Version, params *DestroySecretVersionParams, reqEditors ...RequestEditorFn) (*DestroySecretVersionResponse, error)
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
+	DestroyVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*DestroyVersionResponse, error)
 
 	// GetOpenAPIWithResponse This document
 	//
@@ -3125,9 +3174,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIResponse, error)
+
+	// GetOpenAPIYAMLWithResponse This document as YAML
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+	GetOpenAPIYAMLWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIYAMLResponse, error)
 }
 
-type ListAuditEventsResponse struct {
+type ListInstallationAuditEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -3137,22 +3193,22 @@ type ListAuditEventsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListAuditEventsResponse) GetJSON200() *AuditEventList {
+func (r ListInstallationAuditEventsResponse) GetJSON200() *AuditEventList {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListAuditEventsResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r ListInstallationAuditEventsResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r ListAuditEventsResponse) GetBody() []byte {
+func (r ListInstallationAuditEventsResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ListAuditEventsResponse) Status() string {
+func (r ListInstallationAuditEventsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -3160,7 +3216,7 @@ func (r ListAuditEventsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListAuditEventsResponse) StatusCode() int {
+func (r ListInstallationAuditEventsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -3168,7 +3224,7 @@ func (r ListAuditEventsResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListAuditEventsResponse) ContentType() string {
+func (r ListInstallationAuditEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3485,7 +3541,7 @@ func (r UpdateOrganizationResponse) ContentType() string {
 	return ""
 }
 
-type ListOrganizationAuditEventsResponse struct {
+type ListAuditEventsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -3495,22 +3551,22 @@ type ListOrganizationAuditEventsResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListOrganizationAuditEventsResponse) GetJSON200() *AuditEventList {
+func (r ListAuditEventsResponse) GetJSON200() *AuditEventList {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListOrganizationAuditEventsResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r ListAuditEventsResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r ListOrganizationAuditEventsResponse) GetBody() []byte {
+func (r ListAuditEventsResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ListOrganizationAuditEventsResponse) Status() string {
+func (r ListAuditEventsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -3518,7 +3574,7 @@ func (r ListOrganizationAuditEventsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListOrganizationAuditEventsResponse) StatusCode() int {
+func (r ListAuditEventsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -3526,7 +3582,7 @@ func (r ListOrganizationAuditEventsResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListOrganizationAuditEventsResponse) ContentType() string {
+func (r ListAuditEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4112,7 +4168,7 @@ func (r UpdateSecretResponse) ContentType() string {
 	return ""
 }
 
-type ListSecretReferencesResponse struct {
+type ListReferencesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -4122,22 +4178,22 @@ type ListSecretReferencesResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListSecretReferencesResponse) GetJSON200() *ReferenceList {
+func (r ListReferencesResponse) GetJSON200() *ReferenceList {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListSecretReferencesResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r ListReferencesResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r ListSecretReferencesResponse) GetBody() []byte {
+func (r ListReferencesResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ListSecretReferencesResponse) Status() string {
+func (r ListReferencesResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -4145,7 +4201,7 @@ func (r ListSecretReferencesResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListSecretReferencesResponse) StatusCode() int {
+func (r ListReferencesResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4153,7 +4209,7 @@ func (r ListSecretReferencesResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListSecretReferencesResponse) ContentType() string {
+func (r ListReferencesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4215,32 +4271,32 @@ func (r UndeleteSecretResponse) ContentType() string {
 	return ""
 }
 
-type ListSecretVersionsResponse struct {
+type ListVersionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SecretVersionList
+	JSON200 *VersionList
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListSecretVersionsResponse) GetJSON200() *SecretVersionList {
+func (r ListVersionsResponse) GetJSON200() *VersionList {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListSecretVersionsResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r ListVersionsResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r ListSecretVersionsResponse) GetBody() []byte {
+func (r ListVersionsResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ListSecretVersionsResponse) Status() string {
+func (r ListVersionsResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -4248,7 +4304,7 @@ func (r ListSecretVersionsResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ListSecretVersionsResponse) StatusCode() int {
+func (r ListVersionsResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4256,61 +4312,61 @@ func (r ListSecretVersionsResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListSecretVersionsResponse) ContentType() string {
+func (r ListVersionsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
 }
 
-// CreateSecretVersionResponse200Headers the declared response headers of an HTTP 200 response for CreateSecretVersion
-type CreateSecretVersionResponse200Headers struct {
+// PutVersionResponse200Headers the declared response headers of an HTTP 200 response for PutVersion
+type PutVersionResponse200Headers struct {
 	ETag string
 }
 
-// CreateSecretVersionResponse201Headers the declared response headers of an HTTP 201 response for CreateSecretVersion
-type CreateSecretVersionResponse201Headers struct {
+// PutVersionResponse201Headers the declared response headers of an HTTP 201 response for PutVersion
+type PutVersionResponse201Headers struct {
 	ETag     string
 	Location string
 }
 
-type CreateSecretVersionResponse struct {
+type PutVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SecretVersion
+	JSON200 *Version
 	// JSON201 the response for an HTTP 201 `application/json` response
-	JSON201 *SecretVersion
+	JSON201 *Version
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *CreateSecretVersionResponse200Headers
+	Headers200 *PutVersionResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
-	Headers201 *CreateSecretVersionResponse201Headers
+	Headers201 *PutVersionResponse201Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CreateSecretVersionResponse) GetJSON200() *SecretVersion {
+func (r PutVersionResponse) GetJSON200() *Version {
 	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
-func (r CreateSecretVersionResponse) GetJSON201() *SecretVersion {
+func (r PutVersionResponse) GetJSON201() *Version {
 	return r.JSON201
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r CreateSecretVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r PutVersionResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r CreateSecretVersionResponse) GetBody() []byte {
+func (r PutVersionResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r CreateSecretVersionResponse) Status() string {
+func (r PutVersionResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -4318,7 +4374,7 @@ func (r CreateSecretVersionResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r CreateSecretVersionResponse) StatusCode() int {
+func (r PutVersionResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4326,39 +4382,39 @@ func (r CreateSecretVersionResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CreateSecretVersionResponse) ContentType() string {
+func (r PutVersionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
 }
 
-type GetSecretVersionResponse struct {
+type GetVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SecretVersion
+	JSON200 *Version
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetSecretVersionResponse) GetJSON200() *SecretVersion {
+func (r GetVersionResponse) GetJSON200() *Version {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetSecretVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r GetVersionResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r GetSecretVersionResponse) GetBody() []byte {
+func (r GetVersionResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r GetSecretVersionResponse) Status() string {
+func (r GetVersionResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -4366,7 +4422,7 @@ func (r GetSecretVersionResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r GetSecretVersionResponse) StatusCode() int {
+func (r GetVersionResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4374,19 +4430,19 @@ func (r GetSecretVersionResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetSecretVersionResponse) ContentType() string {
+func (r GetVersionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
 }
 
-// ActivateSecretVersionResponse200Headers the declared response headers of an HTTP 200 response for ActivateSecretVersion
-type ActivateSecretVersionResponse200Headers struct {
+// ActivateVersionResponse200Headers the declared response headers of an HTTP 200 response for ActivateVersion
+type ActivateVersionResponse200Headers struct {
 	ETag string
 }
 
-type ActivateSecretVersionResponse struct {
+type ActivateVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
@@ -4394,26 +4450,26 @@ type ActivateSecretVersionResponse struct {
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
-	Headers200 *ActivateSecretVersionResponse200Headers
+	Headers200 *ActivateVersionResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ActivateSecretVersionResponse) GetJSON200() *Secret {
+func (r ActivateVersionResponse) GetJSON200() *Secret {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ActivateSecretVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r ActivateVersionResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r ActivateSecretVersionResponse) GetBody() []byte {
+func (r ActivateVersionResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r ActivateSecretVersionResponse) Status() string {
+func (r ActivateVersionResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -4421,7 +4477,7 @@ func (r ActivateSecretVersionResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r ActivateSecretVersionResponse) StatusCode() int {
+func (r ActivateVersionResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4429,39 +4485,39 @@ func (r ActivateSecretVersionResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ActivateSecretVersionResponse) ContentType() string {
+func (r ActivateVersionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
 	return ""
 }
 
-type DestroySecretVersionResponse struct {
+type DestroyVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SecretVersion
+	JSON200 *Version
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DestroySecretVersionResponse) GetJSON200() *SecretVersion {
+func (r DestroyVersionResponse) GetJSON200() *Version {
 	return r.JSON200
 }
 
 // GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DestroySecretVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+func (r DestroyVersionResponse) GetApplicationProblemJSONDefault() *Problem {
 	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
-func (r DestroySecretVersionResponse) GetBody() []byte {
+func (r DestroyVersionResponse) GetBody() []byte {
 	return r.Body
 }
 
 // Status returns HTTPResponse.Status
-func (r DestroySecretVersionResponse) Status() string {
+func (r DestroyVersionResponse) Status() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Status
 	}
@@ -4469,7 +4525,7 @@ func (r DestroySecretVersionResponse) Status() string {
 }
 
 // StatusCode returns HTTPResponse.StatusCode
-func (r DestroySecretVersionResponse) StatusCode() int {
+func (r DestroyVersionResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4477,7 +4533,7 @@ func (r DestroySecretVersionResponse) StatusCode() int {
 }
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DestroySecretVersionResponse) ContentType() string {
+func (r DestroyVersionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4532,20 +4588,68 @@ func (r GetOpenAPIResponse) ContentType() string {
 	return ""
 }
 
-// ListAuditEventsWithResponse List the installation's audit events
+type GetOpenAPIYAMLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// YAML200 the response for an HTTP 200 `application/yaml` response
+	YAML200 *map[string]interface{}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetYAML200 returns the response for an HTTP 200 `application/yaml` response
+func (r GetOpenAPIYAMLResponse) GetYAML200() *map[string]interface{} {
+	return r.YAML200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOpenAPIYAMLResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOpenAPIYAMLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOpenAPIYAMLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOpenAPIYAMLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOpenAPIYAMLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListInstallationAuditEventsWithResponse List the installation's audit events
 //
 // Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
 // log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/audit-events (the `ListAuditEvents` operationId).
-func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error) {
-	rsp, err := c.ListAuditEvents(ctx, params, reqEditors...)
+// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+func (c *ClientWithResponses) ListInstallationAuditEventsWithResponse(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListInstallationAuditEventsResponse, error) {
+	rsp, err := c.ListInstallationAuditEvents(ctx, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListAuditEventsResponse(rsp)
+	return ParseListInstallationAuditEventsResponse(rsp)
 }
 
 // GetMeWithResponse Who the caller is
@@ -4606,9 +4710,9 @@ func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with DELETE /api/v1/organizations/{org} (the `DeleteOrganization` operationId).
-func (c *ClientWithResponses) DeleteOrganizationWithResponse(ctx context.Context, org Org, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*DeleteOrganizationResponse, error) {
-	rsp, err := c.DeleteOrganization(ctx, org, params, reqEditors...)
+// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
+func (c *ClientWithResponses) DeleteOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*DeleteOrganizationResponse, error) {
+	rsp, err := c.DeleteOrganization(ctx, organization, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4619,9 +4723,9 @@ func (c *ClientWithResponses) DeleteOrganizationWithResponse(ctx context.Context
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org} (the `GetOrganization` operationId).
-func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, org Org, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error) {
-	rsp, err := c.GetOrganization(ctx, org, params, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
+func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error) {
+	rsp, err := c.GetOrganization(ctx, organization, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4634,9 +4738,9 @@ func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, o
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-func (c *ClientWithResponses) UpdateOrganizationWithBodyWithResponse(ctx context.Context, org Org, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error) {
-	rsp, err := c.UpdateOrganizationWithBody(ctx, org, params, contentType, body, reqEditors...)
+// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+func (c *ClientWithResponses) UpdateOrganizationWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error) {
+	rsp, err := c.UpdateOrganizationWithBody(ctx, organization, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4649,38 +4753,38 @@ func (c *ClientWithResponses) UpdateOrganizationWithBodyWithResponse(ctx context
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /api/v1/organizations/{org} (the `UpdateOrganization` operationId).
-func (c *ClientWithResponses) UpdateOrganizationWithResponse(ctx context.Context, org Org, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error) {
-	rsp, err := c.UpdateOrganization(ctx, org, params, body, reqEditors...)
+// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
+func (c *ClientWithResponses) UpdateOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error) {
+	rsp, err := c.UpdateOrganization(ctx, organization, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseUpdateOrganizationResponse(rsp)
 }
 
-// ListOrganizationAuditEventsWithResponse List an organization's audit events
+// ListAuditEventsWithResponse List an organization's audit events
 //
 // Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
 // not that it succeeded.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/audit-events (the `ListOrganizationAuditEvents` operationId).
-func (c *ClientWithResponses) ListOrganizationAuditEventsWithResponse(ctx context.Context, org Org, params *ListOrganizationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListOrganizationAuditEventsResponse, error) {
-	rsp, err := c.ListOrganizationAuditEvents(ctx, org, params, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
+func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error) {
+	rsp, err := c.ListAuditEvents(ctx, organization, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListOrganizationAuditEventsResponse(rsp)
+	return ParseListAuditEventsResponse(rsp)
 }
 
 // ListConsumersWithResponse List consumers
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/consumers (the `ListConsumers` operationId).
-func (c *ClientWithResponses) ListConsumersWithResponse(ctx context.Context, org Org, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*ListConsumersResponse, error) {
-	rsp, err := c.ListConsumers(ctx, org, params, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/consumers (the `ListConsumers` operationId).
+func (c *ClientWithResponses) ListConsumersWithResponse(ctx context.Context, organization OrganizationRef, params *ListConsumersParams, reqEditors ...RequestEditorFn) (*ListConsumersResponse, error) {
+	rsp, err := c.ListConsumers(ctx, organization, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4691,9 +4795,9 @@ func (c *ClientWithResponses) ListConsumersWithResponse(ctx context.Context, org
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-func (c *ClientWithResponses) CreateConsumerWithBodyWithResponse(ctx context.Context, org Org, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
-	rsp, err := c.CreateConsumerWithBody(ctx, org, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+func (c *ClientWithResponses) CreateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
+	rsp, err := c.CreateConsumerWithBody(ctx, organization, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4704,9 +4808,9 @@ func (c *ClientWithResponses) CreateConsumerWithBodyWithResponse(ctx context.Con
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/consumers (the `CreateConsumer` operationId).
-func (c *ClientWithResponses) CreateConsumerWithResponse(ctx context.Context, org Org, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
-	rsp, err := c.CreateConsumer(ctx, org, params, body, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
+func (c *ClientWithResponses) CreateConsumerWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
+	rsp, err := c.CreateConsumer(ctx, organization, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4719,9 +4823,9 @@ func (c *ClientWithResponses) CreateConsumerWithResponse(ctx context.Context, or
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with DELETE /api/v1/organizations/{org}/consumers/{consumer} (the `DeleteConsumer` operationId).
-func (c *ClientWithResponses) DeleteConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*DeleteConsumerResponse, error) {
-	rsp, err := c.DeleteConsumer(ctx, org, consumer, params, reqEditors...)
+// Corresponds with DELETE /api/v1/organizations/{organization}/consumers/{consumer} (the `DeleteConsumer` operationId).
+func (c *ClientWithResponses) DeleteConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*DeleteConsumerResponse, error) {
+	rsp, err := c.DeleteConsumer(ctx, organization, consumer, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4732,9 +4836,9 @@ func (c *ClientWithResponses) DeleteConsumerWithResponse(ctx context.Context, or
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/consumers/{consumer} (the `GetConsumer` operationId).
-func (c *ClientWithResponses) GetConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error) {
-	rsp, err := c.GetConsumer(ctx, org, consumer, params, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
+func (c *ClientWithResponses) GetConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error) {
+	rsp, err := c.GetConsumer(ctx, organization, consumer, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4747,9 +4851,9 @@ func (c *ClientWithResponses) GetConsumerWithResponse(ctx context.Context, org O
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-func (c *ClientWithResponses) UpdateConsumerWithBodyWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error) {
-	rsp, err := c.UpdateConsumerWithBody(ctx, org, consumer, params, contentType, body, reqEditors...)
+// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+func (c *ClientWithResponses) UpdateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error) {
+	rsp, err := c.UpdateConsumerWithBody(ctx, organization, consumer, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4762,9 +4866,9 @@ func (c *ClientWithResponses) UpdateConsumerWithBodyWithResponse(ctx context.Con
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/consumers/{consumer} (the `UpdateConsumer` operationId).
-func (c *ClientWithResponses) UpdateConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error) {
-	rsp, err := c.UpdateConsumer(ctx, org, consumer, params, body, reqEditors...)
+// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
+func (c *ClientWithResponses) UpdateConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error) {
+	rsp, err := c.UpdateConsumer(ctx, organization, consumer, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4777,9 +4881,9 @@ func (c *ClientWithResponses) UpdateConsumerWithResponse(ctx context.Context, or
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-func (c *ClientWithResponses) ReplaceConsumerWithBodyWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error) {
-	rsp, err := c.ReplaceConsumerWithBody(ctx, org, consumer, params, contentType, body, reqEditors...)
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *ClientWithResponses) ReplaceConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error) {
+	rsp, err := c.ReplaceConsumerWithBody(ctx, organization, consumer, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4792,9 +4896,9 @@ func (c *ClientWithResponses) ReplaceConsumerWithBodyWithResponse(ctx context.Co
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PUT /api/v1/organizations/{org}/consumers/{consumer} (the `ReplaceConsumer` operationId).
-func (c *ClientWithResponses) ReplaceConsumerWithResponse(ctx context.Context, org Org, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error) {
-	rsp, err := c.ReplaceConsumer(ctx, org, consumer, params, body, reqEditors...)
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *ClientWithResponses) ReplaceConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error) {
+	rsp, err := c.ReplaceConsumer(ctx, organization, consumer, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4805,9 +4909,9 @@ func (c *ClientWithResponses) ReplaceConsumerWithResponse(ctx context.Context, o
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets (the `ListSecrets` operationId).
-func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, org Org, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*ListSecretsResponse, error) {
-	rsp, err := c.ListSecrets(ctx, org, params, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets (the `ListSecrets` operationId).
+func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*ListSecretsResponse, error) {
+	rsp, err := c.ListSecrets(ctx, organization, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4821,9 +4925,9 @@ func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, org O
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Context, org Org, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
-	rsp, err := c.CreateSecretWithBody(ctx, org, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
+	rsp, err := c.CreateSecretWithBody(ctx, organization, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4837,9 +4941,9 @@ func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Conte
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets (the `CreateSecret` operationId).
-func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, org Org, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
-	rsp, err := c.CreateSecret(ctx, org, params, body, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
+func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
+	rsp, err := c.CreateSecret(ctx, organization, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4853,9 +4957,9 @@ func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, org 
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with DELETE /api/v1/organizations/{org}/secrets/{secret} (the `DeleteSecret` operationId).
-func (c *ClientWithResponses) DeleteSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*DeleteSecretResponse, error) {
-	rsp, err := c.DeleteSecret(ctx, org, secret, params, reqEditors...)
+// Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
+func (c *ClientWithResponses) DeleteSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*DeleteSecretResponse, error) {
+	rsp, err := c.DeleteSecret(ctx, organization, secret, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4868,9 +4972,9 @@ func (c *ClientWithResponses) DeleteSecretWithResponse(ctx context.Context, org 
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret} (the `GetSecret` operationId).
-func (c *ClientWithResponses) GetSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*GetSecretResponse, error) {
-	rsp, err := c.GetSecret(ctx, org, secret, params, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
+func (c *ClientWithResponses) GetSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*GetSecretResponse, error) {
+	rsp, err := c.GetSecret(ctx, organization, secret, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4886,9 +4990,9 @@ func (c *ClientWithResponses) GetSecretWithResponse(ctx context.Context, org Org
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-func (c *ClientWithResponses) UpdateSecretWithBodyWithResponse(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error) {
-	rsp, err := c.UpdateSecretWithBody(ctx, org, secret, params, contentType, body, reqEditors...)
+// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+func (c *ClientWithResponses) UpdateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error) {
+	rsp, err := c.UpdateSecretWithBody(ctx, organization, secret, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4904,127 +5008,127 @@ func (c *ClientWithResponses) UpdateSecretWithBodyWithResponse(ctx context.Conte
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with PATCH /api/v1/organizations/{org}/secrets/{secret} (the `UpdateSecret` operationId).
-func (c *ClientWithResponses) UpdateSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error) {
-	rsp, err := c.UpdateSecret(ctx, org, secret, params, body, reqEditors...)
+// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
+func (c *ClientWithResponses) UpdateSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error) {
+	rsp, err := c.UpdateSecret(ctx, organization, secret, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseUpdateSecretResponse(rsp)
 }
 
-// ListSecretReferencesWithResponse List everything that uses a secret
+// ListReferencesWithResponse List everything that uses a secret
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/references (the `ListSecretReferences` operationId).
-func (c *ClientWithResponses) ListSecretReferencesWithResponse(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*ListSecretReferencesResponse, error) {
-	rsp, err := c.ListSecretReferences(ctx, org, secret, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
+func (c *ClientWithResponses) ListReferencesWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListReferencesResponse, error) {
+	rsp, err := c.ListReferences(ctx, organization, secret, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListSecretReferencesResponse(rsp)
+	return ParseListReferencesResponse(rsp)
 }
 
 // UndeleteSecretWithResponse Restore a deleted secret with all its versions
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
-func (c *ClientWithResponses) UndeleteSecretWithResponse(ctx context.Context, org Org, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*UndeleteSecretResponse, error) {
-	rsp, err := c.UndeleteSecret(ctx, org, secret, params, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
+func (c *ClientWithResponses) UndeleteSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*UndeleteSecretResponse, error) {
+	rsp, err := c.UndeleteSecret(ctx, organization, secret, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseUndeleteSecretResponse(rsp)
 }
 
-// ListSecretVersionsWithResponse List the versions of a secret, newest first, without their values
+// ListVersionsWithResponse List the versions of a secret, newest first, without their values
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions (the `ListSecretVersions` operationId).
-func (c *ClientWithResponses) ListSecretVersionsWithResponse(ctx context.Context, org Org, secret SecretRef, reqEditors ...RequestEditorFn) (*ListSecretVersionsResponse, error) {
-	rsp, err := c.ListSecretVersions(ctx, org, secret, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
+func (c *ClientWithResponses) ListVersionsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListVersionsResponse, error) {
+	rsp, err := c.ListVersions(ctx, organization, secret, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseListSecretVersionsResponse(rsp)
+	return ParseListVersionsResponse(rsp)
 }
 
-// CreateSecretVersionWithBodyWithResponse Put a value as the next version
+// PutVersionWithBodyWithResponse Put a value as the next version
 //
 // With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 // version; the answer is then `200` with the active one.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-func (c *ClientWithResponses) CreateSecretVersionWithBodyWithResponse(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretVersionResponse, error) {
-	rsp, err := c.CreateSecretVersionWithBody(ctx, org, secret, params, contentType, body, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+func (c *ClientWithResponses) PutVersionWithBodyWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutVersionResponse, error) {
+	rsp, err := c.PutVersionWithBody(ctx, organization, secret, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateSecretVersionResponse(rsp)
+	return ParsePutVersionResponse(rsp)
 }
 
-// CreateSecretVersionWithResponse Put a value as the next version
+// PutVersionWithResponse Put a value as the next version
 //
 // With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
 // version; the answer is then `200` with the active one.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions (the `CreateSecretVersion` operationId).
-func (c *ClientWithResponses) CreateSecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, params *CreateSecretVersionParams, body CreateSecretVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretVersionResponse, error) {
-	rsp, err := c.CreateSecretVersion(ctx, org, secret, params, body, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
+func (c *ClientWithResponses) PutVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutVersionResponse, error) {
+	rsp, err := c.PutVersion(ctx, organization, secret, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseCreateSecretVersionResponse(rsp)
+	return ParsePutVersionResponse(rsp)
 }
 
-// GetSecretVersionWithResponse Get a version, without its value
+// GetVersionWithResponse Get a version, without its value
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with GET /api/v1/organizations/{org}/secrets/{secret}/versions/{version} (the `GetSecretVersion` operationId).
-func (c *ClientWithResponses) GetSecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, version Version, reqEditors ...RequestEditorFn) (*GetSecretVersionResponse, error) {
-	rsp, err := c.GetSecretVersion(ctx, org, secret, version, reqEditors...)
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*GetVersionResponse, error) {
+	rsp, err := c.GetVersion(ctx, organization, secret, version, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseGetSecretVersionResponse(rsp)
+	return ParseGetVersionResponse(rsp)
 }
 
-// ActivateSecretVersionWithResponse Make a version the one that resolves
+// ActivateVersionWithResponse Make a version the one that resolves
 //
 // Rolls out a staged version, or rolls back to an old one.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/activate (the `ActivateSecretVersion` operationId).
-func (c *ClientWithResponses) ActivateSecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, version Version, params *ActivateSecretVersionParams, reqEditors ...RequestEditorFn) (*ActivateSecretVersionResponse, error) {
-	rsp, err := c.ActivateSecretVersion(ctx, org, secret, version, params, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
+func (c *ClientWithResponses) ActivateVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*ActivateVersionResponse, error) {
+	rsp, err := c.ActivateVersion(ctx, organization, secret, version, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseActivateSecretVersionResponse(rsp)
+	return ParseActivateVersionResponse(rsp)
 }
 
-// DestroySecretVersionWithResponse Destroy the value of a version for good
+// DestroyVersionWithResponse Destroy the value of a version for good
 //
 // Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 //
 // Returns a wrapper object for the known response body format(s).
 //
-// Corresponds with POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/destroy (the `DestroySecretVersion` operationId).
-func (c *ClientWithResponses) DestroySecretVersionWithResponse(ctx context.Context, org Org, secret SecretRef, version Version, params *DestroySecretVersionParams, reqEditors ...RequestEditorFn) (*DestroySecretVersionResponse, error) {
-	rsp, err := c.DestroySecretVersion(ctx, org, secret, version, params, reqEditors...)
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
+func (c *ClientWithResponses) DestroyVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*DestroyVersionResponse, error) {
+	rsp, err := c.DestroyVersion(ctx, organization, secret, version, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
-	return ParseDestroySecretVersionResponse(rsp)
+	return ParseDestroyVersionResponse(rsp)
 }
 
 // GetOpenAPIWithResponse This document
@@ -5040,15 +5144,28 @@ func (c *ClientWithResponses) GetOpenAPIWithResponse(ctx context.Context, reqEdi
 	return ParseGetOpenAPIResponse(rsp)
 }
 
-// ParseListAuditEventsResponse parses an HTTP response from a ListAuditEventsWithResponse call
-func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse, error) {
+// GetOpenAPIYAMLWithResponse This document as YAML
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+func (c *ClientWithResponses) GetOpenAPIYAMLWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIYAMLResponse, error) {
+	rsp, err := c.GetOpenAPIYAML(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOpenAPIYAMLResponse(rsp)
+}
+
+// ParseListInstallationAuditEventsResponse parses an HTTP response from a ListInstallationAuditEventsWithResponse call
+func ParseListInstallationAuditEventsResponse(rsp *http.Response) (*ListInstallationAuditEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListAuditEventsResponse{
+	response := &ListInstallationAuditEventsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -5326,15 +5443,15 @@ func ParseUpdateOrganizationResponse(rsp *http.Response) (*UpdateOrganizationRes
 	return response, nil
 }
 
-// ParseListOrganizationAuditEventsResponse parses an HTTP response from a ListOrganizationAuditEventsWithResponse call
-func ParseListOrganizationAuditEventsResponse(rsp *http.Response) (*ListOrganizationAuditEventsResponse, error) {
+// ParseListAuditEventsResponse parses an HTTP response from a ListAuditEventsWithResponse call
+func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListOrganizationAuditEventsResponse{
+	response := &ListAuditEventsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -5845,15 +5962,15 @@ func ParseUpdateSecretResponse(rsp *http.Response) (*UpdateSecretResponse, error
 	return response, nil
 }
 
-// ParseListSecretReferencesResponse parses an HTTP response from a ListSecretReferencesWithResponse call
-func ParseListSecretReferencesResponse(rsp *http.Response) (*ListSecretReferencesResponse, error) {
+// ParseListReferencesResponse parses an HTTP response from a ListReferencesWithResponse call
+func ParseListReferencesResponse(rsp *http.Response) (*ListReferencesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListSecretReferencesResponse{
+	response := &ListReferencesResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -5924,22 +6041,22 @@ func ParseUndeleteSecretResponse(rsp *http.Response) (*UndeleteSecretResponse, e
 	return response, nil
 }
 
-// ParseListSecretVersionsResponse parses an HTTP response from a ListSecretVersionsWithResponse call
-func ParseListSecretVersionsResponse(rsp *http.Response) (*ListSecretVersionsResponse, error) {
+// ParseListVersionsResponse parses an HTTP response from a ListVersionsWithResponse call
+func ParseListVersionsResponse(rsp *http.Response) (*ListVersionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ListSecretVersionsResponse{
+	response := &ListVersionsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SecretVersionList
+		var dest VersionList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5957,29 +6074,29 @@ func ParseListSecretVersionsResponse(rsp *http.Response) (*ListSecretVersionsRes
 	return response, nil
 }
 
-// ParseCreateSecretVersionResponse parses an HTTP response from a CreateSecretVersionWithResponse call
-func ParseCreateSecretVersionResponse(rsp *http.Response) (*CreateSecretVersionResponse, error) {
+// ParsePutVersionResponse parses an HTTP response from a PutVersionWithResponse call
+func ParsePutVersionResponse(rsp *http.Response) (*PutVersionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &CreateSecretVersionResponse{
+	response := &PutVersionResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SecretVersion
+		var dest Version
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
 		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
-		var dest SecretVersion
+		var dest Version
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5996,7 +6113,7 @@ func ParseCreateSecretVersionResponse(rsp *http.Response) (*CreateSecretVersionR
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers CreateSecretVersionResponse200Headers
+		var headers PutVersionResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -6006,7 +6123,7 @@ func ParseCreateSecretVersionResponse(rsp *http.Response) (*CreateSecretVersionR
 		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
-		var headers CreateSecretVersionResponse201Headers
+		var headers PutVersionResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -6027,22 +6144,22 @@ func ParseCreateSecretVersionResponse(rsp *http.Response) (*CreateSecretVersionR
 	return response, nil
 }
 
-// ParseGetSecretVersionResponse parses an HTTP response from a GetSecretVersionWithResponse call
-func ParseGetSecretVersionResponse(rsp *http.Response) (*GetSecretVersionResponse, error) {
+// ParseGetVersionResponse parses an HTTP response from a GetVersionWithResponse call
+func ParseGetVersionResponse(rsp *http.Response) (*GetVersionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &GetSecretVersionResponse{
+	response := &GetVersionResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SecretVersion
+		var dest Version
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6060,15 +6177,15 @@ func ParseGetSecretVersionResponse(rsp *http.Response) (*GetSecretVersionRespons
 	return response, nil
 }
 
-// ParseActivateSecretVersionResponse parses an HTTP response from a ActivateSecretVersionWithResponse call
-func ParseActivateSecretVersionResponse(rsp *http.Response) (*ActivateSecretVersionResponse, error) {
+// ParseActivateVersionResponse parses an HTTP response from a ActivateVersionWithResponse call
+func ParseActivateVersionResponse(rsp *http.Response) (*ActivateVersionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &ActivateSecretVersionResponse{
+	response := &ActivateVersionResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
@@ -6092,7 +6209,7 @@ func ParseActivateSecretVersionResponse(rsp *http.Response) (*ActivateSecretVers
 
 	switch {
 	case rsp.StatusCode == 200:
-		var headers ActivateSecretVersionResponse200Headers
+		var headers ActivateVersionResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -6106,22 +6223,22 @@ func ParseActivateSecretVersionResponse(rsp *http.Response) (*ActivateSecretVers
 	return response, nil
 }
 
-// ParseDestroySecretVersionResponse parses an HTTP response from a DestroySecretVersionWithResponse call
-func ParseDestroySecretVersionResponse(rsp *http.Response) (*DestroySecretVersionResponse, error) {
+// ParseDestroyVersionResponse parses an HTTP response from a DestroyVersionWithResponse call
+func ParseDestroyVersionResponse(rsp *http.Response) (*DestroyVersionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
 	defer func() { _ = rsp.Body.Close() }()
 	if err != nil {
 		return nil, err
 	}
 
-	response := &DestroySecretVersionResponse{
+	response := &DestroyVersionResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SecretVersion
+		var dest Version
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -6159,6 +6276,39 @@ func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOpenAPIYAMLResponse parses an HTTP response from a GetOpenAPIYAMLWithResponse call
+func ParseGetOpenAPIYAMLResponse(rsp *http.Response) (*GetOpenAPIYAMLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOpenAPIYAMLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.YAML200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -18,7 +18,7 @@ func TestTheClientSendsItsToken(t *testing.T) {
 			t.Errorf("got %s with %v", r.URL.Path, r.Header)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"type":"token","id":"x","admin":false}`))
+		_, _ = w.Write([]byte(`{"principal":"token:x","admin":false}`))
 	}))
 	defer s.Close()
 	c, err := api.New(s.URL, "t")
@@ -26,7 +26,7 @@ func TestTheClientSendsItsToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	me, err := c.GetMeWithResponse(t.Context())
-	if err := api.Check(me, err); err != nil || me.JSON200.ID != "x" {
+	if err := api.Check(me, err); err != nil || me.JSON200.Principal != "token:x" {
 		t.Errorf("got %+v, %v", me, err)
 	}
 }

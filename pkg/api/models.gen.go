@@ -137,13 +137,14 @@ type AuditWorkload struct {
 
 // Binding Lets the pods of one service account claim the consumer. All three match exactly; there are no patterns.
 type Binding struct {
-	Cluster        string `json:"cluster"`
-	Namespace      string `json:"namespace"`
-	ServiceAccount string `json:"service_account"`
+	// Cluster The registry's own cluster if left out. Answers always hold it.
+	Cluster        *string `json:"cluster,omitempty"`
+	Namespace      string  `json:"namespace"`
+	ServiceAccount string  `json:"service_account"`
 }
 
-// BindingsWrite defines model for BindingsWrite.
-type BindingsWrite = []Binding
+// Bindings defines model for Bindings.
+type Bindings = []Binding
 
 // Consumer defines model for Consumer.
 type Consumer struct {
@@ -166,45 +167,13 @@ type Consumer struct {
 	UpdatedBy      string            `json:"updated_by"`
 }
 
-// ConsumerKind What kind of workload it stands for; `service` if a new consumer does not say.
-type ConsumerKind string
-
-// ConsumerList defines model for ConsumerList.
-type ConsumerList struct {
-	Items []Consumer `json:"items"`
-
-	// NextPageToken Not set on the last page.
-	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
-}
-
-// ConsumerPatch defines model for ConsumerPatch.
-type ConsumerPatch struct {
-	Bindings *BindingsWrite `json:"bindings,omitempty"`
+// ConsumerCreate defines model for ConsumerCreate.
+type ConsumerCreate struct {
+	Bindings *Bindings `json:"bindings,omitempty"`
 
 	// Description For people. At most 1,024 bytes.
 	Description *Description `json:"description,omitempty"`
-	Envs        *EnvsWrite   `json:"envs,omitempty"`
-
-	// Kind What kind of workload it stands for; `service` if a new consumer does not say.
-	Kind *ConsumerKind `json:"kind,omitempty"`
-
-	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
-	//
-	//
-	// Example: {"team":"payments"}
-	Labels *Labels `json:"labels,omitempty"`
-
-	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
-	Name *Name `json:"name,omitempty"`
-}
-
-// ConsumerWrite defines model for ConsumerWrite.
-type ConsumerWrite struct {
-	Bindings *BindingsWrite `json:"bindings,omitempty"`
-
-	// Description For people. At most 1,024 bytes.
-	Description *Description `json:"description,omitempty"`
-	Envs        *EnvsWrite   `json:"envs,omitempty"`
+	Envs        *Envs        `json:"envs,omitempty"`
 
 	// Kind What kind of workload it stands for; `service` if a new consumer does not say.
 	Kind *ConsumerKind `json:"kind,omitempty"`
@@ -219,35 +188,50 @@ type ConsumerWrite struct {
 	Name Name `json:"name"`
 }
 
+// ConsumerKind What kind of workload it stands for; `service` if a new consumer does not say.
+type ConsumerKind string
+
+// ConsumerList defines model for ConsumerList.
+type ConsumerList struct {
+	Items []Consumer `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
+// ConsumerUpdate defines model for ConsumerUpdate.
+type ConsumerUpdate struct {
+	Bindings *Bindings `json:"bindings,omitempty"`
+
+	// Description For people. At most 1,024 bytes.
+	Description *Description `json:"description,omitempty"`
+	Envs        *Envs        `json:"envs,omitempty"`
+
+	// Kind What kind of workload it stands for; `service` if a new consumer does not say.
+	Kind *ConsumerKind `json:"kind,omitempty"`
+
+	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
+	//
+	//
+	// Example: {"team":"payments"}
+	Labels *Labels `json:"labels,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name *Name `json:"name,omitempty"`
+}
+
 // Description For people. At most 1,024 bytes.
 type Description = string
 
 // DisplayName For people. At most 255 bytes.
 type DisplayName = string
 
-// Env An environment variable. It has either `value` or `secret_id`.
+// Env An environment variable. Exactly one of `value` and `secret` is given. `version` pins a version of the secret; without it, the active one is followed.
 type Env struct {
-	Name string `json:"name"`
-
-	// SecretID The secret whose value it gets.
-	SecretID *string `json:"secret_id,omitempty"`
-
-	// SecretName The name of that secret now. Not set if the secret is gone.
-	SecretName *string `json:"secret_name,omitempty"`
-
-	// Value Plain text; not a secret.
-	Value *string `json:"value,omitempty"`
-
-	// Version The version it is pinned to. Not set if it follows the active one.
-	Version *VersionNumber `json:"version,omitempty"`
-}
-
-// EnvWrite An environment variable. Exactly one of `value` and `secret` is given. `version` pins a version of the secret; without it, the active one is followed.
-type EnvWrite struct {
 	// Name Letters, digits and '_', not beginning with a digit; unique in the consumer. Names that begin with LANYARD_, LD_ or KUBERNETES_ are reserved, and so are PATH, HOME, HOSTNAME and IFS.
 	Name string `json:"name"`
 
-	// Secret The name or id of a secret of the same organization.
+	// Secret The name or id of a secret of the same organization. Answers hold the name as it is now, or the id of a secret that is gone.
 	Secret *string `json:"secret,omitempty"`
 
 	// Value Plain text, at most 65,536 bytes; all of a consumer together at most 1 MiB. It is returned by this API, so it is no place for a secret.
@@ -255,8 +239,8 @@ type EnvWrite struct {
 	Version *VersionNumber `json:"version,omitempty"`
 }
 
-// EnvsWrite defines model for EnvsWrite.
-type EnvsWrite = []EnvWrite
+// Envs defines model for Envs.
+type Envs = []Env
 
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
@@ -268,15 +252,15 @@ type FieldProblem struct {
 	// Message The rule and the fix, for people. It does not contain what was sent, except for names.
 	Message string `json:"message"`
 
-	// Parameter The query parameter or header that is wrong.
+	// Parameter The query parameter or header that is wrong, if it is one.
 	//
 	// Example: page_token
 	Parameter *string `json:"parameter,omitempty"`
 
-	// Pointer A JSON pointer into the request's body.
+	// Pointer A JSON pointer into the request's body; empty if the whole body, or no place in it, is meant.
 	//
 	// Example: /envs/3/name
-	Pointer *string `json:"pointer,omitempty"`
+	Pointer string `json:"pointer"`
 }
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
@@ -289,15 +273,10 @@ type Me struct {
 	// Admin It may do everything in the installation, except read values, which nobody may.
 	Admin bool `json:"admin"`
 
-	// ID Which one of its kind. The audit log writes `<type>:<id>`.
+	// Principal `<type>:<id>`, as in the audit log.
 	//
-	// Example: bootstrap
-	ID string `json:"id"`
-
-	// Type What kind of principal it is.
-	//
-	// Example: token
-	Type string `json:"type"`
+	// Example: token:bootstrap
+	Principal string `json:"principal"`
 }
 
 // Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
@@ -339,8 +318,8 @@ type OrganizationList struct {
 	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
-// OrganizationPatch defines model for OrganizationPatch.
-type OrganizationPatch struct {
+// OrganizationUpdate defines model for OrganizationUpdate.
+type OrganizationUpdate struct {
 	// DisplayName For people. At most 255 bytes.
 	DisplayName *DisplayName `json:"display_name,omitempty"`
 }
@@ -503,8 +482,8 @@ type SecretList struct {
 	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
-// SecretPatch defines model for SecretPatch.
-type SecretPatch struct {
+// SecretUpdate defines model for SecretUpdate.
+type SecretUpdate struct {
 	// Description For people. At most 1,024 bytes.
 	Description *Description `json:"description,omitempty"`
 
@@ -552,8 +531,11 @@ type SecretValue = string
 // SecretValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
 type SecretValueBase64 = string
 
-// SecretVersion defines model for SecretVersion.
-type SecretVersion struct {
+// Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
+type Storage string
+
+// Version defines model for Version.
+type Version struct {
 	// Active It is the one that resolves.
 	Active    bool      `json:"active"`
 	CreatedAt time.Time `json:"created_at"`
@@ -567,8 +549,8 @@ type SecretVersion struct {
 	Number    VersionNumber `json:"number"`
 }
 
-// SecretVersionCreate defines model for SecretVersionCreate.
-type SecretVersionCreate struct {
+// VersionCreate defines model for VersionCreate.
+type VersionCreate struct {
 	// Activate Makes the new version the active one.
 	Activate *bool `json:"activate,omitempty"`
 
@@ -579,13 +561,10 @@ type SecretVersionCreate struct {
 	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
 }
 
-// SecretVersionList defines model for SecretVersionList.
-type SecretVersionList struct {
-	Items []SecretVersion `json:"items"`
+// VersionList defines model for VersionList.
+type VersionList struct {
+	Items []Version `json:"items"`
 }
-
-// Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
-type Storage string
 
 // VersionNumber defines model for VersionNumber.
 type VersionNumber = uint64
@@ -596,8 +575,8 @@ type AuditAction = string
 // AuditActor defines model for AuditActor.
 type AuditActor = string
 
-// AuditResourceID defines model for AuditResourceID.
-type AuditResourceID = string
+// AuditResource defines model for AuditResource.
+type AuditResource = string
 
 // AuditSince defines model for AuditSince.
 type AuditSince = time.Time
@@ -617,11 +596,11 @@ type IfNoneMatch = string
 // IfNoneMatchCreate defines model for IfNoneMatchCreate.
 type IfNoneMatchCreate = string
 
-// Label defines model for Label.
-type Label = []string
+// LabelFilter defines model for LabelFilter.
+type LabelFilter = []string
 
-// Org defines model for Org.
-type Org = string
+// OrganizationRef defines model for OrganizationRef.
+type OrganizationRef = string
 
 // PageSize defines model for PageSize.
 type PageSize = int
@@ -635,11 +614,11 @@ type Search = string
 // SecretRef defines model for SecretRef.
 type SecretRef = string
 
-// Version defines model for Version.
-type Version = VersionNumber
+// VersionRef defines model for VersionRef.
+type VersionRef = VersionNumber
 
-// ListAuditEventsParams defines parameters for ListAuditEvents.
-type ListAuditEventsParams struct {
+// ListInstallationAuditEventsParams defines parameters for ListInstallationAuditEvents.
+type ListInstallationAuditEventsParams struct {
 	// PageSize The largest number of items in the answer.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 
@@ -655,8 +634,8 @@ type ListAuditEventsParams struct {
 	// Actor Keeps events of this actor.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// ResourceID Keeps events of the object with this id.
-	ResourceID *AuditResourceID `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	// Resource Keeps events of the object with this id.
+	Resource *AuditResource `form:"resource,omitempty" json:"resource,omitempty"`
 
 	// Since Keeps events at or after this time.
 	Since *AuditSince `form:"since,omitempty" json:"since,omitempty"`
@@ -701,8 +680,8 @@ type UpdateOrganizationParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// ListOrganizationAuditEventsParams defines parameters for ListOrganizationAuditEvents.
-type ListOrganizationAuditEventsParams struct {
+// ListAuditEventsParams defines parameters for ListAuditEvents.
+type ListAuditEventsParams struct {
 	// PageSize The largest number of items in the answer.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
 
@@ -718,8 +697,8 @@ type ListOrganizationAuditEventsParams struct {
 	// Actor Keeps events of this actor.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// ResourceID Keeps events of the object with this id.
-	ResourceID *AuditResourceID `form:"resource_id,omitempty" json:"resource_id,omitempty"`
+	// Resource Keeps events of the object with this id.
+	Resource *AuditResource `form:"resource,omitempty" json:"resource,omitempty"`
 
 	// Since Keeps events at or after this time.
 	Since *AuditSince `form:"since,omitempty" json:"since,omitempty"`
@@ -734,7 +713,7 @@ type ListConsumersParams struct {
 	Q *Search `form:"q,omitempty" json:"q,omitempty"`
 
 	// Label `key=value`; keeps objects with this label. May be repeated: all must match.
-	Label *Label `form:"label,omitempty" json:"label,omitempty"`
+	Label *LabelFilter `form:"label,omitempty" json:"label,omitempty"`
 
 	// PageSize The largest number of items in the answer.
 	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
@@ -779,7 +758,7 @@ type ListSecretsParams struct {
 	Q *Search `form:"q,omitempty" json:"q,omitempty"`
 
 	// Label `key=value`; keeps objects with this label. May be repeated: all must match.
-	Label *Label `form:"label,omitempty" json:"label,omitempty"`
+	Label *LabelFilter `form:"label,omitempty" json:"label,omitempty"`
 
 	// Storage Keeps secrets of this storage mode.
 	Storage *Storage `form:"storage,omitempty" json:"storage,omitempty"`
@@ -830,20 +809,20 @@ type UndeleteSecretParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// CreateSecretVersionParams defines parameters for CreateSecretVersion.
-type CreateSecretVersionParams struct {
+// PutVersionParams defines parameters for PutVersion.
+type PutVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// ActivateSecretVersionParams defines parameters for ActivateSecretVersion.
-type ActivateSecretVersionParams struct {
+// ActivateVersionParams defines parameters for ActivateVersion.
+type ActivateVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// DestroySecretVersionParams defines parameters for DestroySecretVersion.
-type DestroySecretVersionParams struct {
+// DestroyVersionParams defines parameters for DestroyVersion.
+type DestroyVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -852,22 +831,22 @@ type DestroySecretVersionParams struct {
 type CreateOrganizationJSONRequestBody = OrganizationCreate
 
 // UpdateOrganizationJSONRequestBody defines body for UpdateOrganization for application/json ContentType.
-type UpdateOrganizationJSONRequestBody = OrganizationPatch
+type UpdateOrganizationJSONRequestBody = OrganizationUpdate
 
 // CreateConsumerJSONRequestBody defines body for CreateConsumer for application/json ContentType.
-type CreateConsumerJSONRequestBody = ConsumerWrite
+type CreateConsumerJSONRequestBody = ConsumerCreate
 
 // UpdateConsumerJSONRequestBody defines body for UpdateConsumer for application/json ContentType.
-type UpdateConsumerJSONRequestBody = ConsumerPatch
+type UpdateConsumerJSONRequestBody = ConsumerUpdate
 
 // ReplaceConsumerJSONRequestBody defines body for ReplaceConsumer for application/json ContentType.
-type ReplaceConsumerJSONRequestBody = ConsumerWrite
+type ReplaceConsumerJSONRequestBody = ConsumerCreate
 
 // CreateSecretJSONRequestBody defines body for CreateSecret for application/json ContentType.
 type CreateSecretJSONRequestBody = SecretCreate
 
 // UpdateSecretJSONRequestBody defines body for UpdateSecret for application/json ContentType.
-type UpdateSecretJSONRequestBody = SecretPatch
+type UpdateSecretJSONRequestBody = SecretUpdate
 
-// CreateSecretVersionJSONRequestBody defines body for CreateSecretVersion for application/json ContentType.
-type CreateSecretVersionJSONRequestBody = SecretVersionCreate
+// PutVersionJSONRequestBody defines body for PutVersion for application/json ContentType.
+type PutVersionJSONRequestBody = VersionCreate

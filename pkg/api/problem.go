@@ -115,9 +115,9 @@ func (p *Problem) Error() string {
 	}
 	if p.Errors != nil {
 		for _, e := range *p.Errors {
-			where := deref(e.Pointer)
-			if where == "" {
-				where = deref(e.Parameter)
+			where := e.Pointer
+			if e.Parameter != nil {
+				where = *e.Parameter
 			}
 			fmt.Fprintf(&b, "; %s: %s", where, e.Message)
 		}
@@ -129,11 +129,4 @@ func (p *Problem) Error() string {
 	}
 	fmt.Fprintf(&b, " (request %s)", p.RequestID)
 	return b.String()
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

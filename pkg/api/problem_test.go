@@ -69,10 +69,10 @@ func TestEveryCodeIsWhole(t *testing.T) {
 }
 
 func TestAProblemIsAnError(t *testing.T) {
-	pointer, detail := "/envs/3/name", "Look here."
+	detail := "Look here."
 	var err error = &api.Problem{
 		Type: api.ProblemBase + "validation", Title: "The request breaks a rule", Status: 422, Detail: &detail, RequestID: "r1",
-		Errors: &[]api.FieldProblem{{Pointer: &pointer, Code: "reserved", Message: "it is reserved"}},
+		Errors: &[]api.FieldProblem{{Pointer: "/envs/3/name", Code: "reserved", Message: "it is reserved"}},
 	}
 	if want := "the request breaks a rule: Look here.; /envs/3/name: it is reserved (request r1)"; err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)

@@ -12,34 +12,34 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
+// ListInstallationAuditEvents implements ginapi.StrictServerInterface.
+func (s *server) ListInstallationAuditEvents(ctx context.Context, r ginapi.ListInstallationAuditEventsRequestObject) (ginapi.ListInstallationAuditEventsResponseObject, error) {
+	ctx, _ = begun(ctx)
+	list, err := s.auditEvents(ctx, "", r.Params)
+	if err != nil {
+		return nil, err
+	}
+	return ginapi.ListInstallationAuditEvents200JSONResponse{AuditEventListJSONResponse: ginapi.AuditEventListJSONResponse(list)}, nil
+}
+
 // ListAuditEvents implements ginapi.StrictServerInterface.
 func (s *server) ListAuditEvents(ctx context.Context, r ginapi.ListAuditEventsRequestObject) (ginapi.ListAuditEventsResponseObject, error) {
 	ctx, _ = begun(ctx)
-	list, err := s.auditEvents(ctx, "", r.Params)
+	o, err := s.org(ctx, r.Organization)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.auditEvents(ctx, o.ID, contract.ListInstallationAuditEventsParams(r.Params))
 	if err != nil {
 		return nil, err
 	}
 	return ginapi.ListAuditEvents200JSONResponse{AuditEventListJSONResponse: ginapi.AuditEventListJSONResponse(list)}, nil
 }
 
-// ListOrganizationAuditEvents implements ginapi.StrictServerInterface.
-func (s *server) ListOrganizationAuditEvents(ctx context.Context, r ginapi.ListOrganizationAuditEventsRequestObject) (ginapi.ListOrganizationAuditEventsResponseObject, error) {
-	ctx, _ = begun(ctx)
-	o, err := s.org(ctx, r.Org)
-	if err != nil {
-		return nil, err
-	}
-	list, err := s.auditEvents(ctx, o.ID, contract.ListAuditEventsParams(r.Params))
-	if err != nil {
-		return nil, err
-	}
-	return ginapi.ListOrganizationAuditEvents200JSONResponse{AuditEventListJSONResponse: ginapi.AuditEventListJSONResponse(list)}, nil
-}
-
-func (s *server) auditEvents(ctx context.Context, orgID string, p contract.ListAuditEventsParams) (contract.AuditEventList, error) {
+func (s *server) auditEvents(ctx context.Context, orgID string, p contract.ListInstallationAuditEventsParams) (contract.AuditEventList, error) {
 	page, err := s.store.AuditEvents(ctx, orgID, store.AuditQuery{
 		After: or(p.PageToken, ""), Limit: or(p.PageSize, 0), Action: audit.Action(or(p.Action, "")), Outcome: audit.Outcome(or(p.Outcome, "")),
-		Actor: or(p.Actor, ""), ResourceID: or(p.ResourceID, ""), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
+		Actor: or(p.Actor, ""), ResourceID: or(p.Resource, ""), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
 	})
 	if err != nil {
 		return contract.AuditEventList{}, err

@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/authz"
@@ -42,6 +44,15 @@ type callKey struct{}
 // callOf returns the call of a request. It is set by [server.begin], which every request passes.
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
+// newDuration makes the metric of requests. Operations and codes are closed sets.
+func newDuration() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "lanyard_registry_api_request_duration_seconds",
+		Help:    "Time to answer requests of the administrators' API.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+	}, []string{"operation", "code"})
+}
+
 // begin is the outermost handler: it gives the request an id, and logs it when it is done. The log has no path: it may hold anything.
 func (s *server) begin(c *gin.Context) {
 	start := time.Now()
@@ -56,6 +67,11 @@ func (s *server) begin(c *gin.Context) {
 	c.Header("X-Request-Id", call.id)
 	s.recovered(c, call)
 
+	operation := "unknown"
+	if call.operation != nil {
+		operation = call.operation.id
+	}
+	s.duration.WithLabelValues(operation, strconv.Itoa(c.Writer.Status())).Observe(time.Since(start).Seconds())
 	attrs := []slog.Attr{
 		slog.String("request_id", call.id),
 		slog.String("principal", call.principal.String()),

@@ -22,7 +22,7 @@ func (s *server) consumer(ctx context.Context, org, nameOrID string) (store.Cons
 // ListConsumers implements ginapi.StrictServerInterface.
 func (s *server) ListConsumers(ctx context.Context, r ginapi.ListConsumersRequestObject) (ginapi.ListConsumersResponseObject, error) {
 	ctx, _ = begun(ctx)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +45,12 @@ func (s *server) CreateConsumer(ctx context.Context, r ginapi.CreateConsumerRequ
 	if err := checkCreate(r.Params.IfNoneMatch); err != nil {
 		return nil, err
 	}
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
 	var c store.Consumer
-	if err := consumerWrite(*r.Body).apply(&c); err != nil {
+	if err := (consumerWrite{*r.Body, s.cluster}).apply(&c); err != nil {
 		return nil, err
 	}
 	created, err := s.store.CreateConsumer(ctx, call.act(), o.ID, c)
@@ -69,7 +69,7 @@ func (s *server) CreateConsumer(ctx context.Context, r ginapi.CreateConsumerRequ
 // GetConsumer implements ginapi.StrictServerInterface.
 func (s *server) GetConsumer(ctx context.Context, r ginapi.GetConsumerRequestObject) (ginapi.GetConsumerResponseObject, error) {
 	ctx, _ = begun(ctx)
-	found, err := s.consumer(ctx, r.Org, r.Consumer)
+	found, err := s.consumer(ctx, r.Organization, r.Consumer)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *server) GetConsumer(ctx context.Context, r ginapi.GetConsumerRequestObj
 
 // ReplaceConsumer implements ginapi.StrictServerInterface.
 func (s *server) ReplaceConsumer(ctx context.Context, r ginapi.ReplaceConsumerRequestObject) (ginapi.ReplaceConsumerResponseObject, error) {
-	body, err := s.updateConsumer(ctx, r.Org, r.Consumer, r.Params.IfMatch, consumerWrite(*r.Body).apply)
+	body, err := s.updateConsumer(ctx, r.Organization, r.Consumer, r.Params.IfMatch, consumerWrite{*r.Body, s.cluster}.apply)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *server) ReplaceConsumer(ctx context.Context, r ginapi.ReplaceConsumerRe
 
 // UpdateConsumer implements ginapi.StrictServerInterface.
 func (s *server) UpdateConsumer(ctx context.Context, r ginapi.UpdateConsumerRequestObject) (ginapi.UpdateConsumerResponseObject, error) {
-	body, err := s.updateConsumer(ctx, r.Org, r.Consumer, r.Params.IfMatch, consumerEdit(*r.Body).apply)
+	body, err := s.updateConsumer(ctx, r.Organization, r.Consumer, r.Params.IfMatch, consumerEdit{*r.Body, s.cluster}.apply)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (s *server) updateConsumer(ctx context.Context, org, nameOrID string, ifMat
 // DeleteConsumer implements ginapi.StrictServerInterface.
 func (s *server) DeleteConsumer(ctx context.Context, r ginapi.DeleteConsumerRequestObject) (ginapi.DeleteConsumerResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, err := s.consumer(ctx, r.Org, r.Consumer)
+	found, err := s.consumer(ctx, r.Organization, r.Consumer)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 
 // consumers shows consumers of one organization, with the names of their secrets as they are now.
 func (s *server) consumers(ctx context.Context, list ...store.Consumer) ([]contract.Consumer, error) {
-	names := make(map[string]string) // :: secret id → name, "" if it is gone
+	names := make(map[string]string) // :: secret id → name, or the id if it is gone
 	for _, c := range list {
 		for _, e := range c.Envs {
 			if _, done := names[e.SecretID]; done || e.SecretID == "" {
@@ -23,25 +24,28 @@ func (s *server) consumers(ctx context.Context, list ...store.Consumer) ([]contr
 			if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrIntegrity) {
 				return nil, fmt.Errorf("naming secrets: %w", err)
 			}
-			names[e.SecretID] = found.Name
+			names[e.SecretID] = cmp.Or(found.Name, e.SecretID)
 		}
 	}
 	return each(list, func(c store.Consumer) contract.Consumer {
 		return contract.Consumer{
 			ID: c.ID, OrganizationID: c.OrgID, Name: c.Name, Kind: contract.ConsumerKind(c.Kind), Description: c.Description, Labels: nonNil(c.Labels),
 			Envs: each(c.Envs, func(e store.Env) contract.Env {
-				return contract.Env{Name: e.Name, Value: e.Value, SecretID: optional(e.SecretID), SecretName: optional(names[e.SecretID]), Version: optional(e.Version)}
+				return contract.Env{Name: e.Name, Value: e.Value, Secret: optional(names[e.SecretID]), Version: optional(e.Version)}
 			}),
 			Bindings: each(c.Bindings, func(b store.Binding) contract.Binding {
-				return contract.Binding{Cluster: b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
+				return contract.Binding{Cluster: &b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
 			}),
 			CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy, Etag: etag(c.Meta),
 		}
 	}), nil
 }
 
-// consumerEdit is a PATCH of a consumer.
-type consumerEdit contract.ConsumerPatch
+// consumerEdit is a PATCH of a consumer. cluster is what bindings mean that name none.
+type consumerEdit struct {
+	contract.ConsumerUpdate
+	cluster string
+}
 
 // apply changes the fields that are given. It may be called more than once.
 func (e consumerEdit) apply(c *store.Consumer) error {
@@ -53,13 +57,16 @@ func (e consumerEdit) apply(c *store.Consumer) error {
 		c.Envs = envs(*e.Envs)
 	}
 	if e.Bindings != nil {
-		c.Bindings = bindings(*e.Bindings)
+		c.Bindings = bindings(*e.Bindings, e.cluster)
 	}
 	return nil
 }
 
 // consumerWrite is a whole consumer, as a POST or PUT has it.
-type consumerWrite contract.ConsumerWrite
+type consumerWrite struct {
+	contract.ConsumerCreate
+	cluster string
+}
 
 // apply sets all fields. It may be called more than once.
 func (w consumerWrite) apply(c *store.Consumer) error {
@@ -67,19 +74,19 @@ func (w consumerWrite) apply(c *store.Consumer) error {
 	c.Kind = store.ConsumerKind(or(w.Kind, contract.ConsumerKindService))
 	c.Description = or(w.Description, "")
 	c.Labels = or(w.Labels, nil)
-	c.Envs, c.Bindings = envs(or(w.Envs, nil)), bindings(or(w.Bindings, nil))
+	c.Envs, c.Bindings = envs(or(w.Envs, nil)), bindings(or(w.Bindings, nil), w.cluster)
 	return nil
 }
 
 // envs are ENVs as the store takes them: with names of secrets where ids will be.
-func envs(list []contract.EnvWrite) []store.Env {
-	return each(list, func(e contract.EnvWrite) store.Env {
+func envs(list []contract.Env) []store.Env {
+	return each(list, func(e contract.Env) store.Env {
 		return store.Env{Name: e.Name, Value: e.Value, SecretID: or(e.Secret, ""), Version: or(e.Version, 0)}
 	})
 }
 
-func bindings(list []contract.Binding) []store.Binding {
+func bindings(list []contract.Binding, cluster string) []store.Binding {
 	return each(list, func(b contract.Binding) store.Binding {
-		return store.Binding{Cluster: b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
+		return store.Binding{Cluster: or(b.Cluster, cluster), Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
 	})
 }

@@ -50,7 +50,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 			if method != "GET" && !has("If-Match") && !(creates && has("If-None-Match")) {
 				t.Errorf("%s takes no If-Match", op.OperationID)
 			}
-			if method == "GET" && strings.HasPrefix(op.OperationID, "list") && op.OperationID != "listSecretVersions" && op.OperationID != "listSecretReferences" && !(has("page_size") && has("page_token")) {
+			if method == "GET" && strings.HasPrefix(op.OperationID, "list") && op.OperationID != "listVersions" && op.OperationID != "listReferences" && !(has("page_size") && has("page_token")) {
 				t.Errorf("%s has no pages", op.OperationID)
 			}
 			if op.RequestBody != nil && (!op.RequestBody.Value.Required || op.RequestBody.Value.Content.Get("application/json") == nil) {
@@ -67,7 +67,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestSchemasKeepTheirPromises(t *testing.T) {
 	doc := document()
 	schemas := doc.Components.Schemas
-	requests := []string{"OrganizationCreate", "OrganizationPatch", "SecretCreate", "SecretPatch", "SecretVersionCreate", "ConsumerWrite", "ConsumerPatch", "EnvWrite", "Binding"}
+	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding"}
 	for _, name := range requests {
 		if more := schemas[name].Value.AdditionalProperties.Has; more == nil || *more {
 			t.Errorf("%s takes any field", name)
@@ -80,7 +80,7 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 	}
 	for name, s := range schemas {
 		for field, property := range s.Value.Properties {
-			if isValue := strings.HasPrefix(field, "value"); isValue && name != "Env" && name != "EnvWrite" && !property.Value.WriteOnly {
+			if isValue := strings.HasPrefix(field, "value"); isValue && name != "Env" && !property.Value.WriteOnly {
 				t.Errorf("%s.%s is not writeOnly", name, field)
 			}
 			if property.Value.WriteOnly && !slices.Contains(requests, name) {
@@ -101,13 +101,13 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 	}
 	for name, pair := range map[string][2]uint64{
 		"value":           {length("SecretValue", ""), wire.MaxValueBytes},
-		"plain value":     {length("EnvWrite", "value"), store.MaxPlainValue},
+		"plain value":     {length("Env", "value"), store.MaxPlainValue},
 		"name":            {length("Name", ""), ref.MaxName},
 		"slug":            {length("OrganizationCreate", "slug"), ref.MaxSlug},
-		"ENV name":        {length("EnvWrite", "name"), ref.MaxEnvName},
+		"ENV name":        {length("Env", "name"), ref.MaxEnvName},
 		"description":     {length("Description", ""), store.MaxDescription},
-		"ENVs":            {*schemas["EnvsWrite"].Value.MaxItems, wire.MaxEnvs},
-		"bindings":        {*schemas["BindingsWrite"].Value.MaxItems, store.MaxBindings},
+		"ENVs":            {*schemas["Envs"].Value.MaxItems, wire.MaxEnvs},
+		"bindings":        {*schemas["Bindings"].Value.MaxItems, store.MaxBindings},
 		"labels":          {*schemas["Labels"].Value.MaxProps, store.MaxLabels},
 		"page size":       {uint64(*doc.Components.Parameters["PageSize"].Value.Schema.Value.Max), store.MaxPage},
 		"base64 of value": {min(length("SecretValueBase64", ""), 4*(wire.MaxValueBytes/3+1)), 4 * (wire.MaxValueBytes/3 + 1)},

@@ -146,7 +146,7 @@ func TestBadInputIsRefusedClearly(t *testing.T) {
 				t.Fatalf("no errors: %s", a.body)
 			}
 			e := (*p.Errors)[0]
-			if got := or(e.Pointer) + or(e.Parameter); got != tc.where || e.Code != tc.rule || e.Message == "" {
+			if got := e.Pointer + or(e.Parameter); got != tc.where || e.Code != tc.rule || e.Message == "" {
 				t.Errorf("got %s at %q (%s), want %s at %q", e.Code, got, e.Message, tc.rule, tc.where)
 			}
 		})
@@ -191,7 +191,7 @@ func TestAllProblemsOfARequestAreTold(t *testing.T) {
 	p = w.do("POST", acme+"/consumers", `{"kind":"cron","envs":[{"value":"a"},{"name":"1"}],"nme":"c","mor":1}`).problem(t)
 	got := make(map[string]string)
 	for _, e := range *p.Errors {
-		got[or(e.Pointer)] = e.Code
+		got[e.Pointer] = e.Code
 	}
 	want := map[string]string{"/kind": "unknown", "/envs/0/name": "required", "/envs/1/name": "syntax", "/nme": "unknown_field", "/mor": "unknown_field", "/name": "required"}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -245,7 +245,7 @@ func TestTheLargestConsumerFits(t *testing.T) {
 		t.Errorf("%d bytes are kept", len(got))
 	}
 	p := w.do("POST", acme+"/consumers", consumer(`\u0001`)).problem(t)
-	if p.Code() != contract.CodeValidation || or((*p.Errors)[0].Pointer) != "/envs/2/value" {
+	if p.Code() != contract.CodeValidation || (*p.Errors)[0].Pointer != "/envs/2/value" {
 		t.Errorf("what the store cannot hold is refused as %v", p)
 	}
 }
@@ -296,8 +296,8 @@ func TestTheCanaryNeverComesBack(t *testing.T) {
 		method, pattern, _ := strings.Cut(key, " ")
 		escaped := strings.NewReplacer("/", "%2F", `"`, "%22").Replace(canary)
 		for _, org := range []string{"acme", escaped} {
-			path := strings.NewReplacer(":org", org, ":secret", "stripe", ":consumer", "api", ":version", "1").Replace(pattern)
-			worst := strings.NewReplacer(":org", "acme", ":secret", escaped, ":consumer", escaped, ":version", escaped).Replace(pattern)
+			path := strings.NewReplacer(":organization", org, ":secret", "stripe", ":consumer", "api", ":version", "1").Replace(pattern)
+			worst := strings.NewReplacer(":organization", "acme", ":secret", escaped, ":consumer", escaped, ":version", escaped).Replace(pattern)
 			for _, query := range []string{"", "?q=" + escaped, "?page_token=" + escaped, "?page_size=" + escaped, "?" + escaped + "=1", "?since=" + escaped, "?outcome=" + escaped, "?label=" + escaped, "?force=" + escaped, "?storage=" + escaped} {
 				for _, fields := range []string{"name", "slug", "kind", "storage", "expires_at", "provider_id", "envs", "bindings", "labels", "value", "value_base64", "activate", "display_name"} {
 					if method == "GET" || method == "DELETE" || strings.HasSuffix(pattern, "e") {

@@ -48,7 +48,7 @@ func (s *server) CreateOrganization(ctx context.Context, r ginapi.CreateOrganiza
 // GetOrganization implements ginapi.StrictServerInterface.
 func (s *server) GetOrganization(ctx context.Context, r ginapi.GetOrganizationRequestObject) (ginapi.GetOrganizationResponseObject, error) {
 	ctx, _ = begun(ctx)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *server) GetOrganization(ctx context.Context, r ginapi.GetOrganizationRe
 // UpdateOrganization implements ginapi.StrictServerInterface.
 func (s *server) UpdateOrganization(ctx context.Context, r ginapi.UpdateOrganizationRequestObject) (ginapi.UpdateOrganizationResponseObject, error) {
 	ctx, call := begun(ctx)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *server) UpdateOrganization(ctx context.Context, r ginapi.UpdateOrganiza
 // DeleteOrganization implements ginapi.StrictServerInterface.
 func (s *server) DeleteOrganization(ctx context.Context, r ginapi.DeleteOrganizationRequestObject) (ginapi.DeleteOrganizationResponseObject, error) {
 	ctx, call := begun(ctx)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (invalid) Unwrap() error { return store.ErrInvalid }
 
 // field is an [invalid] of one field of the body.
 func field(pointer, code, format string, args ...any) invalid {
-	return invalid{{Pointer: &pointer, Code: code, Message: fmt.Sprintf(format, args...)}}
+	return invalid{{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
 // parameter is an [invalid] of one query parameter or header.
@@ -84,7 +84,7 @@ func (c *call) explain(p *contract.Problem, err error) {
 		if e.Pointer != "" && c.operation.body == nil {
 			f.Parameter = optional(strings.TrimPrefix(e.Pointer, "/")) // the store does not know what is in a query
 		} else {
-			f.Pointer = &e.Pointer
+			f.Pointer = e.Pointer
 		}
 		p.Errors = &[]contract.FieldProblem{f}
 	}

@@ -41,10 +41,10 @@ func schemaProblems(err error) []contract.FieldProblem {
 		walk(err)
 	}
 	slices.SortFunc(all, func(a, b contract.FieldProblem) int {
-		return strings.Compare(or(a.Pointer, "")+" "+a.Code, or(b.Pointer, "")+" "+b.Code)
+		return strings.Compare(a.Pointer+" "+a.Code, b.Pointer+" "+b.Code)
 	})
 	all = slices.CompactFunc(all, func(a, b contract.FieldProblem) bool {
-		return or(a.Pointer, "") == or(b.Pointer, "") && a.Code == b.Code
+		return a.Pointer == b.Pointer && a.Code == b.Code
 	})
 	return all[:min(len(all), maxProblems)]
 }
@@ -55,8 +55,7 @@ func schemaProblem(e *openapi3.SchemaError) []contract.FieldProblem {
 		return unknownFields(e, path)
 	}
 	code, message := rule(e.Schema, e.SchemaField)
-	pointer := strictjson.Pointer(path...)
-	return []contract.FieldProblem{{Pointer: &pointer, Code: code, Message: message}}
+	return []contract.FieldProblem{{Pointer: strictjson.Pointer(path...), Code: code, Message: message}}
 }
 
 // rule names the rule of a schema that was broken.
@@ -103,7 +102,7 @@ func unknownFields(e *openapi3.SchemaError, path []string) []contract.FieldProbl
 	for name := range object {
 		if _, ok := e.Schema.Properties[name]; !ok {
 			pointer := strictjson.Pointer(append(slices.Clone(path), name)...)
-			all = append(all, contract.FieldProblem{Pointer: &pointer, Code: "unknown_field", Message: "there is no such field here; there are " + strings.Join(known, ", ")})
+			all = append(all, contract.FieldProblem{Pointer: pointer, Code: "unknown_field", Message: "there is no such field here; there are " + strings.Join(known, ", ")})
 		}
 	}
 	return all

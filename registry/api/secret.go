@@ -57,7 +57,7 @@ func (s *server) change(ctx context.Context, org, nameOrID string, ifMatch *stri
 // ListSecrets implements ginapi.StrictServerInterface.
 func (s *server) ListSecrets(ctx context.Context, r ginapi.ListSecretsRequestObject) (ginapi.ListSecretsResponseObject, error) {
 	ctx, _ = begun(ctx)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 		return nil, err
 	}
 	defer wipe(value)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func secretPath(s store.Secret) string { return organizationsPath + s.OrgID + "/
 // GetSecret implements ginapi.StrictServerInterface.
 func (s *server) GetSecret(ctx context.Context, r ginapi.GetSecretRequestObject) (ginapi.GetSecretResponseObject, error) {
 	ctx, _ = begun(ctx)
-	found, err := s.secret(ctx, r.Org, r.Secret)
+	found, err := s.secret(ctx, r.Organization, r.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestO
 		return nil, err
 	}
 	defer wipe(value)
-	found, expect, err := s.change(ctx, r.Org, r.Secret, r.Params.IfMatch)
+	found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestO
 // DeleteSecret implements ginapi.StrictServerInterface.
 func (s *server) DeleteSecret(ctx context.Context, r ginapi.DeleteSecretRequestObject) (ginapi.DeleteSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, expect, err := s.change(ctx, r.Org, r.Secret, r.Params.IfMatch)
+	found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (s *server) DeleteSecret(ctx context.Context, r ginapi.DeleteSecretRequestO
 // UndeleteSecret implements ginapi.StrictServerInterface.
 func (s *server) UndeleteSecret(ctx context.Context, r ginapi.UndeleteSecretRequestObject) (ginapi.UndeleteSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, err := s.secret(ctx, r.Org, r.Secret)
+	found, err := s.secret(ctx, r.Organization, r.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -175,10 +175,10 @@ func (s *server) UndeleteSecret(ctx context.Context, r ginapi.UndeleteSecretRequ
 	return ginapi.UndeleteSecret200JSONResponse{Body: secret(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil
 }
 
-// ListSecretReferences implements ginapi.StrictServerInterface.
-func (s *server) ListSecretReferences(ctx context.Context, r ginapi.ListSecretReferencesRequestObject) (ginapi.ListSecretReferencesResponseObject, error) {
+// ListReferences implements ginapi.StrictServerInterface.
+func (s *server) ListReferences(ctx context.Context, r ginapi.ListReferencesRequestObject) (ginapi.ListReferencesResponseObject, error) {
 	ctx, _ = begun(ctx)
-	o, err := s.org(ctx, r.Org)
+	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (s *server) ListSecretReferences(ctx context.Context, r ginapi.ListSecretRe
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ListSecretReferences200JSONResponse{Items: references(refs)}, nil
+	return ginapi.ListReferences200JSONResponse{Items: references(refs)}, nil
 }
 
 func references(refs []store.Reference) []contract.Reference {

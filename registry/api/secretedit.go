@@ -10,7 +10,7 @@ import (
 )
 
 // secretEdit is a PATCH of a secret.
-type secretEdit contract.SecretPatch
+type secretEdit contract.SecretUpdate
 
 // apply changes the fields that are given. It may be called more than once.
 func (e secretEdit) apply(s *store.Secret) error {

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
@@ -21,7 +23,10 @@ import (
 type Config struct {
 	Store         Store
 	Authenticator Authenticator
-	Log           *slog.Logger // if nil, nothing is logged
+	// Cluster is the cluster a binding means that names none; "default" if empty.
+	Cluster    string
+	Log        *slog.Logger          // if nil, nothing is logged
+	Registerer prometheus.Registerer // if nil, no metrics are exported
 	// Rate and Burst limit the requests of one source address; 0 means 100 a second, and 400 at once.
 	Rate  float64
 	Burst int
@@ -34,6 +39,8 @@ type server struct {
 	store          Store
 	authenticator  Authenticator
 	log            *slog.Logger
+	cluster        string
+	duration       *prometheus.HistogramVec
 	limiter        *limiter
 	requireIfMatch bool
 	operations     operations
@@ -65,19 +72,17 @@ func newServer(config Config) (*server, error) {
 	}
 	s := &server{
 		store: config.Store, authenticator: config.Authenticator, log: config.Log,
-		requireIfMatch: config.RequireIfMatch, operations: ops, document: document,
+		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, operations: ops, document: document, duration: newDuration(),
+	}
+	if config.Registerer != nil {
+		if err := config.Registerer.Register(s.duration); err != nil {
+			return nil, fmt.Errorf("registering metrics of the API: %w", err)
+		}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	perSecond, burst := config.Rate, config.Burst
-	if perSecond == 0 {
-		perSecond = defaultRate
-	}
-	if burst == 0 {
-		burst = defaultBurst
-	}
-	s.limiter = newLimiter(perSecond, burst)
+	s.limiter = newLimiter(cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
 	return s, nil
 }
 
@@ -94,6 +99,7 @@ func (s *server) engine() *gin.Engine {
 	e.NoMethod(func(c *gin.Context) { s.fail(c, contract.CodeMethodNotAllowed) })
 	operations := e.Group("", s.authenticate, s.authorize, s.validate)
 	operations.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", s.document) })
+	operations.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", contract.Document) })
 	ginapi.RegisterHandlersWithOptions(operations, ginapi.NewStrictHandlerWithOptions(s, nil, ginapi.StrictGinServerOptions{
 		RequestErrorHandlerFunc:  func(c *gin.Context, err error) { s.refuse(c, undecodable(err)) },
 		HandlerErrorFunc:         s.refuse,
@@ -123,5 +129,5 @@ func (s *server) org(ctx context.Context, slugOrID string) (store.Organization, 
 // GetMe implements ginapi.StrictServerInterface.
 func (s *server) GetMe(ctx context.Context, _ ginapi.GetMeRequestObject) (ginapi.GetMeResponseObject, error) {
 	_, call := begun(ctx)
-	return ginapi.GetMe200JSONResponse(contract.Me{Type: call.principal.Type, ID: call.principal.ID, Admin: call.principal.Admin}), nil
+	return ginapi.GetMe200JSONResponse(contract.Me{Principal: call.principal.String(), Admin: call.principal.Admin}), nil
 }

@@ -11,17 +11,17 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-func version(v store.Version, active uint64) contract.SecretVersion {
-	return contract.SecretVersion{
+func version(v store.Version, active uint64) contract.Version {
+	return contract.Version{
 		Number: v.Number, Active: v.Number == active, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy,
 		NoEnvfile: optional(v.NoEnvfile), DestroyedAt: v.DestroyedAt,
 	}
 }
 
-// ListSecretVersions implements ginapi.StrictServerInterface.
-func (s *server) ListSecretVersions(ctx context.Context, r ginapi.ListSecretVersionsRequestObject) (ginapi.ListSecretVersionsResponseObject, error) {
+// ListVersions implements ginapi.StrictServerInterface.
+func (s *server) ListVersions(ctx context.Context, r ginapi.ListVersionsRequestObject) (ginapi.ListVersionsResponseObject, error) {
 	ctx, _ = begun(ctx)
-	found, err := s.secret(ctx, r.Org, r.Secret)
+	found, err := s.secret(ctx, r.Organization, r.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -29,13 +29,13 @@ func (s *server) ListSecretVersions(ctx context.Context, r ginapi.ListSecretVers
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ListSecretVersions200JSONResponse{Items: each(versions, func(v store.Version) contract.SecretVersion { return version(v, found.ActiveVersion) })}, nil
+	return ginapi.ListVersions200JSONResponse{Items: each(versions, func(v store.Version) contract.Version { return version(v, found.ActiveVersion) })}, nil
 }
 
-// GetSecretVersion implements ginapi.StrictServerInterface.
-func (s *server) GetSecretVersion(ctx context.Context, r ginapi.GetSecretVersionRequestObject) (ginapi.GetSecretVersionResponseObject, error) {
+// GetVersion implements ginapi.StrictServerInterface.
+func (s *server) GetVersion(ctx context.Context, r ginapi.GetVersionRequestObject) (ginapi.GetVersionResponseObject, error) {
 	ctx, _ = begun(ctx)
-	found, err := s.secret(ctx, r.Org, r.Secret)
+	found, err := s.secret(ctx, r.Organization, r.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -45,14 +45,14 @@ func (s *server) GetSecretVersion(ctx context.Context, r ginapi.GetSecretVersion
 	}
 	for _, v := range versions {
 		if v.Number == r.Version {
-			return ginapi.GetSecretVersion200JSONResponse(version(v, found.ActiveVersion)), nil
+			return ginapi.GetVersion200JSONResponse(version(v, found.ActiveVersion)), nil
 		}
 	}
 	return nil, store.ErrNotFound
 }
 
-// CreateSecretVersion implements ginapi.StrictServerInterface.
-func (s *server) CreateSecretVersion(ctx context.Context, r ginapi.CreateSecretVersionRequestObject) (ginapi.CreateSecretVersionResponseObject, error) {
+// PutVersion implements ginapi.StrictServerInterface.
+func (s *server) PutVersion(ctx context.Context, r ginapi.PutVersionRequestObject) (ginapi.PutVersionResponseObject, error) {
 	ctx, call := begun(ctx)
 	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *server) CreateSecretVersion(ctx context.Context, r ginapi.CreateSecretV
 		return nil, field("/value", "required", "value or value_base64 is required")
 	}
 	defer wipe(value)
-	before, expect, err := s.change(ctx, r.Org, r.Secret, r.Params.IfMatch)
+	before, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -72,17 +72,17 @@ func (s *server) CreateSecretVersion(ctx context.Context, r ginapi.CreateSecretV
 	}
 	body, tag := version(v, after.ActiveVersion), etag(after.Meta)
 	if after.Revision == before.Revision {
-		return ginapi.CreateSecretVersion200JSONResponse{Body: body, Headers: ginapi.CreateSecretVersion200ResponseHeaders{ETag: tag}}, nil
+		return ginapi.PutVersion200JSONResponse{Body: body, Headers: ginapi.PutVersion200ResponseHeaders{ETag: tag}}, nil
 	}
-	return ginapi.CreateSecretVersion201JSONResponse{Body: body, Headers: ginapi.CreateSecretVersion201ResponseHeaders{
+	return ginapi.PutVersion201JSONResponse{Body: body, Headers: ginapi.PutVersion201ResponseHeaders{
 		ETag: tag, Location: secretPath(after) + "/versions/" + strconv.FormatUint(v.Number, 10),
 	}}, nil
 }
 
-// ActivateSecretVersion implements ginapi.StrictServerInterface.
-func (s *server) ActivateSecretVersion(ctx context.Context, r ginapi.ActivateSecretVersionRequestObject) (ginapi.ActivateSecretVersionResponseObject, error) {
+// ActivateVersion implements ginapi.StrictServerInterface.
+func (s *server) ActivateVersion(ctx context.Context, r ginapi.ActivateVersionRequestObject) (ginapi.ActivateVersionResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, expect, err := s.change(ctx, r.Org, r.Secret, r.Params.IfMatch)
+	found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +90,13 @@ func (s *server) ActivateSecretVersion(ctx context.Context, r ginapi.ActivateSec
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ActivateSecretVersion200JSONResponse{Body: secret(changed), Headers: ginapi.ActivateSecretVersion200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
+	return ginapi.ActivateVersion200JSONResponse{Body: secret(changed), Headers: ginapi.ActivateVersion200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
 }
 
-// DestroySecretVersion implements ginapi.StrictServerInterface.
-func (s *server) DestroySecretVersion(ctx context.Context, r ginapi.DestroySecretVersionRequestObject) (ginapi.DestroySecretVersionResponseObject, error) {
+// DestroyVersion implements ginapi.StrictServerInterface.
+func (s *server) DestroyVersion(ctx context.Context, r ginapi.DestroyVersionRequestObject) (ginapi.DestroyVersionResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, expect, err := s.change(ctx, r.Org, r.Secret, r.Params.IfMatch)
+	found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -104,5 +104,5 @@ func (s *server) DestroySecretVersion(ctx context.Context, r ginapi.DestroySecre
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.DestroySecretVersion200JSONResponse(version(v, 0)), nil // never the active one
+	return ginapi.DestroyVersion200JSONResponse(version(v, 0)), nil // never the active one
 }

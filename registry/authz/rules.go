@@ -11,8 +11,9 @@ type Rule struct {
 
 // Rules is the table. It is not changed at run time.
 var Rules = map[string]Rule{ // :: operationId → rule
-	"getOpenAPI": {"document.read", Anyone},
-	"getMe":      {"me.read", Authenticated},
+	"getOpenAPI":     {"document.read", Anyone},
+	"getOpenAPIYAML": {"document.read", Anyone},
+	"getMe":          {"me.read", Authenticated},
 
 	"listOrganizations":  {"organization.list", Admin},
 	"createOrganization": {"organization.create", Admin},
@@ -20,19 +21,19 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"updateOrganization": {"organization.update", Owner},
 	"deleteOrganization": {"organization.delete", Admin},
 
-	"listSecrets":          {"secret.list", Member},
-	"createSecret":         {"secret.create", Owner},
-	"getSecret":            {"secret.read", Member},
-	"updateSecret":         {"secret.update", Owner},
-	"deleteSecret":         {"secret.delete", Owner},
-	"undeleteSecret":       {"secret.undelete", Owner},
-	"listSecretReferences": {"secret.references", Member},
+	"listSecrets":    {"secret.list", Member},
+	"createSecret":   {"secret.create", Owner},
+	"getSecret":      {"secret.read", Member},
+	"updateSecret":   {"secret.update", Owner},
+	"deleteSecret":   {"secret.delete", Owner},
+	"undeleteSecret": {"secret.undelete", Owner},
+	"listReferences": {"secret.references", Member},
 
-	"listSecretVersions":    {"secret.versions", Member},
-	"createSecretVersion":   {"secret.put", Owner},
-	"getSecretVersion":      {"secret.versions", Member},
-	"activateSecretVersion": {"secret.activate", Owner},
-	"destroySecretVersion":  {"secret.destroy-version", Owner},
+	"listVersions":    {"secret.versions", Member},
+	"putVersion":      {"secret.put", Owner},
+	"getVersion":      {"secret.versions", Member},
+	"activateVersion": {"secret.activate", Owner},
+	"destroyVersion":  {"secret.destroy-version", Owner},
 
 	"listConsumers":   {"consumer.list", Member},
 	"createConsumer":  {"consumer.create", Owner},
@@ -41,6 +42,6 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"updateConsumer":  {"consumer.update", Owner},
 	"deleteConsumer":  {"consumer.delete", Owner},
 
-	"listAuditEvents":             {"audit.list", Admin},
-	"listOrganizationAuditEvents": {"audit.list", Member},
+	"listInstallationAuditEvents": {"audit.list", Admin},
+	"listAuditEvents":             {"audit.list", Member},
 }

@@ -18,9 +18,9 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// ListAuditEvents List the installation's audit events
+	// ListInstallationAuditEvents List the installation's audit events
 	// (GET /api/v1/audit-events)
-	ListAuditEvents(c *gin.Context, params ListAuditEventsParams)
+	ListInstallationAuditEvents(c *gin.Context, params ListInstallationAuditEventsParams)
 	// GetMe Who the caller is
 	// (GET /api/v1/me)
 	GetMe(c *gin.Context)
@@ -31,71 +31,71 @@ type ServerInterface interface {
 	// (POST /api/v1/organizations)
 	CreateOrganization(c *gin.Context, params CreateOrganizationParams)
 	// DeleteOrganization Delete an organization for good
-	// (DELETE /api/v1/organizations/{org})
-	DeleteOrganization(c *gin.Context, org Org, params DeleteOrganizationParams)
+	// (DELETE /api/v1/organizations/{organization})
+	DeleteOrganization(c *gin.Context, organization OrganizationRef, params DeleteOrganizationParams)
 	// GetOrganization Get an organization
-	// (GET /api/v1/organizations/{org})
-	GetOrganization(c *gin.Context, org Org, params GetOrganizationParams)
+	// (GET /api/v1/organizations/{organization})
+	GetOrganization(c *gin.Context, organization OrganizationRef, params GetOrganizationParams)
 	// UpdateOrganization Change an organization
-	// (PATCH /api/v1/organizations/{org})
-	UpdateOrganization(c *gin.Context, org Org, params UpdateOrganizationParams)
-	// ListOrganizationAuditEvents List an organization's audit events
-	// (GET /api/v1/organizations/{org}/audit-events)
-	ListOrganizationAuditEvents(c *gin.Context, org Org, params ListOrganizationAuditEventsParams)
+	// (PATCH /api/v1/organizations/{organization})
+	UpdateOrganization(c *gin.Context, organization OrganizationRef, params UpdateOrganizationParams)
+	// ListAuditEvents List an organization's audit events
+	// (GET /api/v1/organizations/{organization}/audit-events)
+	ListAuditEvents(c *gin.Context, organization OrganizationRef, params ListAuditEventsParams)
 	// ListConsumers List consumers
-	// (GET /api/v1/organizations/{org}/consumers)
-	ListConsumers(c *gin.Context, org Org, params ListConsumersParams)
+	// (GET /api/v1/organizations/{organization}/consumers)
+	ListConsumers(c *gin.Context, organization OrganizationRef, params ListConsumersParams)
 	// CreateConsumer Create a consumer
-	// (POST /api/v1/organizations/{org}/consumers)
-	CreateConsumer(c *gin.Context, org Org, params CreateConsumerParams)
+	// (POST /api/v1/organizations/{organization}/consumers)
+	CreateConsumer(c *gin.Context, organization OrganizationRef, params CreateConsumerParams)
 	// DeleteConsumer Delete a consumer for good
-	// (DELETE /api/v1/organizations/{org}/consumers/{consumer})
-	DeleteConsumer(c *gin.Context, org Org, consumer ConsumerRef, params DeleteConsumerParams)
+	// (DELETE /api/v1/organizations/{organization}/consumers/{consumer})
+	DeleteConsumer(c *gin.Context, organization OrganizationRef, consumer ConsumerRef, params DeleteConsumerParams)
 	// GetConsumer Get a consumer
-	// (GET /api/v1/organizations/{org}/consumers/{consumer})
-	GetConsumer(c *gin.Context, org Org, consumer ConsumerRef, params GetConsumerParams)
+	// (GET /api/v1/organizations/{organization}/consumers/{consumer})
+	GetConsumer(c *gin.Context, organization OrganizationRef, consumer ConsumerRef, params GetConsumerParams)
 	// UpdateConsumer Change a consumer
-	// (PATCH /api/v1/organizations/{org}/consumers/{consumer})
-	UpdateConsumer(c *gin.Context, org Org, consumer ConsumerRef, params UpdateConsumerParams)
+	// (PATCH /api/v1/organizations/{organization}/consumers/{consumer})
+	UpdateConsumer(c *gin.Context, organization OrganizationRef, consumer ConsumerRef, params UpdateConsumerParams)
 	// ReplaceConsumer Replace a consumer
-	// (PUT /api/v1/organizations/{org}/consumers/{consumer})
-	ReplaceConsumer(c *gin.Context, org Org, consumer ConsumerRef, params ReplaceConsumerParams)
+	// (PUT /api/v1/organizations/{organization}/consumers/{consumer})
+	ReplaceConsumer(c *gin.Context, organization OrganizationRef, consumer ConsumerRef, params ReplaceConsumerParams)
 	// ListSecrets List secrets
-	// (GET /api/v1/organizations/{org}/secrets)
-	ListSecrets(c *gin.Context, org Org, params ListSecretsParams)
+	// (GET /api/v1/organizations/{organization}/secrets)
+	ListSecrets(c *gin.Context, organization OrganizationRef, params ListSecretsParams)
 	// CreateSecret Create a secret
-	// (POST /api/v1/organizations/{org}/secrets)
-	CreateSecret(c *gin.Context, org Org, params CreateSecretParams)
+	// (POST /api/v1/organizations/{organization}/secrets)
+	CreateSecret(c *gin.Context, organization OrganizationRef, params CreateSecretParams)
 	// DeleteSecret Delete a secret
-	// (DELETE /api/v1/organizations/{org}/secrets/{secret})
-	DeleteSecret(c *gin.Context, org Org, secret SecretRef, params DeleteSecretParams)
+	// (DELETE /api/v1/organizations/{organization}/secrets/{secret})
+	DeleteSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params DeleteSecretParams)
 	// GetSecret Get a secret, without its value
-	// (GET /api/v1/organizations/{org}/secrets/{secret})
-	GetSecret(c *gin.Context, org Org, secret SecretRef, params GetSecretParams)
+	// (GET /api/v1/organizations/{organization}/secrets/{secret})
+	GetSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params GetSecretParams)
 	// UpdateSecret Change a secret
-	// (PATCH /api/v1/organizations/{org}/secrets/{secret})
-	UpdateSecret(c *gin.Context, org Org, secret SecretRef, params UpdateSecretParams)
-	// ListSecretReferences List everything that uses a secret
-	// (GET /api/v1/organizations/{org}/secrets/{secret}/references)
-	ListSecretReferences(c *gin.Context, org Org, secret SecretRef)
+	// (PATCH /api/v1/organizations/{organization}/secrets/{secret})
+	UpdateSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params UpdateSecretParams)
+	// ListReferences List everything that uses a secret
+	// (GET /api/v1/organizations/{organization}/secrets/{secret}/references)
+	ListReferences(c *gin.Context, organization OrganizationRef, secret SecretRef)
 	// UndeleteSecret Restore a deleted secret with all its versions
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/undelete)
-	UndeleteSecret(c *gin.Context, org Org, secret SecretRef, params UndeleteSecretParams)
-	// ListSecretVersions List the versions of a secret, newest first, without their values
-	// (GET /api/v1/organizations/{org}/secrets/{secret}/versions)
-	ListSecretVersions(c *gin.Context, org Org, secret SecretRef)
-	// CreateSecretVersion Put a value as the next version
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/versions)
-	CreateSecretVersion(c *gin.Context, org Org, secret SecretRef, params CreateSecretVersionParams)
-	// GetSecretVersion Get a version, without its value
-	// (GET /api/v1/organizations/{org}/secrets/{secret}/versions/{version})
-	GetSecretVersion(c *gin.Context, org Org, secret SecretRef, version Version)
-	// ActivateSecretVersion Make a version the one that resolves
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/activate)
-	ActivateSecretVersion(c *gin.Context, org Org, secret SecretRef, version Version, params ActivateSecretVersionParams)
-	// DestroySecretVersion Destroy the value of a version for good
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/destroy)
-	DestroySecretVersion(c *gin.Context, org Org, secret SecretRef, version Version, params DestroySecretVersionParams)
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/undelete)
+	UndeleteSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params UndeleteSecretParams)
+	// ListVersions List the versions of a secret, newest first, without their values
+	// (GET /api/v1/organizations/{organization}/secrets/{secret}/versions)
+	ListVersions(c *gin.Context, organization OrganizationRef, secret SecretRef)
+	// PutVersion Put a value as the next version
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/versions)
+	PutVersion(c *gin.Context, organization OrganizationRef, secret SecretRef, params PutVersionParams)
+	// GetVersion Get a version, without its value
+	// (GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version})
+	GetVersion(c *gin.Context, organization OrganizationRef, secret SecretRef, version VersionRef)
+	// ActivateVersion Make a version the one that resolves
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate)
+	ActivateVersion(c *gin.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params ActivateVersionParams)
+	// DestroyVersion Destroy the value of a version for good
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy)
+	DestroyVersion(c *gin.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params DestroyVersionParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -107,14 +107,14 @@ type ServerInterfaceWrapper struct {
 
 type MiddlewareFunc func(c *gin.Context)
 
-// ListAuditEvents operation middleware
-func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
+// ListInstallationAuditEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListInstallationAuditEvents(c *gin.Context) {
 
 	var err error
 	_ = err
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ListAuditEventsParams
+	var params ListInstallationAuditEventsParams
 
 	// ------------- Optional query parameter "page_size" -------------
 
@@ -156,11 +156,11 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
 		return
 	}
 
-	// ------------- Optional query parameter "resource_id" -------------
+	// ------------- Optional query parameter "resource" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_id", c.Request.URL.Query(), &params.ResourceID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource", c.Request.URL.Query(), &params.Resource, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resource_id: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resource: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -187,7 +187,7 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListAuditEvents(c, params)
+	siw.Handler.ListInstallationAuditEvents(c, params)
 }
 
 // GetMe operation middleware
@@ -292,12 +292,12 @@ func (siw *ServerInterfaceWrapper) DeleteOrganization(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -332,7 +332,7 @@ func (siw *ServerInterfaceWrapper) DeleteOrganization(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DeleteOrganization(c, org, params)
+	siw.Handler.DeleteOrganization(c, organization, params)
 }
 
 // GetOrganization operation middleware
@@ -341,12 +341,12 @@ func (siw *ServerInterfaceWrapper) GetOrganization(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -381,7 +381,7 @@ func (siw *ServerInterfaceWrapper) GetOrganization(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.GetOrganization(c, org, params)
+	siw.Handler.GetOrganization(c, organization, params)
 }
 
 // UpdateOrganization operation middleware
@@ -390,12 +390,12 @@ func (siw *ServerInterfaceWrapper) UpdateOrganization(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -430,26 +430,26 @@ func (siw *ServerInterfaceWrapper) UpdateOrganization(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.UpdateOrganization(c, org, params)
+	siw.Handler.UpdateOrganization(c, organization, params)
 }
 
-// ListOrganizationAuditEvents operation middleware
-func (siw *ServerInterfaceWrapper) ListOrganizationAuditEvents(c *gin.Context) {
+// ListAuditEvents operation middleware
+func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ListOrganizationAuditEventsParams
+	var params ListAuditEventsParams
 
 	// ------------- Optional query parameter "page_size" -------------
 
@@ -491,11 +491,11 @@ func (siw *ServerInterfaceWrapper) ListOrganizationAuditEvents(c *gin.Context) {
 		return
 	}
 
-	// ------------- Optional query parameter "resource_id" -------------
+	// ------------- Optional query parameter "resource" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource_id", c.Request.URL.Query(), &params.ResourceID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource", c.Request.URL.Query(), &params.Resource, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resource_id: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter resource: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -522,7 +522,7 @@ func (siw *ServerInterfaceWrapper) ListOrganizationAuditEvents(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListOrganizationAuditEvents(c, org, params)
+	siw.Handler.ListAuditEvents(c, organization, params)
 }
 
 // ListConsumers operation middleware
@@ -531,12 +531,12 @@ func (siw *ServerInterfaceWrapper) ListConsumers(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -582,7 +582,7 @@ func (siw *ServerInterfaceWrapper) ListConsumers(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListConsumers(c, org, params)
+	siw.Handler.ListConsumers(c, organization, params)
 }
 
 // CreateConsumer operation middleware
@@ -591,12 +591,12 @@ func (siw *ServerInterfaceWrapper) CreateConsumer(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -631,7 +631,7 @@ func (siw *ServerInterfaceWrapper) CreateConsumer(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CreateConsumer(c, org, params)
+	siw.Handler.CreateConsumer(c, organization, params)
 }
 
 // DeleteConsumer operation middleware
@@ -640,12 +640,12 @@ func (siw *ServerInterfaceWrapper) DeleteConsumer(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -689,7 +689,7 @@ func (siw *ServerInterfaceWrapper) DeleteConsumer(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DeleteConsumer(c, org, consumer, params)
+	siw.Handler.DeleteConsumer(c, organization, consumer, params)
 }
 
 // GetConsumer operation middleware
@@ -698,12 +698,12 @@ func (siw *ServerInterfaceWrapper) GetConsumer(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -747,7 +747,7 @@ func (siw *ServerInterfaceWrapper) GetConsumer(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.GetConsumer(c, org, consumer, params)
+	siw.Handler.GetConsumer(c, organization, consumer, params)
 }
 
 // UpdateConsumer operation middleware
@@ -756,12 +756,12 @@ func (siw *ServerInterfaceWrapper) UpdateConsumer(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -805,7 +805,7 @@ func (siw *ServerInterfaceWrapper) UpdateConsumer(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.UpdateConsumer(c, org, consumer, params)
+	siw.Handler.UpdateConsumer(c, organization, consumer, params)
 }
 
 // ReplaceConsumer operation middleware
@@ -814,12 +814,12 @@ func (siw *ServerInterfaceWrapper) ReplaceConsumer(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -863,7 +863,7 @@ func (siw *ServerInterfaceWrapper) ReplaceConsumer(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ReplaceConsumer(c, org, consumer, params)
+	siw.Handler.ReplaceConsumer(c, organization, consumer, params)
 }
 
 // ListSecrets operation middleware
@@ -872,12 +872,12 @@ func (siw *ServerInterfaceWrapper) ListSecrets(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -947,7 +947,7 @@ func (siw *ServerInterfaceWrapper) ListSecrets(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListSecrets(c, org, params)
+	siw.Handler.ListSecrets(c, organization, params)
 }
 
 // CreateSecret operation middleware
@@ -956,12 +956,12 @@ func (siw *ServerInterfaceWrapper) CreateSecret(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -996,7 +996,7 @@ func (siw *ServerInterfaceWrapper) CreateSecret(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CreateSecret(c, org, params)
+	siw.Handler.CreateSecret(c, organization, params)
 }
 
 // DeleteSecret operation middleware
@@ -1005,12 +1005,12 @@ func (siw *ServerInterfaceWrapper) DeleteSecret(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1062,7 +1062,7 @@ func (siw *ServerInterfaceWrapper) DeleteSecret(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DeleteSecret(c, org, secret, params)
+	siw.Handler.DeleteSecret(c, organization, secret, params)
 }
 
 // GetSecret operation middleware
@@ -1071,12 +1071,12 @@ func (siw *ServerInterfaceWrapper) GetSecret(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1120,7 +1120,7 @@ func (siw *ServerInterfaceWrapper) GetSecret(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.GetSecret(c, org, secret, params)
+	siw.Handler.GetSecret(c, organization, secret, params)
 }
 
 // UpdateSecret operation middleware
@@ -1129,12 +1129,12 @@ func (siw *ServerInterfaceWrapper) UpdateSecret(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1178,21 +1178,21 @@ func (siw *ServerInterfaceWrapper) UpdateSecret(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.UpdateSecret(c, org, secret, params)
+	siw.Handler.UpdateSecret(c, organization, secret, params)
 }
 
-// ListSecretReferences operation middleware
-func (siw *ServerInterfaceWrapper) ListSecretReferences(c *gin.Context) {
+// ListReferences operation middleware
+func (siw *ServerInterfaceWrapper) ListReferences(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1212,7 +1212,7 @@ func (siw *ServerInterfaceWrapper) ListSecretReferences(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListSecretReferences(c, org, secret)
+	siw.Handler.ListReferences(c, organization, secret)
 }
 
 // UndeleteSecret operation middleware
@@ -1221,12 +1221,12 @@ func (siw *ServerInterfaceWrapper) UndeleteSecret(c *gin.Context) {
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1270,21 +1270,21 @@ func (siw *ServerInterfaceWrapper) UndeleteSecret(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.UndeleteSecret(c, org, secret, params)
+	siw.Handler.UndeleteSecret(c, organization, secret, params)
 }
 
-// ListSecretVersions operation middleware
-func (siw *ServerInterfaceWrapper) ListSecretVersions(c *gin.Context) {
+// ListVersions operation middleware
+func (siw *ServerInterfaceWrapper) ListVersions(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1304,21 +1304,21 @@ func (siw *ServerInterfaceWrapper) ListSecretVersions(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ListSecretVersions(c, org, secret)
+	siw.Handler.ListVersions(c, organization, secret)
 }
 
-// CreateSecretVersion operation middleware
-func (siw *ServerInterfaceWrapper) CreateSecretVersion(c *gin.Context) {
+// PutVersion operation middleware
+func (siw *ServerInterfaceWrapper) PutVersion(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1332,7 +1332,7 @@ func (siw *ServerInterfaceWrapper) CreateSecretVersion(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params CreateSecretVersionParams
+	var params PutVersionParams
 
 	headers := c.Request.Header
 
@@ -1362,21 +1362,21 @@ func (siw *ServerInterfaceWrapper) CreateSecretVersion(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CreateSecretVersion(c, org, secret, params)
+	siw.Handler.PutVersion(c, organization, secret, params)
 }
 
-// GetSecretVersion operation middleware
-func (siw *ServerInterfaceWrapper) GetSecretVersion(c *gin.Context) {
+// GetVersion operation middleware
+func (siw *ServerInterfaceWrapper) GetVersion(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1390,7 +1390,7 @@ func (siw *ServerInterfaceWrapper) GetSecretVersion(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "version" -------------
-	var version Version
+	var version VersionRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "version", c.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
 	if err != nil {
@@ -1405,21 +1405,21 @@ func (siw *ServerInterfaceWrapper) GetSecretVersion(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.GetSecretVersion(c, org, secret, version)
+	siw.Handler.GetVersion(c, organization, secret, version)
 }
 
-// ActivateSecretVersion operation middleware
-func (siw *ServerInterfaceWrapper) ActivateSecretVersion(c *gin.Context) {
+// ActivateVersion operation middleware
+func (siw *ServerInterfaceWrapper) ActivateVersion(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1433,7 +1433,7 @@ func (siw *ServerInterfaceWrapper) ActivateSecretVersion(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "version" -------------
-	var version Version
+	var version VersionRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "version", c.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
 	if err != nil {
@@ -1442,7 +1442,7 @@ func (siw *ServerInterfaceWrapper) ActivateSecretVersion(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ActivateSecretVersionParams
+	var params ActivateVersionParams
 
 	headers := c.Request.Header
 
@@ -1472,21 +1472,21 @@ func (siw *ServerInterfaceWrapper) ActivateSecretVersion(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.ActivateSecretVersion(c, org, secret, version, params)
+	siw.Handler.ActivateVersion(c, organization, secret, version, params)
 }
 
-// DestroySecretVersion operation middleware
-func (siw *ServerInterfaceWrapper) DestroySecretVersion(c *gin.Context) {
+// DestroyVersion operation middleware
+func (siw *ServerInterfaceWrapper) DestroyVersion(c *gin.Context) {
 
 	var err error
 	_ = err
 
-	// ------------- Path parameter "org" -------------
-	var org Org
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
 
-	err = runtime.BindStyledParameterWithOptions("simple", "org", c.Param("org"), &org, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
-		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter org: %w", err), http.StatusBadRequest)
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1500,7 +1500,7 @@ func (siw *ServerInterfaceWrapper) DestroySecretVersion(c *gin.Context) {
 	}
 
 	// ------------- Path parameter "version" -------------
-	var version Version
+	var version VersionRef
 
 	err = runtime.BindStyledParameterWithOptions("simple", "version", c.Param("version"), &version, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: true})
 	if err != nil {
@@ -1509,7 +1509,7 @@ func (siw *ServerInterfaceWrapper) DestroySecretVersion(c *gin.Context) {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params DestroySecretVersionParams
+	var params DestroyVersionParams
 
 	headers := c.Request.Header
 
@@ -1539,7 +1539,7 @@ func (siw *ServerInterfaceWrapper) DestroySecretVersion(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DestroySecretVersion(c, org, secret, version, params)
+	siw.Handler.DestroyVersion(c, organization, secret, version, params)
 }
 
 // GinServerOptions provides options for the Gin server.
@@ -1570,31 +1570,31 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	}
 
 	router.GET(options.BaseURL+"/api/v1/me", wrapper.GetMe)
-	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListAuditEvents)
+	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListInstallationAuditEvents)
 	router.GET(options.BaseURL+"/api/v1/organizations", wrapper.ListOrganizations)
 	router.POST(options.BaseURL+"/api/v1/organizations", wrapper.CreateOrganization)
-	router.DELETE(options.BaseURL+"/api/v1/organizations/:org", wrapper.DeleteOrganization)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org", wrapper.GetOrganization)
-	router.PATCH(options.BaseURL+"/api/v1/organizations/:org", wrapper.UpdateOrganization)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/secrets", wrapper.ListSecrets)
-	router.POST(options.BaseURL+"/api/v1/organizations/:org/secrets", wrapper.CreateSecret)
-	router.DELETE(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret", wrapper.DeleteSecret)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret", wrapper.GetSecret)
-	router.PATCH(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret", wrapper.UpdateSecret)
-	router.POST(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/undelete", wrapper.UndeleteSecret)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/references", wrapper.ListSecretReferences)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/versions", wrapper.ListSecretVersions)
-	router.POST(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/versions", wrapper.CreateSecretVersion)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/versions/:version", wrapper.GetSecretVersion)
-	router.POST(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/versions/:version/activate", wrapper.ActivateSecretVersion)
-	router.POST(options.BaseURL+"/api/v1/organizations/:org/secrets/:secret/versions/:version/destroy", wrapper.DestroySecretVersion)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/consumers", wrapper.ListConsumers)
-	router.POST(options.BaseURL+"/api/v1/organizations/:org/consumers", wrapper.CreateConsumer)
-	router.DELETE(options.BaseURL+"/api/v1/organizations/:org/consumers/:consumer", wrapper.DeleteConsumer)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/consumers/:consumer", wrapper.GetConsumer)
-	router.PATCH(options.BaseURL+"/api/v1/organizations/:org/consumers/:consumer", wrapper.UpdateConsumer)
-	router.PUT(options.BaseURL+"/api/v1/organizations/:org/consumers/:consumer", wrapper.ReplaceConsumer)
-	router.GET(options.BaseURL+"/api/v1/organizations/:org/audit-events", wrapper.ListOrganizationAuditEvents)
+	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization", wrapper.DeleteOrganization)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization", wrapper.GetOrganization)
+	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization", wrapper.UpdateOrganization)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.ListSecrets)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.CreateSecret)
+	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.DeleteSecret)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.GetSecret)
+	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.UpdateSecret)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/undelete", wrapper.UndeleteSecret)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/references", wrapper.ListReferences)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/versions", wrapper.ListVersions)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/versions", wrapper.PutVersion)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/versions/:version", wrapper.GetVersion)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/versions/:version/activate", wrapper.ActivateVersion)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/versions/:version/destroy", wrapper.DestroyVersion)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/consumers", wrapper.ListConsumers)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/consumers", wrapper.CreateConsumer)
+	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/consumers/:consumer", wrapper.DeleteConsumer)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/consumers/:consumer", wrapper.GetConsumer)
+	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization/consumers/:consumer", wrapper.UpdateConsumer)
+	router.PUT(options.BaseURL+"/api/v1/organizations/:organization/consumers/:consumer", wrapper.ReplaceConsumer)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events", wrapper.ListAuditEvents)
 }
 
 type AuditEventListJSONResponse AuditEventList
@@ -1608,17 +1608,17 @@ type NotModifiedResponse struct {
 
 type ProblemApplicationProblemPlusJSONResponse Problem
 
-type ListAuditEventsRequestObject struct {
-	Params ListAuditEventsParams
+type ListInstallationAuditEventsRequestObject struct {
+	Params ListInstallationAuditEventsParams
 }
 
-type ListAuditEventsResponseObject interface {
-	VisitListAuditEventsResponse(w http.ResponseWriter) error
+type ListInstallationAuditEventsResponseObject interface {
+	VisitListInstallationAuditEventsResponse(w http.ResponseWriter) error
 }
 
-type ListAuditEvents200JSONResponse struct{ AuditEventListJSONResponse }
+type ListInstallationAuditEvents200JSONResponse struct{ AuditEventListJSONResponse }
 
-func (response ListAuditEvents200JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+func (response ListInstallationAuditEvents200JSONResponse) VisitListInstallationAuditEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -1630,12 +1630,12 @@ func (response ListAuditEvents200JSONResponse) VisitListAuditEventsResponse(w ht
 	return err
 }
 
-type ListAuditEventsdefaultApplicationProblemPlusJSONResponse struct {
+type ListInstallationAuditEventsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response ListAuditEventsdefaultApplicationProblemPlusJSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+func (response ListInstallationAuditEventsdefaultApplicationProblemPlusJSONResponse) VisitListInstallationAuditEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1775,8 +1775,8 @@ func (response CreateOrganizationdefaultApplicationProblemPlusJSONResponse) Visi
 }
 
 type DeleteOrganizationRequestObject struct {
-	Org    Org `json:"org"`
-	Params DeleteOrganizationParams
+	Organization OrganizationRef `json:"organization"`
+	Params       DeleteOrganizationParams
 }
 
 type DeleteOrganizationResponseObject interface {
@@ -1809,8 +1809,8 @@ func (response DeleteOrganizationdefaultApplicationProblemPlusJSONResponse) Visi
 }
 
 type GetOrganizationRequestObject struct {
-	Org    Org `json:"org"`
-	Params GetOrganizationParams
+	Organization OrganizationRef `json:"organization"`
+	Params       GetOrganizationParams
 }
 
 type GetOrganizationResponseObject interface {
@@ -1865,9 +1865,9 @@ func (response GetOrganizationdefaultApplicationProblemPlusJSONResponse) VisitGe
 }
 
 type UpdateOrganizationRequestObject struct {
-	Org    Org `json:"org"`
-	Params UpdateOrganizationParams
-	Body   *UpdateOrganizationJSONRequestBody
+	Organization OrganizationRef `json:"organization"`
+	Params       UpdateOrganizationParams
+	Body         *UpdateOrganizationJSONRequestBody
 }
 
 type UpdateOrganizationResponseObject interface {
@@ -1913,18 +1913,18 @@ func (response UpdateOrganizationdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
-type ListOrganizationAuditEventsRequestObject struct {
-	Org    Org `json:"org"`
-	Params ListOrganizationAuditEventsParams
+type ListAuditEventsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       ListAuditEventsParams
 }
 
-type ListOrganizationAuditEventsResponseObject interface {
-	VisitListOrganizationAuditEventsResponse(w http.ResponseWriter) error
+type ListAuditEventsResponseObject interface {
+	VisitListAuditEventsResponse(w http.ResponseWriter) error
 }
 
-type ListOrganizationAuditEvents200JSONResponse struct{ AuditEventListJSONResponse }
+type ListAuditEvents200JSONResponse struct{ AuditEventListJSONResponse }
 
-func (response ListOrganizationAuditEvents200JSONResponse) VisitListOrganizationAuditEventsResponse(w http.ResponseWriter) error {
+func (response ListAuditEvents200JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -1936,12 +1936,12 @@ func (response ListOrganizationAuditEvents200JSONResponse) VisitListOrganization
 	return err
 }
 
-type ListOrganizationAuditEventsdefaultApplicationProblemPlusJSONResponse struct {
+type ListAuditEventsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response ListOrganizationAuditEventsdefaultApplicationProblemPlusJSONResponse) VisitListOrganizationAuditEventsResponse(w http.ResponseWriter) error {
+func (response ListAuditEventsdefaultApplicationProblemPlusJSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -1954,8 +1954,8 @@ func (response ListOrganizationAuditEventsdefaultApplicationProblemPlusJSONRespo
 }
 
 type ListConsumersRequestObject struct {
-	Org    Org `json:"org"`
-	Params ListConsumersParams
+	Organization OrganizationRef `json:"organization"`
+	Params       ListConsumersParams
 }
 
 type ListConsumersResponseObject interface {
@@ -1994,9 +1994,9 @@ func (response ListConsumersdefaultApplicationProblemPlusJSONResponse) VisitList
 }
 
 type CreateConsumerRequestObject struct {
-	Org    Org `json:"org"`
-	Params CreateConsumerParams
-	Body   *CreateConsumerJSONRequestBody
+	Organization OrganizationRef `json:"organization"`
+	Params       CreateConsumerParams
+	Body         *CreateConsumerJSONRequestBody
 }
 
 type CreateConsumerResponseObject interface {
@@ -2045,9 +2045,9 @@ func (response CreateConsumerdefaultApplicationProblemPlusJSONResponse) VisitCre
 }
 
 type DeleteConsumerRequestObject struct {
-	Org      Org         `json:"org"`
-	Consumer ConsumerRef `json:"consumer"`
-	Params   DeleteConsumerParams
+	Organization OrganizationRef `json:"organization"`
+	Consumer     ConsumerRef     `json:"consumer"`
+	Params       DeleteConsumerParams
 }
 
 type DeleteConsumerResponseObject interface {
@@ -2080,9 +2080,9 @@ func (response DeleteConsumerdefaultApplicationProblemPlusJSONResponse) VisitDel
 }
 
 type GetConsumerRequestObject struct {
-	Org      Org         `json:"org"`
-	Consumer ConsumerRef `json:"consumer"`
-	Params   GetConsumerParams
+	Organization OrganizationRef `json:"organization"`
+	Consumer     ConsumerRef     `json:"consumer"`
+	Params       GetConsumerParams
 }
 
 type GetConsumerResponseObject interface {
@@ -2137,10 +2137,10 @@ func (response GetConsumerdefaultApplicationProblemPlusJSONResponse) VisitGetCon
 }
 
 type UpdateConsumerRequestObject struct {
-	Org      Org         `json:"org"`
-	Consumer ConsumerRef `json:"consumer"`
-	Params   UpdateConsumerParams
-	Body     *UpdateConsumerJSONRequestBody
+	Organization OrganizationRef `json:"organization"`
+	Consumer     ConsumerRef     `json:"consumer"`
+	Params       UpdateConsumerParams
+	Body         *UpdateConsumerJSONRequestBody
 }
 
 type UpdateConsumerResponseObject interface {
@@ -2187,10 +2187,10 @@ func (response UpdateConsumerdefaultApplicationProblemPlusJSONResponse) VisitUpd
 }
 
 type ReplaceConsumerRequestObject struct {
-	Org      Org         `json:"org"`
-	Consumer ConsumerRef `json:"consumer"`
-	Params   ReplaceConsumerParams
-	Body     *ReplaceConsumerJSONRequestBody
+	Organization OrganizationRef `json:"organization"`
+	Consumer     ConsumerRef     `json:"consumer"`
+	Params       ReplaceConsumerParams
+	Body         *ReplaceConsumerJSONRequestBody
 }
 
 type ReplaceConsumerResponseObject interface {
@@ -2237,8 +2237,8 @@ func (response ReplaceConsumerdefaultApplicationProblemPlusJSONResponse) VisitRe
 }
 
 type ListSecretsRequestObject struct {
-	Org    Org `json:"org"`
-	Params ListSecretsParams
+	Organization OrganizationRef `json:"organization"`
+	Params       ListSecretsParams
 }
 
 type ListSecretsResponseObject interface {
@@ -2277,9 +2277,9 @@ func (response ListSecretsdefaultApplicationProblemPlusJSONResponse) VisitListSe
 }
 
 type CreateSecretRequestObject struct {
-	Org    Org `json:"org"`
-	Params CreateSecretParams
-	Body   *CreateSecretJSONRequestBody
+	Organization OrganizationRef `json:"organization"`
+	Params       CreateSecretParams
+	Body         *CreateSecretJSONRequestBody
 }
 
 type CreateSecretResponseObject interface {
@@ -2328,9 +2328,9 @@ func (response CreateSecretdefaultApplicationProblemPlusJSONResponse) VisitCreat
 }
 
 type DeleteSecretRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
-	Params DeleteSecretParams
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Params       DeleteSecretParams
 }
 
 type DeleteSecretResponseObject interface {
@@ -2363,9 +2363,9 @@ func (response DeleteSecretdefaultApplicationProblemPlusJSONResponse) VisitDelet
 }
 
 type GetSecretRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
-	Params GetSecretParams
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Params       GetSecretParams
 }
 
 type GetSecretResponseObject interface {
@@ -2420,10 +2420,10 @@ func (response GetSecretdefaultApplicationProblemPlusJSONResponse) VisitGetSecre
 }
 
 type UpdateSecretRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
-	Params UpdateSecretParams
-	Body   *UpdateSecretJSONRequestBody
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Params       UpdateSecretParams
+	Body         *UpdateSecretJSONRequestBody
 }
 
 type UpdateSecretResponseObject interface {
@@ -2469,18 +2469,18 @@ func (response UpdateSecretdefaultApplicationProblemPlusJSONResponse) VisitUpdat
 	return err
 }
 
-type ListSecretReferencesRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
+type ListReferencesRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
 }
 
-type ListSecretReferencesResponseObject interface {
-	VisitListSecretReferencesResponse(w http.ResponseWriter) error
+type ListReferencesResponseObject interface {
+	VisitListReferencesResponse(w http.ResponseWriter) error
 }
 
-type ListSecretReferences200JSONResponse ReferenceList
+type ListReferences200JSONResponse ReferenceList
 
-func (response ListSecretReferences200JSONResponse) VisitListSecretReferencesResponse(w http.ResponseWriter) error {
+func (response ListReferences200JSONResponse) VisitListReferencesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2492,12 +2492,12 @@ func (response ListSecretReferences200JSONResponse) VisitListSecretReferencesRes
 	return err
 }
 
-type ListSecretReferencesdefaultApplicationProblemPlusJSONResponse struct {
+type ListReferencesdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response ListSecretReferencesdefaultApplicationProblemPlusJSONResponse) VisitListSecretReferencesResponse(w http.ResponseWriter) error {
+func (response ListReferencesdefaultApplicationProblemPlusJSONResponse) VisitListReferencesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2510,9 +2510,9 @@ func (response ListSecretReferencesdefaultApplicationProblemPlusJSONResponse) Vi
 }
 
 type UndeleteSecretRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
-	Params UndeleteSecretParams
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Params       UndeleteSecretParams
 }
 
 type UndeleteSecretResponseObject interface {
@@ -2558,18 +2558,18 @@ func (response UndeleteSecretdefaultApplicationProblemPlusJSONResponse) VisitUnd
 	return err
 }
 
-type ListSecretVersionsRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
+type ListVersionsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
 }
 
-type ListSecretVersionsResponseObject interface {
-	VisitListSecretVersionsResponse(w http.ResponseWriter) error
+type ListVersionsResponseObject interface {
+	VisitListVersionsResponse(w http.ResponseWriter) error
 }
 
-type ListSecretVersions200JSONResponse SecretVersionList
+type ListVersions200JSONResponse VersionList
 
-func (response ListSecretVersions200JSONResponse) VisitListSecretVersionsResponse(w http.ResponseWriter) error {
+func (response ListVersions200JSONResponse) VisitListVersionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2581,12 +2581,12 @@ func (response ListSecretVersions200JSONResponse) VisitListSecretVersionsRespons
 	return err
 }
 
-type ListSecretVersionsdefaultApplicationProblemPlusJSONResponse struct {
+type ListVersionsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response ListSecretVersionsdefaultApplicationProblemPlusJSONResponse) VisitListSecretVersionsResponse(w http.ResponseWriter) error {
+func (response ListVersionsdefaultApplicationProblemPlusJSONResponse) VisitListVersionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2598,27 +2598,27 @@ func (response ListSecretVersionsdefaultApplicationProblemPlusJSONResponse) Visi
 	return err
 }
 
-type CreateSecretVersionRequestObject struct {
-	Org    Org       `json:"org"`
-	Secret SecretRef `json:"secret"`
-	Params CreateSecretVersionParams
-	Body   *CreateSecretVersionJSONRequestBody
+type PutVersionRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Params       PutVersionParams
+	Body         *PutVersionJSONRequestBody
 }
 
-type CreateSecretVersionResponseObject interface {
-	VisitCreateSecretVersionResponse(w http.ResponseWriter) error
+type PutVersionResponseObject interface {
+	VisitPutVersionResponse(w http.ResponseWriter) error
 }
 
-type CreateSecretVersion200ResponseHeaders struct {
+type PutVersion200ResponseHeaders struct {
 	ETag string
 }
 
-type CreateSecretVersion200JSONResponse struct {
-	Body    SecretVersion
-	Headers CreateSecretVersion200ResponseHeaders
+type PutVersion200JSONResponse struct {
+	Body    Version
+	Headers PutVersion200ResponseHeaders
 }
 
-func (response CreateSecretVersion200JSONResponse) VisitCreateSecretVersionResponse(w http.ResponseWriter) error {
+func (response PutVersion200JSONResponse) VisitPutVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2631,17 +2631,17 @@ func (response CreateSecretVersion200JSONResponse) VisitCreateSecretVersionRespo
 	return err
 }
 
-type CreateSecretVersion201ResponseHeaders struct {
+type PutVersion201ResponseHeaders struct {
 	ETag     string
 	Location string
 }
 
-type CreateSecretVersion201JSONResponse struct {
-	Body    SecretVersion
-	Headers CreateSecretVersion201ResponseHeaders
+type PutVersion201JSONResponse struct {
+	Body    Version
+	Headers PutVersion201ResponseHeaders
 }
 
-func (response CreateSecretVersion201JSONResponse) VisitCreateSecretVersionResponse(w http.ResponseWriter) error {
+func (response PutVersion201JSONResponse) VisitPutVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2655,12 +2655,12 @@ func (response CreateSecretVersion201JSONResponse) VisitCreateSecretVersionRespo
 	return err
 }
 
-type CreateSecretVersiondefaultApplicationProblemPlusJSONResponse struct {
+type PutVersiondefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response CreateSecretVersiondefaultApplicationProblemPlusJSONResponse) VisitCreateSecretVersionResponse(w http.ResponseWriter) error {
+func (response PutVersiondefaultApplicationProblemPlusJSONResponse) VisitPutVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2672,19 +2672,19 @@ func (response CreateSecretVersiondefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
-type GetSecretVersionRequestObject struct {
-	Org     Org       `json:"org"`
-	Secret  SecretRef `json:"secret"`
-	Version Version   `json:"version"`
+type GetVersionRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Version      VersionRef      `json:"version"`
 }
 
-type GetSecretVersionResponseObject interface {
-	VisitGetSecretVersionResponse(w http.ResponseWriter) error
+type GetVersionResponseObject interface {
+	VisitGetVersionResponse(w http.ResponseWriter) error
 }
 
-type GetSecretVersion200JSONResponse SecretVersion
+type GetVersion200JSONResponse Version
 
-func (response GetSecretVersion200JSONResponse) VisitGetSecretVersionResponse(w http.ResponseWriter) error {
+func (response GetVersion200JSONResponse) VisitGetVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2696,12 +2696,12 @@ func (response GetSecretVersion200JSONResponse) VisitGetSecretVersionResponse(w 
 	return err
 }
 
-type GetSecretVersiondefaultApplicationProblemPlusJSONResponse struct {
+type GetVersiondefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response GetSecretVersiondefaultApplicationProblemPlusJSONResponse) VisitGetSecretVersionResponse(w http.ResponseWriter) error {
+func (response GetVersiondefaultApplicationProblemPlusJSONResponse) VisitGetVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2713,27 +2713,27 @@ func (response GetSecretVersiondefaultApplicationProblemPlusJSONResponse) VisitG
 	return err
 }
 
-type ActivateSecretVersionRequestObject struct {
-	Org     Org       `json:"org"`
-	Secret  SecretRef `json:"secret"`
-	Version Version   `json:"version"`
-	Params  ActivateSecretVersionParams
+type ActivateVersionRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Version      VersionRef      `json:"version"`
+	Params       ActivateVersionParams
 }
 
-type ActivateSecretVersionResponseObject interface {
-	VisitActivateSecretVersionResponse(w http.ResponseWriter) error
+type ActivateVersionResponseObject interface {
+	VisitActivateVersionResponse(w http.ResponseWriter) error
 }
 
-type ActivateSecretVersion200ResponseHeaders struct {
+type ActivateVersion200ResponseHeaders struct {
 	ETag string
 }
 
-type ActivateSecretVersion200JSONResponse struct {
+type ActivateVersion200JSONResponse struct {
 	Body    Secret
-	Headers ActivateSecretVersion200ResponseHeaders
+	Headers ActivateVersion200ResponseHeaders
 }
 
-func (response ActivateSecretVersion200JSONResponse) VisitActivateSecretVersionResponse(w http.ResponseWriter) error {
+func (response ActivateVersion200JSONResponse) VisitActivateVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2746,12 +2746,12 @@ func (response ActivateSecretVersion200JSONResponse) VisitActivateSecretVersionR
 	return err
 }
 
-type ActivateSecretVersiondefaultApplicationProblemPlusJSONResponse struct {
+type ActivateVersiondefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response ActivateSecretVersiondefaultApplicationProblemPlusJSONResponse) VisitActivateSecretVersionResponse(w http.ResponseWriter) error {
+func (response ActivateVersiondefaultApplicationProblemPlusJSONResponse) VisitActivateVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2763,20 +2763,20 @@ func (response ActivateSecretVersiondefaultApplicationProblemPlusJSONResponse) V
 	return err
 }
 
-type DestroySecretVersionRequestObject struct {
-	Org     Org       `json:"org"`
-	Secret  SecretRef `json:"secret"`
-	Version Version   `json:"version"`
-	Params  DestroySecretVersionParams
+type DestroyVersionRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Version      VersionRef      `json:"version"`
+	Params       DestroyVersionParams
 }
 
-type DestroySecretVersionResponseObject interface {
-	VisitDestroySecretVersionResponse(w http.ResponseWriter) error
+type DestroyVersionResponseObject interface {
+	VisitDestroyVersionResponse(w http.ResponseWriter) error
 }
 
-type DestroySecretVersion200JSONResponse SecretVersion
+type DestroyVersion200JSONResponse Version
 
-func (response DestroySecretVersion200JSONResponse) VisitDestroySecretVersionResponse(w http.ResponseWriter) error {
+func (response DestroyVersion200JSONResponse) VisitDestroyVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -2788,12 +2788,12 @@ func (response DestroySecretVersion200JSONResponse) VisitDestroySecretVersionRes
 	return err
 }
 
-type DestroySecretVersiondefaultApplicationProblemPlusJSONResponse struct {
+type DestroyVersiondefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
 }
 
-func (response DestroySecretVersiondefaultApplicationProblemPlusJSONResponse) VisitDestroySecretVersionResponse(w http.ResponseWriter) error {
+func (response DestroyVersiondefaultApplicationProblemPlusJSONResponse) VisitDestroyVersionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2807,9 +2807,9 @@ func (response DestroySecretVersiondefaultApplicationProblemPlusJSONResponse) Vi
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// ListAuditEvents List the installation's audit events
+	// ListInstallationAuditEvents List the installation's audit events
 	// (GET /api/v1/audit-events)
-	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	ListInstallationAuditEvents(ctx context.Context, request ListInstallationAuditEventsRequestObject) (ListInstallationAuditEventsResponseObject, error)
 	// GetMe Who the caller is
 	// (GET /api/v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -2820,71 +2820,71 @@ type StrictServerInterface interface {
 	// (POST /api/v1/organizations)
 	CreateOrganization(ctx context.Context, request CreateOrganizationRequestObject) (CreateOrganizationResponseObject, error)
 	// DeleteOrganization Delete an organization for good
-	// (DELETE /api/v1/organizations/{org})
+	// (DELETE /api/v1/organizations/{organization})
 	DeleteOrganization(ctx context.Context, request DeleteOrganizationRequestObject) (DeleteOrganizationResponseObject, error)
 	// GetOrganization Get an organization
-	// (GET /api/v1/organizations/{org})
+	// (GET /api/v1/organizations/{organization})
 	GetOrganization(ctx context.Context, request GetOrganizationRequestObject) (GetOrganizationResponseObject, error)
 	// UpdateOrganization Change an organization
-	// (PATCH /api/v1/organizations/{org})
+	// (PATCH /api/v1/organizations/{organization})
 	UpdateOrganization(ctx context.Context, request UpdateOrganizationRequestObject) (UpdateOrganizationResponseObject, error)
-	// ListOrganizationAuditEvents List an organization's audit events
-	// (GET /api/v1/organizations/{org}/audit-events)
-	ListOrganizationAuditEvents(ctx context.Context, request ListOrganizationAuditEventsRequestObject) (ListOrganizationAuditEventsResponseObject, error)
+	// ListAuditEvents List an organization's audit events
+	// (GET /api/v1/organizations/{organization}/audit-events)
+	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
 	// ListConsumers List consumers
-	// (GET /api/v1/organizations/{org}/consumers)
+	// (GET /api/v1/organizations/{organization}/consumers)
 	ListConsumers(ctx context.Context, request ListConsumersRequestObject) (ListConsumersResponseObject, error)
 	// CreateConsumer Create a consumer
-	// (POST /api/v1/organizations/{org}/consumers)
+	// (POST /api/v1/organizations/{organization}/consumers)
 	CreateConsumer(ctx context.Context, request CreateConsumerRequestObject) (CreateConsumerResponseObject, error)
 	// DeleteConsumer Delete a consumer for good
-	// (DELETE /api/v1/organizations/{org}/consumers/{consumer})
+	// (DELETE /api/v1/organizations/{organization}/consumers/{consumer})
 	DeleteConsumer(ctx context.Context, request DeleteConsumerRequestObject) (DeleteConsumerResponseObject, error)
 	// GetConsumer Get a consumer
-	// (GET /api/v1/organizations/{org}/consumers/{consumer})
+	// (GET /api/v1/organizations/{organization}/consumers/{consumer})
 	GetConsumer(ctx context.Context, request GetConsumerRequestObject) (GetConsumerResponseObject, error)
 	// UpdateConsumer Change a consumer
-	// (PATCH /api/v1/organizations/{org}/consumers/{consumer})
+	// (PATCH /api/v1/organizations/{organization}/consumers/{consumer})
 	UpdateConsumer(ctx context.Context, request UpdateConsumerRequestObject) (UpdateConsumerResponseObject, error)
 	// ReplaceConsumer Replace a consumer
-	// (PUT /api/v1/organizations/{org}/consumers/{consumer})
+	// (PUT /api/v1/organizations/{organization}/consumers/{consumer})
 	ReplaceConsumer(ctx context.Context, request ReplaceConsumerRequestObject) (ReplaceConsumerResponseObject, error)
 	// ListSecrets List secrets
-	// (GET /api/v1/organizations/{org}/secrets)
+	// (GET /api/v1/organizations/{organization}/secrets)
 	ListSecrets(ctx context.Context, request ListSecretsRequestObject) (ListSecretsResponseObject, error)
 	// CreateSecret Create a secret
-	// (POST /api/v1/organizations/{org}/secrets)
+	// (POST /api/v1/organizations/{organization}/secrets)
 	CreateSecret(ctx context.Context, request CreateSecretRequestObject) (CreateSecretResponseObject, error)
 	// DeleteSecret Delete a secret
-	// (DELETE /api/v1/organizations/{org}/secrets/{secret})
+	// (DELETE /api/v1/organizations/{organization}/secrets/{secret})
 	DeleteSecret(ctx context.Context, request DeleteSecretRequestObject) (DeleteSecretResponseObject, error)
 	// GetSecret Get a secret, without its value
-	// (GET /api/v1/organizations/{org}/secrets/{secret})
+	// (GET /api/v1/organizations/{organization}/secrets/{secret})
 	GetSecret(ctx context.Context, request GetSecretRequestObject) (GetSecretResponseObject, error)
 	// UpdateSecret Change a secret
-	// (PATCH /api/v1/organizations/{org}/secrets/{secret})
+	// (PATCH /api/v1/organizations/{organization}/secrets/{secret})
 	UpdateSecret(ctx context.Context, request UpdateSecretRequestObject) (UpdateSecretResponseObject, error)
-	// ListSecretReferences List everything that uses a secret
-	// (GET /api/v1/organizations/{org}/secrets/{secret}/references)
-	ListSecretReferences(ctx context.Context, request ListSecretReferencesRequestObject) (ListSecretReferencesResponseObject, error)
+	// ListReferences List everything that uses a secret
+	// (GET /api/v1/organizations/{organization}/secrets/{secret}/references)
+	ListReferences(ctx context.Context, request ListReferencesRequestObject) (ListReferencesResponseObject, error)
 	// UndeleteSecret Restore a deleted secret with all its versions
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/undelete)
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/undelete)
 	UndeleteSecret(ctx context.Context, request UndeleteSecretRequestObject) (UndeleteSecretResponseObject, error)
-	// ListSecretVersions List the versions of a secret, newest first, without their values
-	// (GET /api/v1/organizations/{org}/secrets/{secret}/versions)
-	ListSecretVersions(ctx context.Context, request ListSecretVersionsRequestObject) (ListSecretVersionsResponseObject, error)
-	// CreateSecretVersion Put a value as the next version
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/versions)
-	CreateSecretVersion(ctx context.Context, request CreateSecretVersionRequestObject) (CreateSecretVersionResponseObject, error)
-	// GetSecretVersion Get a version, without its value
-	// (GET /api/v1/organizations/{org}/secrets/{secret}/versions/{version})
-	GetSecretVersion(ctx context.Context, request GetSecretVersionRequestObject) (GetSecretVersionResponseObject, error)
-	// ActivateSecretVersion Make a version the one that resolves
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/activate)
-	ActivateSecretVersion(ctx context.Context, request ActivateSecretVersionRequestObject) (ActivateSecretVersionResponseObject, error)
-	// DestroySecretVersion Destroy the value of a version for good
-	// (POST /api/v1/organizations/{org}/secrets/{secret}/versions/{version}/destroy)
-	DestroySecretVersion(ctx context.Context, request DestroySecretVersionRequestObject) (DestroySecretVersionResponseObject, error)
+	// ListVersions List the versions of a secret, newest first, without their values
+	// (GET /api/v1/organizations/{organization}/secrets/{secret}/versions)
+	ListVersions(ctx context.Context, request ListVersionsRequestObject) (ListVersionsResponseObject, error)
+	// PutVersion Put a value as the next version
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/versions)
+	PutVersion(ctx context.Context, request PutVersionRequestObject) (PutVersionResponseObject, error)
+	// GetVersion Get a version, without its value
+	// (GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version})
+	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
+	// ActivateVersion Make a version the one that resolves
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate)
+	ActivateVersion(ctx context.Context, request ActivateVersionRequestObject) (ActivateVersionResponseObject, error)
+	// DestroyVersion Destroy the value of a version for good
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy)
+	DestroyVersion(ctx context.Context, request DestroyVersionRequestObject) (DestroyVersionResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -2944,25 +2944,25 @@ type strictHandler struct {
 	options     StrictGinServerOptions
 }
 
-// ListAuditEvents operation middleware
-func (sh *strictHandler) ListAuditEvents(ctx *gin.Context, params ListAuditEventsParams) {
-	var request ListAuditEventsRequestObject
+// ListInstallationAuditEvents operation middleware
+func (sh *strictHandler) ListInstallationAuditEvents(ctx *gin.Context, params ListInstallationAuditEventsParams) {
+	var request ListInstallationAuditEventsRequestObject
 
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListAuditEvents(ctx, request.(ListAuditEventsRequestObject))
+		return sh.ssi.ListInstallationAuditEvents(ctx, request.(ListInstallationAuditEventsRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListAuditEvents")
+		handler = middleware(handler, "ListInstallationAuditEvents")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
-		if err := validResponse.VisitListAuditEventsResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(ListInstallationAuditEventsResponseObject); ok {
+		if err := validResponse.VisitListInstallationAuditEventsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3065,10 +3065,10 @@ func (sh *strictHandler) CreateOrganization(ctx *gin.Context, params CreateOrgan
 }
 
 // DeleteOrganization operation middleware
-func (sh *strictHandler) DeleteOrganization(ctx *gin.Context, org Org, params DeleteOrganizationParams) {
+func (sh *strictHandler) DeleteOrganization(ctx *gin.Context, organization OrganizationRef, params DeleteOrganizationParams) {
 	var request DeleteOrganizationRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
@@ -3092,10 +3092,10 @@ func (sh *strictHandler) DeleteOrganization(ctx *gin.Context, org Org, params De
 }
 
 // GetOrganization operation middleware
-func (sh *strictHandler) GetOrganization(ctx *gin.Context, org Org, params GetOrganizationParams) {
+func (sh *strictHandler) GetOrganization(ctx *gin.Context, organization OrganizationRef, params GetOrganizationParams) {
 	var request GetOrganizationRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
@@ -3119,10 +3119,10 @@ func (sh *strictHandler) GetOrganization(ctx *gin.Context, org Org, params GetOr
 }
 
 // UpdateOrganization operation middleware
-func (sh *strictHandler) UpdateOrganization(ctx *gin.Context, org Org, params UpdateOrganizationParams) {
+func (sh *strictHandler) UpdateOrganization(ctx *gin.Context, organization OrganizationRef, params UpdateOrganizationParams) {
 	var request UpdateOrganizationRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	var body UpdateOrganizationJSONRequestBody
@@ -3163,26 +3163,26 @@ func (sh *strictHandler) UpdateOrganization(ctx *gin.Context, org Org, params Up
 	}
 }
 
-// ListOrganizationAuditEvents operation middleware
-func (sh *strictHandler) ListOrganizationAuditEvents(ctx *gin.Context, org Org, params ListOrganizationAuditEventsParams) {
-	var request ListOrganizationAuditEventsRequestObject
+// ListAuditEvents operation middleware
+func (sh *strictHandler) ListAuditEvents(ctx *gin.Context, organization OrganizationRef, params ListAuditEventsParams) {
+	var request ListAuditEventsRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListOrganizationAuditEvents(ctx, request.(ListOrganizationAuditEventsRequestObject))
+		return sh.ssi.ListAuditEvents(ctx, request.(ListAuditEventsRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListOrganizationAuditEvents")
+		handler = middleware(handler, "ListAuditEvents")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ListOrganizationAuditEventsResponseObject); ok {
-		if err := validResponse.VisitListOrganizationAuditEventsResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
+		if err := validResponse.VisitListAuditEventsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3191,10 +3191,10 @@ func (sh *strictHandler) ListOrganizationAuditEvents(ctx *gin.Context, org Org, 
 }
 
 // ListConsumers operation middleware
-func (sh *strictHandler) ListConsumers(ctx *gin.Context, org Org, params ListConsumersParams) {
+func (sh *strictHandler) ListConsumers(ctx *gin.Context, organization OrganizationRef, params ListConsumersParams) {
 	var request ListConsumersRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
@@ -3218,10 +3218,10 @@ func (sh *strictHandler) ListConsumers(ctx *gin.Context, org Org, params ListCon
 }
 
 // CreateConsumer operation middleware
-func (sh *strictHandler) CreateConsumer(ctx *gin.Context, org Org, params CreateConsumerParams) {
+func (sh *strictHandler) CreateConsumer(ctx *gin.Context, organization OrganizationRef, params CreateConsumerParams) {
 	var request CreateConsumerRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	var body CreateConsumerJSONRequestBody
@@ -3263,10 +3263,10 @@ func (sh *strictHandler) CreateConsumer(ctx *gin.Context, org Org, params Create
 }
 
 // DeleteConsumer operation middleware
-func (sh *strictHandler) DeleteConsumer(ctx *gin.Context, org Org, consumer ConsumerRef, params DeleteConsumerParams) {
+func (sh *strictHandler) DeleteConsumer(ctx *gin.Context, organization OrganizationRef, consumer ConsumerRef, params DeleteConsumerParams) {
 	var request DeleteConsumerRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Consumer = consumer
 	request.Params = params
 
@@ -3291,10 +3291,10 @@ func (sh *strictHandler) DeleteConsumer(ctx *gin.Context, org Org, consumer Cons
 }
 
 // GetConsumer operation middleware
-func (sh *strictHandler) GetConsumer(ctx *gin.Context, org Org, consumer ConsumerRef, params GetConsumerParams) {
+func (sh *strictHandler) GetConsumer(ctx *gin.Context, organization OrganizationRef, consumer ConsumerRef, params GetConsumerParams) {
 	var request GetConsumerRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Consumer = consumer
 	request.Params = params
 
@@ -3319,10 +3319,10 @@ func (sh *strictHandler) GetConsumer(ctx *gin.Context, org Org, consumer Consume
 }
 
 // UpdateConsumer operation middleware
-func (sh *strictHandler) UpdateConsumer(ctx *gin.Context, org Org, consumer ConsumerRef, params UpdateConsumerParams) {
+func (sh *strictHandler) UpdateConsumer(ctx *gin.Context, organization OrganizationRef, consumer ConsumerRef, params UpdateConsumerParams) {
 	var request UpdateConsumerRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Consumer = consumer
 	request.Params = params
 
@@ -3365,10 +3365,10 @@ func (sh *strictHandler) UpdateConsumer(ctx *gin.Context, org Org, consumer Cons
 }
 
 // ReplaceConsumer operation middleware
-func (sh *strictHandler) ReplaceConsumer(ctx *gin.Context, org Org, consumer ConsumerRef, params ReplaceConsumerParams) {
+func (sh *strictHandler) ReplaceConsumer(ctx *gin.Context, organization OrganizationRef, consumer ConsumerRef, params ReplaceConsumerParams) {
 	var request ReplaceConsumerRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Consumer = consumer
 	request.Params = params
 
@@ -3411,10 +3411,10 @@ func (sh *strictHandler) ReplaceConsumer(ctx *gin.Context, org Org, consumer Con
 }
 
 // ListSecrets operation middleware
-func (sh *strictHandler) ListSecrets(ctx *gin.Context, org Org, params ListSecretsParams) {
+func (sh *strictHandler) ListSecrets(ctx *gin.Context, organization OrganizationRef, params ListSecretsParams) {
 	var request ListSecretsRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
@@ -3438,10 +3438,10 @@ func (sh *strictHandler) ListSecrets(ctx *gin.Context, org Org, params ListSecre
 }
 
 // CreateSecret operation middleware
-func (sh *strictHandler) CreateSecret(ctx *gin.Context, org Org, params CreateSecretParams) {
+func (sh *strictHandler) CreateSecret(ctx *gin.Context, organization OrganizationRef, params CreateSecretParams) {
 	var request CreateSecretRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Params = params
 
 	var body CreateSecretJSONRequestBody
@@ -3483,10 +3483,10 @@ func (sh *strictHandler) CreateSecret(ctx *gin.Context, org Org, params CreateSe
 }
 
 // DeleteSecret operation middleware
-func (sh *strictHandler) DeleteSecret(ctx *gin.Context, org Org, secret SecretRef, params DeleteSecretParams) {
+func (sh *strictHandler) DeleteSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params DeleteSecretParams) {
 	var request DeleteSecretRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Params = params
 
@@ -3511,10 +3511,10 @@ func (sh *strictHandler) DeleteSecret(ctx *gin.Context, org Org, secret SecretRe
 }
 
 // GetSecret operation middleware
-func (sh *strictHandler) GetSecret(ctx *gin.Context, org Org, secret SecretRef, params GetSecretParams) {
+func (sh *strictHandler) GetSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params GetSecretParams) {
 	var request GetSecretRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Params = params
 
@@ -3539,10 +3539,10 @@ func (sh *strictHandler) GetSecret(ctx *gin.Context, org Org, secret SecretRef, 
 }
 
 // UpdateSecret operation middleware
-func (sh *strictHandler) UpdateSecret(ctx *gin.Context, org Org, secret SecretRef, params UpdateSecretParams) {
+func (sh *strictHandler) UpdateSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params UpdateSecretParams) {
 	var request UpdateSecretRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Params = params
 
@@ -3584,26 +3584,26 @@ func (sh *strictHandler) UpdateSecret(ctx *gin.Context, org Org, secret SecretRe
 	}
 }
 
-// ListSecretReferences operation middleware
-func (sh *strictHandler) ListSecretReferences(ctx *gin.Context, org Org, secret SecretRef) {
-	var request ListSecretReferencesRequestObject
+// ListReferences operation middleware
+func (sh *strictHandler) ListReferences(ctx *gin.Context, organization OrganizationRef, secret SecretRef) {
+	var request ListReferencesRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListSecretReferences(ctx, request.(ListSecretReferencesRequestObject))
+		return sh.ssi.ListReferences(ctx, request.(ListReferencesRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListSecretReferences")
+		handler = middleware(handler, "ListReferences")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ListSecretReferencesResponseObject); ok {
-		if err := validResponse.VisitListSecretReferencesResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(ListReferencesResponseObject); ok {
+		if err := validResponse.VisitListReferencesResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3612,10 +3612,10 @@ func (sh *strictHandler) ListSecretReferences(ctx *gin.Context, org Org, secret 
 }
 
 // UndeleteSecret operation middleware
-func (sh *strictHandler) UndeleteSecret(ctx *gin.Context, org Org, secret SecretRef, params UndeleteSecretParams) {
+func (sh *strictHandler) UndeleteSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params UndeleteSecretParams) {
 	var request UndeleteSecretRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Params = params
 
@@ -3639,26 +3639,26 @@ func (sh *strictHandler) UndeleteSecret(ctx *gin.Context, org Org, secret Secret
 	}
 }
 
-// ListSecretVersions operation middleware
-func (sh *strictHandler) ListSecretVersions(ctx *gin.Context, org Org, secret SecretRef) {
-	var request ListSecretVersionsRequestObject
+// ListVersions operation middleware
+func (sh *strictHandler) ListVersions(ctx *gin.Context, organization OrganizationRef, secret SecretRef) {
+	var request ListVersionsRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListSecretVersions(ctx, request.(ListSecretVersionsRequestObject))
+		return sh.ssi.ListVersions(ctx, request.(ListVersionsRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListSecretVersions")
+		handler = middleware(handler, "ListVersions")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ListSecretVersionsResponseObject); ok {
-		if err := validResponse.VisitListSecretVersionsResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(ListVersionsResponseObject); ok {
+		if err := validResponse.VisitListVersionsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3666,15 +3666,15 @@ func (sh *strictHandler) ListSecretVersions(ctx *gin.Context, org Org, secret Se
 	}
 }
 
-// CreateSecretVersion operation middleware
-func (sh *strictHandler) CreateSecretVersion(ctx *gin.Context, org Org, secret SecretRef, params CreateSecretVersionParams) {
-	var request CreateSecretVersionRequestObject
+// PutVersion operation middleware
+func (sh *strictHandler) PutVersion(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params PutVersionParams) {
+	var request PutVersionRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Params = params
 
-	var body CreateSecretVersionJSONRequestBody
+	var body PutVersionJSONRequestBody
 	var err error
 	// A request validator built on kin-openapi's openapi3filter with
 	// KeepValidatedValue leaves the value it validated on the body. Bind
@@ -3693,18 +3693,18 @@ func (sh *strictHandler) CreateSecretVersion(ctx *gin.Context, org Org, secret S
 	request.Body = &body
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.CreateSecretVersion(ctx, request.(CreateSecretVersionRequestObject))
+		return sh.ssi.PutVersion(ctx, request.(PutVersionRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "CreateSecretVersion")
+		handler = middleware(handler, "PutVersion")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(CreateSecretVersionResponseObject); ok {
-		if err := validResponse.VisitCreateSecretVersionResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(PutVersionResponseObject); ok {
+		if err := validResponse.VisitPutVersionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3712,27 +3712,27 @@ func (sh *strictHandler) CreateSecretVersion(ctx *gin.Context, org Org, secret S
 	}
 }
 
-// GetSecretVersion operation middleware
-func (sh *strictHandler) GetSecretVersion(ctx *gin.Context, org Org, secret SecretRef, version Version) {
-	var request GetSecretVersionRequestObject
+// GetVersion operation middleware
+func (sh *strictHandler) GetVersion(ctx *gin.Context, organization OrganizationRef, secret SecretRef, version VersionRef) {
+	var request GetVersionRequestObject
 
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Version = version
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.GetSecretVersion(ctx, request.(GetSecretVersionRequestObject))
+		return sh.ssi.GetVersion(ctx, request.(GetVersionRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetSecretVersion")
+		handler = middleware(handler, "GetVersion")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(GetSecretVersionResponseObject); ok {
-		if err := validResponse.VisitGetSecretVersionResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(GetVersionResponseObject); ok {
+		if err := validResponse.VisitGetVersionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -3740,57 +3740,57 @@ func (sh *strictHandler) GetSecretVersion(ctx *gin.Context, org Org, secret Secr
 	}
 }
 
-// ActivateSecretVersion operation middleware
-func (sh *strictHandler) ActivateSecretVersion(ctx *gin.Context, org Org, secret SecretRef, version Version, params ActivateSecretVersionParams) {
-	var request ActivateSecretVersionRequestObject
+// ActivateVersion operation middleware
+func (sh *strictHandler) ActivateVersion(ctx *gin.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params ActivateVersionParams) {
+	var request ActivateVersionRequestObject
 
-	request.Org = org
-	request.Secret = secret
-	request.Version = version
-	request.Params = params
-
-	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ActivateSecretVersion(ctx, request.(ActivateSecretVersionRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ActivateSecretVersion")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(ActivateSecretVersionResponseObject); ok {
-		if err := validResponse.VisitActivateSecretVersionResponse(ctx.Writer); err != nil {
-			sh.options.ResponseErrorHandlerFunc(ctx, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// DestroySecretVersion operation middleware
-func (sh *strictHandler) DestroySecretVersion(ctx *gin.Context, org Org, secret SecretRef, version Version, params DestroySecretVersionParams) {
-	var request DestroySecretVersionRequestObject
-
-	request.Org = org
+	request.Organization = organization
 	request.Secret = secret
 	request.Version = version
 	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.DestroySecretVersion(ctx, request.(DestroySecretVersionRequestObject))
+		return sh.ssi.ActivateVersion(ctx, request.(ActivateVersionRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "DestroySecretVersion")
+		handler = middleware(handler, "ActivateVersion")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		sh.options.HandlerErrorFunc(ctx, err)
-	} else if validResponse, ok := response.(DestroySecretVersionResponseObject); ok {
-		if err := validResponse.VisitDestroySecretVersionResponse(ctx.Writer); err != nil {
+	} else if validResponse, ok := response.(ActivateVersionResponseObject); ok {
+		if err := validResponse.VisitActivateVersionResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DestroyVersion operation middleware
+func (sh *strictHandler) DestroyVersion(ctx *gin.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params DestroyVersionParams) {
+	var request DestroyVersionRequestObject
+
+	request.Organization = organization
+	request.Secret = secret
+	request.Version = version
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DestroyVersion(ctx, request.(DestroyVersionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DestroyVersion")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DestroyVersionResponseObject); ok {
+		if err := validResponse.VisitDestroyVersionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
