@@ -45,5 +45,12 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	// A test cannot be interrupted in the middle; the cluster goes, and the process with it.
+	defer context.AfterFunc(ctx, func() {
+		stopping, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = c.Stop(stopping)
+		os.Exit(130)
+	})()
 	return m.Run()
 }

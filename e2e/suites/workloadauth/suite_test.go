@@ -20,6 +20,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -101,8 +102,14 @@ func (s *suite) addNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.Status.NodeInfo.KubeletVersion = "v1.37.2"
-	if _, err := s.client.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
+	s.setKubelet(t, n.Name, "v1.37.2")
+}
+
+// setKubelet writes the version a kubelet would report. It patches: the node controllers change the object at the same time.
+func (s *suite) setKubelet(t *testing.T, name, version string) {
+	t.Helper()
+	patch := []byte(`{"status":{"nodeInfo":{"kubeletVersion":"` + version + `"}}}`)
+	if _, err := s.client.CoreV1().Nodes().Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -210,10 +210,7 @@ func TestNodesThatCannotReadEnvfiles(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			n.Status.NodeInfo.KubeletVersion = kubelet
-			if n, err = s.client.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			s.setKubelet(t, n.Name, kubelet)
 			token := s.podToken(t, n.Name, func(p *corev1.Pod) { p.Spec.NodeName = n.Name })
 			if got := s.resolve(t, token); got.status != http.StatusConflict || got.code != "node_unsupported" {
 				t.Errorf("status %d: %s", got.status, got.body)
