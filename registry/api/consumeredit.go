@@ -5,33 +5,33 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// consumers shows consumers of one organization, with the names of their secrets as they are now.
+// consumers shows consumers of one organization, with the names of their secrets as they are now, or the ids of those that are gone.
 func (s *server) consumers(ctx context.Context, list ...store.Consumer) ([]contract.Consumer, error) {
-	names := make(map[string]string) // :: secret id → name, or the id if it is gone
+	var ids []string
 	for _, c := range list {
 		for _, e := range c.Envs {
-			if _, done := names[e.SecretID]; done || e.SecretID == "" {
-				continue
+			if e.SecretID != "" {
+				ids = append(ids, e.SecretID)
 			}
-			found, err := s.store.Secret(ctx, c.OrgID, e.SecretID)
-			if err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrIntegrity) {
-				return nil, fmt.Errorf("naming secrets: %w", err)
-			}
-			names[e.SecretID] = cmp.Or(found.Name, e.SecretID)
+		}
+	}
+	names := map[string]string{} // :: secret id → name
+	if len(ids) > 0 {
+		var err error
+		if names, err = s.store.SecretNames(ctx, list[0].OrgID, ids); err != nil {
+			return nil, err
 		}
 	}
 	return each(list, func(c store.Consumer) contract.Consumer {
 		return contract.Consumer{
 			ID: c.ID, OrganizationID: c.OrgID, Name: c.Name, Kind: contract.ConsumerKind(c.Kind), Description: c.Description, Labels: nonNil(c.Labels),
 			Envs: each(c.Envs, func(e store.Env) contract.Env {
-				return contract.Env{Name: e.Name, Value: e.Value, Secret: optional(names[e.SecretID]), Version: optional(e.Version)}
+				return contract.Env{Name: e.Name, Value: e.Value, Secret: optional(cmp.Or(names[e.SecretID], e.SecretID)), Version: optional(e.Version)}
 			}),
 			Bindings: each(c.Bindings, func(b store.Binding) contract.Binding {
 				return contract.Binding{Cluster: &b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}

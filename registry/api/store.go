@@ -25,6 +25,7 @@ type Store interface {
 	UndeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64) (store.Secret, error)
 	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
 	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
+	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)
 	References(ctx context.Context, orgID, nameOrID string) ([]store.Reference, error)
 
 	PutVersion(ctx context.Context, act store.Act, orgID, id string, expect int64, value redact.Value, activate bool) (store.Secret, store.Version, error)
