@@ -12,579 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/oapi-codegen/runtime"
 )
-
-// Defines values for AuditEventOutcome.
-const (
-	AuditAllowed AuditEventOutcome = "allowed"
-	AuditDenied  AuditEventOutcome = "denied"
-)
-
-// Valid indicates whether the value is a known member of the AuditEventOutcome enum.
-func (e AuditEventOutcome) Valid() bool {
-	switch e {
-	case AuditAllowed:
-		return true
-	case AuditDenied:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for ConsumerKind.
-const (
-	ConsumerAgent     ConsumerKind = "agent"
-	ConsumerHook      ConsumerKind = "hook"
-	ConsumerMCPServer ConsumerKind = "mcp_server"
-	ConsumerService   ConsumerKind = "service"
-)
-
-// Valid indicates whether the value is a known member of the ConsumerKind enum.
-func (e ConsumerKind) Valid() bool {
-	switch e {
-	case ConsumerAgent:
-		return true
-	case ConsumerHook:
-		return true
-	case ConsumerMCPServer:
-		return true
-	case ConsumerService:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for Storage.
-const (
-	StorageLocal  Storage = "local"
-	StorageRemote Storage = "remote"
-)
-
-// Valid indicates whether the value is a known member of the Storage enum.
-func (e Storage) Valid() bool {
-	switch e {
-	case StorageLocal:
-		return true
-	case StorageRemote:
-		return true
-	default:
-		return false
-	}
-}
-
-// AuditEvent An act that was authorized or denied. It holds names, ids and versions, never a value.
-type AuditEvent struct {
-	// Action Example: secret.put
-	Action       string            `json:"action"`
-	Actor        string            `json:"actor"`
-	Changed      *[]string         `json:"changed,omitempty"`
-	Id           string            `json:"id"`
-	Outcome      AuditEventOutcome `json:"outcome"`
-	Reason       *string           `json:"reason,omitempty"`
-	RequestId    *string           `json:"request_id,omitempty"`
-	ResourceId   *string           `json:"resource_id,omitempty"`
-	ResourceKind *string           `json:"resource_kind,omitempty"`
-	ResourceName *string           `json:"resource_name,omitempty"`
-	SourceIp     *string           `json:"source_ip,omitempty"`
-	Time         time.Time         `json:"time"`
-	Version      *int64            `json:"version,omitempty"`
-	Workload     *AuditWorkload    `json:"workload,omitempty"`
-}
-
-// AuditEventOutcome defines model for AuditEvent.Outcome.
-type AuditEventOutcome string
-
-// AuditEventList defines model for AuditEventList.
-type AuditEventList struct {
-	Items         []AuditEvent `json:"items"`
-	NextPageToken *string      `json:"next_page_token,omitempty"`
-}
-
-// AuditGrant defines model for AuditGrant.
-type AuditGrant struct {
-	Consumer  string  `json:"consumer"`
-	Container string  `json:"container"`
-	Env       string  `json:"env"`
-	Secret    *string `json:"secret,omitempty"`
-	Version   *int64  `json:"version,omitempty"`
-}
-
-// AuditWorkload defines model for AuditWorkload.
-type AuditWorkload struct {
-	Cluster        string        `json:"cluster"`
-	Namespace      string        `json:"namespace"`
-	Node           *string       `json:"node,omitempty"`
-	Pod            string        `json:"pod"`
-	PodUid         string        `json:"pod_uid"`
-	Released       *[]AuditGrant `json:"released,omitempty"`
-	ServiceAccount string        `json:"service_account"`
-	TokenId        *string       `json:"token_id,omitempty"`
-}
-
-// Binding Lets the pods of exactly this service account claim the consumer.
-type Binding struct {
-	Cluster *string `json:"cluster,omitempty"`
-
-	// Namespace Example: billing
-	Namespace string `json:"namespace"`
-
-	// ServiceAccount Example: api
-	ServiceAccount string `json:"service_account"`
-}
-
-// Consumer defines model for Consumer.
-type Consumer struct {
-	Bindings    []Binding    `json:"bindings"`
-	CreatedAt   time.Time    `json:"created_at"`
-	CreatedBy   string       `json:"created_by"`
-	Description string       `json:"description"`
-	Envs        []Env        `json:"envs"`
-	Id          string       `json:"id"`
-	Kind        ConsumerKind `json:"kind"`
-
-	// Labels Example: {"team":"payments"}
-	Labels    Labels    `json:"labels"`
-	Name      string    `json:"name"`
-	UpdatedAt time.Time `json:"updated_at"`
-	UpdatedBy string    `json:"updated_by"`
-}
-
-// ConsumerCreate defines model for ConsumerCreate.
-type ConsumerCreate struct {
-	Bindings    *[]Binding    `json:"bindings,omitempty"`
-	Description *string       `json:"description,omitempty"`
-	Envs        *[]Env        `json:"envs,omitempty"`
-	Kind        *ConsumerKind `json:"kind,omitempty"`
-
-	// Labels Example: {"team":"payments"}
-	Labels *Labels `json:"labels,omitempty"`
-
-	// Name As of a secret; pods write `<organization>/<name>`.
-	//
-	// Example: billing
-	Name string `json:"name"`
-}
-
-// ConsumerKind defines model for ConsumerKind.
-type ConsumerKind string
-
-// ConsumerList defines model for ConsumerList.
-type ConsumerList struct {
-	Items         []Consumer `json:"items"`
-	NextPageToken *string    `json:"next_page_token,omitempty"`
-}
-
-// ConsumerUpdate defines model for ConsumerUpdate.
-type ConsumerUpdate struct {
-	Bindings    *[]Binding    `json:"bindings,omitempty"`
-	Description *string       `json:"description,omitempty"`
-	Envs        *[]Env        `json:"envs,omitempty"`
-	Kind        *ConsumerKind `json:"kind,omitempty"`
-
-	// Labels Example: {"team":"payments"}
-	Labels *Labels `json:"labels,omitempty"`
-	Name   *string `json:"name,omitempty"`
-}
-
-// Env One ENV. Exactly one of `value` and `secret`.
-type Env struct {
-	// Name Example: STRIPE_API_KEY
-	Name string `json:"name"`
-
-	// Secret Name or id of a secret; answers hold the name.
-	//
-	// Example: stripe-api-key
-	Secret *string `json:"secret,omitempty"`
-
-	// Value A plain value, readable by every member: not for secrets.
-	Value *string `json:"value,omitempty"`
-
-	// Version Pin a version; absent means the active one.
-	Version *int64 `json:"version,omitempty"`
-}
-
-// FieldProblem defines model for FieldProblem.
-type FieldProblem struct {
-	// Code Example: too_long
-	Code    string `json:"code"`
-	Message string `json:"message"`
-
-	// Pointer JSON pointer into the request body
-	//
-	// Example: /envs/3/name
-	Pointer string `json:"pointer"`
-}
-
-// Labels Example: {"team":"payments"}
-type Labels map[string]string
-
-// Me defines model for Me.
-type Me struct {
-	// Admin Manages the installation.
-	Admin bool `json:"admin"`
-
-	// Principal `<type>:<id>`, as in the audit log.
-	Principal string `json:"principal"`
-}
-
-// Organization defines model for Organization.
-type Organization struct {
-	CreatedAt   time.Time `json:"created_at"`
-	CreatedBy   string    `json:"created_by"`
-	DisplayName string    `json:"display_name"`
-	Id          string    `json:"id"`
-	Slug        string    `json:"slug"`
-	UpdatedAt   time.Time `json:"updated_at"`
-	UpdatedBy   string    `json:"updated_by"`
-}
-
-// OrganizationCreate defines model for OrganizationCreate.
-type OrganizationCreate struct {
-	// DisplayName Example: Acme
-	DisplayName *string `json:"display_name,omitempty"`
-
-	// Slug 1 to 63 of a-z, 0-9 and '-'; part of consumer references, so choose it for good.
-	//
-	// Example: acme
-	Slug string `json:"slug"`
-}
-
-// OrganizationList defines model for OrganizationList.
-type OrganizationList struct {
-	Items         []Organization `json:"items"`
-	NextPageToken *string        `json:"next_page_token,omitempty"`
-}
-
-// OrganizationUpdate defines model for OrganizationUpdate.
-type OrganizationUpdate struct {
-	DisplayName *string `json:"display_name,omitempty"`
-}
-
-// Problem defines model for Problem.
-type Problem struct {
-	// CurrentEtag With `precondition-failed`: what `If-Match` would have to be now.
-	CurrentEtag *string         `json:"current_etag,omitempty"`
-	Detail      *string         `json:"detail,omitempty"`
-	Errors      *[]FieldProblem `json:"errors,omitempty"`
-	References  *[]Reference    `json:"references,omitempty"`
-	RequestId   *string         `json:"request_id,omitempty"`
-	Status      int             `json:"status"`
-	Title       string          `json:"title"`
-
-	// Type Example: https://lanyard.dev/problems/validation
-	Type string `json:"type"`
-}
-
-// Reference defines model for Reference.
-type Reference struct {
-	// Field Example: env STRIPE_API_KEY
-	Field string `json:"field"`
-	Id    string `json:"id"`
-
-	// Kind Example: consumer
-	Kind string `json:"kind"`
-	Name string `json:"name"`
-}
-
-// ReferenceList defines model for ReferenceList.
-type ReferenceList struct {
-	Items []Reference `json:"items"`
-}
-
-// Secret defines model for Secret.
-type Secret struct {
-	// ActiveVersion The version that resolves; absent when there is none.
-	ActiveVersion *int64     `json:"active_version,omitempty"`
-	CreatedAt     time.Time  `json:"created_at"`
-	CreatedBy     string     `json:"created_by"`
-	DeletedAt     *time.Time `json:"deleted_at,omitempty"`
-	Description   string     `json:"description"`
-	ExpiresAt     *time.Time `json:"expires_at,omitempty"`
-	Id            string     `json:"id"`
-
-	// Labels Example: {"team":"payments"}
-	Labels Labels `json:"labels"`
-
-	// LastVersion The highest number ever given.
-	LastVersion   *int64    `json:"last_version,omitempty"`
-	Name          string    `json:"name"`
-	ProviderId    *string   `json:"provider_id,omitempty"`
-	RemoteKey     *string   `json:"remote_key,omitempty"`
-	RemotePath    *string   `json:"remote_path,omitempty"`
-	RemoteVersion *string   `json:"remote_version,omitempty"`
-	Storage       Storage   `json:"storage"`
-	UpdatedAt     time.Time `json:"updated_at"`
-	UpdatedBy     string    `json:"updated_by"`
-}
-
-// SecretCreate defines model for SecretCreate.
-type SecretCreate struct {
-	Description *string `json:"description,omitempty"`
-
-	// ExpiresAt A reminder; the secret goes on resolving.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-
-	// Labels Example: {"team":"payments"}
-	Labels *Labels `json:"labels,omitempty"`
-
-	// Name 1 to 128 letters, digits, '.', '_' and '-', unique in the organization.
-	//
-	// Example: stripe-api-key
-	Name string `json:"name"`
-
-	// ProviderId A remote secret's provider.
-	ProviderId *string `json:"provider_id,omitempty"`
-
-	// RemoteKey Example: value
-	RemoteKey *string `json:"remote_key,omitempty"`
-
-	// RemotePath Example: kv/data/prod/stripe-api-key
-	RemotePath *string `json:"remote_path,omitempty"`
-
-	// RemoteVersion Pin a version at the provider.
-	RemoteVersion *string  `json:"remote_version,omitempty"`
-	Storage       *Storage `json:"storage,omitempty"`
-
-	// Value A local secret's value: UTF-8, up to 64 KiB, kept to the byte.
-	Value *string `json:"value,omitempty"`
-
-	// ValueBase64 Instead of `value`: any bytes, in standard base64.
-	ValueBase64 *string `json:"value_base64,omitempty"`
-}
-
-// SecretList defines model for SecretList.
-type SecretList struct {
-	Items         []Secret `json:"items"`
-	NextPageToken *string  `json:"next_page_token,omitempty"`
-}
-
-// SecretUpdate defines model for SecretUpdate.
-type SecretUpdate struct {
-	Description *string `json:"description,omitempty"`
-
-	// ExpiresAt The zero time 0001-01-01T00:00:00Z removes it.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-
-	// Labels Example: {"team":"payments"}
-	Labels        *Labels `json:"labels,omitempty"`
-	Name          *string `json:"name,omitempty"`
-	ProviderId    *string `json:"provider_id,omitempty"`
-	RemoteKey     *string `json:"remote_key,omitempty"`
-	RemotePath    *string `json:"remote_path,omitempty"`
-	RemoteVersion *string `json:"remote_version,omitempty"`
-
-	// Value Put and activate this value.
-	Value *string `json:"value,omitempty"`
-
-	// ValueBase64 Instead of `value`: any bytes, in standard base64.
-	ValueBase64 *string `json:"value_base64,omitempty"`
-}
-
-// Storage defines model for Storage.
-type Storage string
-
-// Version defines model for Version.
-type Version struct {
-	Active      bool       `json:"active"`
-	CreatedAt   time.Time  `json:"created_at"`
-	CreatedBy   string     `json:"created_by"`
-	DestroyedAt *time.Time `json:"destroyed_at,omitempty"`
-
-	// NoEnvfile Why the envfile delivery cannot carry the value; absent if it can.
-	NoEnvfile *string `json:"no_envfile,omitempty"`
-	Number    int64   `json:"number"`
-}
-
-// VersionCreate defines model for VersionCreate.
-type VersionCreate struct {
-	Activate    *bool   `json:"activate,omitempty"`
-	Value       *string `json:"value,omitempty"`
-	ValueBase64 *string `json:"value_base64,omitempty"`
-}
-
-// VersionList defines model for VersionList.
-type VersionList struct {
-	Items []Version `json:"items"`
-}
-
-// ConsumerRef defines model for ConsumerRef.
-type ConsumerRef = string
-
-// IfMatch defines model for IfMatch.
-type IfMatch = string
-
-// LabelFilter defines model for LabelFilter.
-type LabelFilter = []string
-
-// OrganizationRef defines model for OrganizationRef.
-type OrganizationRef = string
-
-// PageSize defines model for PageSize.
-type PageSize = int
-
-// PageToken defines model for PageToken.
-type PageToken = string
-
-// Search defines model for Search.
-type Search = string
-
-// SecretRef defines model for SecretRef.
-type SecretRef = string
-
-// VersionNumber defines model for VersionNumber.
-type VersionNumber = int64
-
-// ListOrganizationsParams defines parameters for ListOrganizations.
-type ListOrganizationsParams struct {
-	// PageSize Items on a page.
-	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
-
-	// PageToken The `next_page_token` of the page before, with the same filters.
-	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
-
-	// Q Only objects whose name contains this, without regard to case.
-	Q *Search `form:"q,omitempty" json:"q,omitempty"`
-}
-
-// DeleteOrganizationParams defines parameters for DeleteOrganization.
-type DeleteOrganizationParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// UpdateOrganizationParams defines parameters for UpdateOrganization.
-type UpdateOrganizationParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// ListAuditEventsParams defines parameters for ListAuditEvents.
-type ListAuditEventsParams struct {
-	// PageSize Items on a page.
-	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
-
-	// PageToken The `next_page_token` of the page before, with the same filters.
-	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
-
-	// Action Only events of this action, e.g. `workload.resolve`.
-	Action *string `form:"action,omitempty" json:"action,omitempty"`
-
-	// Resource Only events about the object of this id.
-	Resource *string `form:"resource,omitempty" json:"resource,omitempty"`
-}
-
-// ListConsumersParams defines parameters for ListConsumers.
-type ListConsumersParams struct {
-	// PageSize Items on a page.
-	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
-
-	// PageToken The `next_page_token` of the page before, with the same filters.
-	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
-
-	// Q Only objects whose name contains this, without regard to case.
-	Q *Search `form:"q,omitempty" json:"q,omitempty"`
-
-	// Label Only objects with this label, as `key=value`; repeatable, all must match.
-	Label *LabelFilter `form:"label,omitempty" json:"label,omitempty"`
-}
-
-// DeleteConsumerParams defines parameters for DeleteConsumer.
-type DeleteConsumerParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// UpdateConsumerParams defines parameters for UpdateConsumer.
-type UpdateConsumerParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// ListSecretsParams defines parameters for ListSecrets.
-type ListSecretsParams struct {
-	// PageSize Items on a page.
-	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
-
-	// PageToken The `next_page_token` of the page before, with the same filters.
-	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
-
-	// Q Only objects whose name contains this, without regard to case.
-	Q *Search `form:"q,omitempty" json:"q,omitempty"`
-
-	// Label Only objects with this label, as `key=value`; repeatable, all must match.
-	Label *LabelFilter `form:"label,omitempty" json:"label,omitempty"`
-
-	// Storage Only secrets of this storage mode.
-	Storage *Storage `form:"storage,omitempty" json:"storage,omitempty"`
-
-	// Deleted List soft-deleted secrets instead.
-	Deleted *bool `form:"deleted,omitempty" json:"deleted,omitempty"`
-}
-
-// DeleteSecretParams defines parameters for DeleteSecret.
-type DeleteSecretParams struct {
-	// Force Delete although it is referenced.
-	Force *bool `form:"force,omitempty" json:"force,omitempty"`
-
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// UpdateSecretParams defines parameters for UpdateSecret.
-type UpdateSecretParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// UndeleteSecretParams defines parameters for UndeleteSecret.
-type UndeleteSecretParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// PutVersionParams defines parameters for PutVersion.
-type PutVersionParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// ActivateVersionParams defines parameters for ActivateVersion.
-type ActivateVersionParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// DestroyVersionParams defines parameters for DestroyVersion.
-type DestroyVersionParams struct {
-	// IfMatch The `ETag` that was read, or `*`. Without it the last writer wins.
-	IfMatch *IfMatch `json:"If-Match,omitempty"`
-}
-
-// CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
-type CreateOrganizationJSONRequestBody = OrganizationCreate
-
-// UpdateOrganizationJSONRequestBody defines body for UpdateOrganization for application/json ContentType.
-type UpdateOrganizationJSONRequestBody = OrganizationUpdate
-
-// CreateConsumerJSONRequestBody defines body for CreateConsumer for application/json ContentType.
-type CreateConsumerJSONRequestBody = ConsumerCreate
-
-// UpdateConsumerJSONRequestBody defines body for UpdateConsumer for application/json ContentType.
-type UpdateConsumerJSONRequestBody = ConsumerUpdate
-
-// CreateSecretJSONRequestBody defines body for CreateSecret for application/json ContentType.
-type CreateSecretJSONRequestBody = SecretCreate
-
-// UpdateSecretJSONRequestBody defines body for UpdateSecret for application/json ContentType.
-type UpdateSecretJSONRequestBody = SecretUpdate
-
-// PutVersionJSONRequestBody defines body for PutVersion for application/json ContentType.
-type PutVersionJSONRequestBody = VersionCreate
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -660,7 +92,15 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// GetMe Tell who the credentials belong to
+	// ListInstallationAuditEvents List the installation's audit events
+	//
+	// Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
+	// log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
+	//
+	// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+	ListInstallationAuditEvents(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetMe Who the caller is
 	//
 	// Corresponds with GET /api/v1/me (the `GetMe` operationId).
 	GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -675,16 +115,18 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-	CreateOrganizationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateOrganizationWithBody(ctx context.Context, params *CreateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateOrganization Create an organization
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-	CreateOrganization(ctx context.Context, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateOrganization(ctx context.Context, params *CreateOrganizationParams, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteOrganization Delete an organization that has no consumers and no secrets left
+	// DeleteOrganization Delete an organization for good
+	//
+	// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets go with it and cannot be restored.
 	//
 	// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
 	DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -692,9 +134,11 @@ type ClientInterface interface {
 	// GetOrganization Get an organization
 	//
 	// Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
-	GetOrganization(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOrganization(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateOrganizationWithBody Change an organization
+	//
+	// The slug never changes, because the annotations of pods name it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -703,14 +147,17 @@ type ClientInterface interface {
 
 	// UpdateOrganization Change an organization
 	//
+	// The slug never changes, because the annotations of pods name it.
+	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
 	UpdateOrganization(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAuditEvents List audit events, newest first
+	// ListAuditEvents List an organization's audit events
 	//
-	// From the window the registry keeps; the archive is wherever the registry's audit stream is shipped.
+	// Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
+	// not that it succeeded.
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -725,18 +172,18 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-	CreateConsumerWithBody(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateConsumerWithBody(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateConsumer Create a consumer
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-	CreateConsumer(ctx context.Context, organization OrganizationRef, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateConsumer(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteConsumer Delete a consumer
+	// DeleteConsumer Delete a consumer for good
 	//
-	// Running pods keep what they have; pods that claim it are refused from now on.
+	// Pods that name it are refused from then on.
 	//
 	// Corresponds with DELETE /api/v1/organizations/{organization}/consumers/{consumer} (the `DeleteConsumer` operationId).
 	DeleteConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -744,11 +191,11 @@ type ClientInterface interface {
 	// GetConsumer Get a consumer
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
-	GetConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateConsumerWithBody Change a consumer
 	//
-	// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+	// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -757,57 +204,77 @@ type ClientInterface interface {
 
 	// UpdateConsumer Change a consumer
 	//
-	// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+	// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
 	UpdateConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListSecrets List secrets
+	// ReplaceConsumerWithBody Replace a consumer
 	//
-	// Never decrypts anything.
+	// Fields that are left out become empty. The consumer must exist.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumerWithBody(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReplaceConsumer Replace a consumer
+	//
+	// Fields that are left out become empty. The consumer must exist.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSecrets List secrets
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets (the `ListSecrets` operationId).
 	ListSecrets(ctx context.Context, organization OrganizationRef, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateSecretWithBody Create a secret
 	//
-	// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-	// secret provider, read at every workload start and never stored.
+	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-	CreateSecretWithBody(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateSecretWithBody(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateSecret Create a secret
 	//
-	// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-	// secret provider, read at every workload start and never stored.
+	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-	CreateSecret(ctx context.Context, organization OrganizationRef, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteSecret Delete a secret
 	//
-	// A soft delete: the secret stops resolving and can be undeleted. While something references it the answer is 409 with every reference; `force` deletes
-	// it all the same, and what refers to it fails at its next start.
+	// The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
+	// does, unless `force` is set: those workloads will then not start.
 	//
 	// Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
 	DeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetSecret Get a secret's metadata
+	// GetSecret Get a secret, without its value
+	//
+	// Deleted secrets are returned too, with `deleted_at`.
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
-	GetSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateSecretWithBody Change a secret
 	//
-	// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-	// Running pods keep what they have until they are restarted.
+	// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+	//
+	// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+	// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -816,63 +283,100 @@ type ClientInterface interface {
 
 	// UpdateSecret Change a secret
 	//
-	// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-	// Running pods keep what they have until they are restarted.
+	// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+	//
+	// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+	// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
 	UpdateSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListReferences List what uses a secret
+	// ListReferences List everything that uses a secret
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 	ListReferences(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UndeleteSecret Bring a deleted secret back with all its versions
+	// UndeleteSecret Restore a deleted secret with all its versions
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
 	UndeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListVersions List the versions of a local secret, newest first
+	// ListVersions List the versions of a secret, newest first, without their values
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
 	ListVersions(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutVersionWithBody Put a new version
+	// PutVersionWithBody Put a value as the next version
 	//
-	// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+	// version; the answer is then `200` with the active one.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
 	PutVersionWithBody(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PutVersion Put a new version
+	// PutVersion Put a value as the next version
 	//
-	// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+	// version; the answer is then `200` with the active one.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
 	PutVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ActivateVersion Make a version the active one
+	// GetVersion Get a version, without its value
 	//
-	// Rolling back and finishing a staged rotation are the same act.
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+	GetVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ActivateVersion Make a version the one that resolves
+	//
+	// Rolls out a staged version, or rolls back to an old one.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
-	ActivateVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ActivateVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DestroyVersion Destroy the value of a version for good
 	//
-	// Its number stays claimed. The active version cannot be destroyed.
+	// Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
-	DestroyVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DestroyVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOpenAPI This document
+	//
+	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
+	GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOpenAPIYAML This document as YAML
+	//
+	// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+	GetOpenAPIYAML(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// GetMe Tell who the credentials belong to
+// ListInstallationAuditEvents List the installation's audit events
+//
+// Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
+// log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
+//
+// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+func (c *Client) ListInstallationAuditEvents(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListInstallationAuditEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMe Who the caller is
 //
 // Corresponds with GET /api/v1/me (the `GetMe` operationId).
 func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -907,8 +411,8 @@ func (c *Client) ListOrganizations(ctx context.Context, params *ListOrganization
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-func (c *Client) CreateOrganizationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateOrganizationRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateOrganizationWithBody(ctx context.Context, params *CreateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOrganizationRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -924,8 +428,8 @@ func (c *Client) CreateOrganizationWithBody(ctx context.Context, contentType str
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-func (c *Client) CreateOrganization(ctx context.Context, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateOrganizationRequest(c.Server, body)
+func (c *Client) CreateOrganization(ctx context.Context, params *CreateOrganizationParams, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOrganizationRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -936,7 +440,9 @@ func (c *Client) CreateOrganization(ctx context.Context, body CreateOrganization
 	return c.Client.Do(req)
 }
 
-// DeleteOrganization Delete an organization that has no consumers and no secrets left
+// DeleteOrganization Delete an organization for good
+//
+// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets go with it and cannot be restored.
 //
 // Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
 func (c *Client) DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -954,8 +460,8 @@ func (c *Client) DeleteOrganization(ctx context.Context, organization Organizati
 // GetOrganization Get an organization
 //
 // Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
-func (c *Client) GetOrganization(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOrganizationRequest(c.Server, organization)
+func (c *Client) GetOrganization(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrganizationRequest(c.Server, organization, params)
 	if err != nil {
 		return nil, err
 	}
@@ -967,6 +473,8 @@ func (c *Client) GetOrganization(ctx context.Context, organization OrganizationR
 }
 
 // UpdateOrganizationWithBody Change an organization
+//
+// The slug never changes, because the annotations of pods name it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -985,6 +493,8 @@ func (c *Client) UpdateOrganizationWithBody(ctx context.Context, organization Or
 
 // UpdateOrganization Change an organization
 //
+// The slug never changes, because the annotations of pods name it.
+//
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
@@ -1000,9 +510,10 @@ func (c *Client) UpdateOrganization(ctx context.Context, organization Organizati
 	return c.Client.Do(req)
 }
 
-// ListAuditEvents List audit events, newest first
+// ListAuditEvents List an organization's audit events
 //
-// From the window the registry keeps; the archive is wherever the registry's audit stream is shipped.
+// Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
+// not that it succeeded.
 //
 // Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1037,8 +548,8 @@ func (c *Client) ListConsumers(ctx context.Context, organization OrganizationRef
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-func (c *Client) CreateConsumerWithBody(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateConsumerRequestWithBody(c.Server, organization, contentType, body)
+func (c *Client) CreateConsumerWithBody(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateConsumerRequestWithBody(c.Server, organization, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1054,8 +565,8 @@ func (c *Client) CreateConsumerWithBody(ctx context.Context, organization Organi
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-func (c *Client) CreateConsumer(ctx context.Context, organization OrganizationRef, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateConsumerRequest(c.Server, organization, body)
+func (c *Client) CreateConsumer(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateConsumerRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1066,9 +577,9 @@ func (c *Client) CreateConsumer(ctx context.Context, organization OrganizationRe
 	return c.Client.Do(req)
 }
 
-// DeleteConsumer Delete a consumer
+// DeleteConsumer Delete a consumer for good
 //
-// Running pods keep what they have; pods that claim it are refused from now on.
+// Pods that name it are refused from then on.
 //
 // Corresponds with DELETE /api/v1/organizations/{organization}/consumers/{consumer} (the `DeleteConsumer` operationId).
 func (c *Client) DeleteConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *DeleteConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1086,8 +597,8 @@ func (c *Client) DeleteConsumer(ctx context.Context, organization OrganizationRe
 // GetConsumer Get a consumer
 //
 // Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
-func (c *Client) GetConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetConsumerRequest(c.Server, organization, consumer)
+func (c *Client) GetConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetConsumerRequest(c.Server, organization, consumer, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1100,7 +611,7 @@ func (c *Client) GetConsumer(ctx context.Context, organization OrganizationRef, 
 
 // UpdateConsumerWithBody Change a consumer
 //
-// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1119,7 +630,7 @@ func (c *Client) UpdateConsumerWithBody(ctx context.Context, organization Organi
 
 // UpdateConsumer Change a consumer
 //
-// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1136,9 +647,45 @@ func (c *Client) UpdateConsumer(ctx context.Context, organization OrganizationRe
 	return c.Client.Do(req)
 }
 
-// ListSecrets List secrets
+// ReplaceConsumerWithBody Replace a consumer
 //
-// Never decrypts anything.
+// Fields that are left out become empty. The consumer must exist.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *Client) ReplaceConsumerWithBody(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceConsumerRequestWithBody(c.Server, organization, consumer, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReplaceConsumer Replace a consumer
+//
+// Fields that are left out become empty. The consumer must exist.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *Client) ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReplaceConsumerRequest(c.Server, organization, consumer, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSecrets List secrets
 //
 // Corresponds with GET /api/v1/organizations/{organization}/secrets (the `ListSecrets` operationId).
 func (c *Client) ListSecrets(ctx context.Context, organization OrganizationRef, params *ListSecretsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1155,14 +702,14 @@ func (c *Client) ListSecrets(ctx context.Context, organization OrganizationRef, 
 
 // CreateSecretWithBody Create a secret
 //
-// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-// secret provider, read at every workload start and never stored.
+// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-func (c *Client) CreateSecretWithBody(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSecretRequestWithBody(c.Server, organization, contentType, body)
+func (c *Client) CreateSecretWithBody(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSecretRequestWithBody(c.Server, organization, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1175,14 +722,14 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, organization Organiza
 
 // CreateSecret Create a secret
 //
-// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-// secret provider, read at every workload start and never stored.
+// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-func (c *Client) CreateSecret(ctx context.Context, organization OrganizationRef, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSecretRequest(c.Server, organization, body)
+func (c *Client) CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSecretRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1195,8 +742,8 @@ func (c *Client) CreateSecret(ctx context.Context, organization OrganizationRef,
 
 // DeleteSecret Delete a secret
 //
-// A soft delete: the secret stops resolving and can be undeleted. While something references it the answer is 409 with every reference; `force` deletes
-// it all the same, and what refers to it fails at its next start.
+// The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
+// does, unless `force` is set: those workloads will then not start.
 //
 // Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
 func (c *Client) DeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1211,11 +758,13 @@ func (c *Client) DeleteSecret(ctx context.Context, organization OrganizationRef,
 	return c.Client.Do(req)
 }
 
-// GetSecret Get a secret's metadata
+// GetSecret Get a secret, without its value
+//
+// Deleted secrets are returned too, with `deleted_at`.
 //
 // Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
-func (c *Client) GetSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetSecretRequest(c.Server, organization, secret)
+func (c *Client) GetSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSecretRequest(c.Server, organization, secret, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1228,8 +777,10 @@ func (c *Client) GetSecret(ctx context.Context, organization OrganizationRef, se
 
 // UpdateSecretWithBody Change a secret
 //
-// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-// Running pods keep what they have until they are restarted.
+// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+//
+// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1248,8 +799,10 @@ func (c *Client) UpdateSecretWithBody(ctx context.Context, organization Organiza
 
 // UpdateSecret Change a secret
 //
-// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-// Running pods keep what they have until they are restarted.
+// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+//
+// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1266,7 +819,7 @@ func (c *Client) UpdateSecret(ctx context.Context, organization OrganizationRef,
 	return c.Client.Do(req)
 }
 
-// ListReferences List what uses a secret
+// ListReferences List everything that uses a secret
 //
 // Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 func (c *Client) ListReferences(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1281,7 +834,7 @@ func (c *Client) ListReferences(ctx context.Context, organization OrganizationRe
 	return c.Client.Do(req)
 }
 
-// UndeleteSecret Bring a deleted secret back with all its versions
+// UndeleteSecret Restore a deleted secret with all its versions
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
 func (c *Client) UndeleteSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1296,7 +849,7 @@ func (c *Client) UndeleteSecret(ctx context.Context, organization OrganizationRe
 	return c.Client.Do(req)
 }
 
-// ListVersions List the versions of a local secret, newest first
+// ListVersions List the versions of a secret, newest first, without their values
 //
 // Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
 func (c *Client) ListVersions(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1311,9 +864,10 @@ func (c *Client) ListVersions(ctx context.Context, organization OrganizationRef,
 	return c.Client.Do(req)
 }
 
-// PutVersionWithBody Put a new version
+// PutVersionWithBody Put a value as the next version
 //
-// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+// version; the answer is then `200` with the active one.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1330,9 +884,10 @@ func (c *Client) PutVersionWithBody(ctx context.Context, organization Organizati
 	return c.Client.Do(req)
 }
 
-// PutVersion Put a new version
+// PutVersion Put a value as the next version
 //
-// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+// version; the answer is then `200` with the active one.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1349,12 +904,27 @@ func (c *Client) PutVersion(ctx context.Context, organization OrganizationRef, s
 	return c.Client.Do(req)
 }
 
-// ActivateVersion Make a version the active one
+// GetVersion Get a version, without its value
 //
-// Rolling back and finishing a staged rotation are the same act.
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+func (c *Client) GetVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetVersionRequest(c.Server, organization, secret, version)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ActivateVersion Make a version the one that resolves
+//
+// Rolls out a staged version, or rolls back to an old one.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
-func (c *Client) ActivateVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) ActivateVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewActivateVersionRequest(c.Server, organization, secret, version, params)
 	if err != nil {
 		return nil, err
@@ -1368,10 +938,10 @@ func (c *Client) ActivateVersion(ctx context.Context, organization OrganizationR
 
 // DestroyVersion Destroy the value of a version for good
 //
-// Its number stays claimed. The active version cannot be destroyed.
+// Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
-func (c *Client) DestroyVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) DestroyVersion(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDestroyVersionRequest(c.Server, organization, secret, version, params)
 	if err != nil {
 		return nil, err
@@ -1381,6 +951,174 @@ func (c *Client) DestroyVersion(ctx context.Context, organization OrganizationRe
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// GetOpenAPI This document
+//
+// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
+func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenAPIRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOpenAPIYAML This document as YAML
+//
+// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+func (c *Client) GetOpenAPIYAML(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOpenAPIYAMLRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewListInstallationAuditEventsRequest constructs an http.Request for the ListInstallationAuditEvents method
+func NewListInstallationAuditEventsRequest(server string, params *ListInstallationAuditEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit-events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageToken != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Resource != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource", *params.Resource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewGetMeRequest constructs an http.Request for the GetMe method
@@ -1438,6 +1176,18 @@ func NewListOrganizationsRequest(server string, params *ListOrganizationsParams)
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.PageSize != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
@@ -1462,18 +1212,6 @@ func NewListOrganizationsRequest(server string, params *ListOrganizationsParams)
 
 		}
 
-		if params.Q != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -1489,18 +1227,18 @@ func NewListOrganizationsRequest(server string, params *ListOrganizationsParams)
 }
 
 // NewCreateOrganizationRequest calls the generic CreateOrganization builder with application/json body
-func NewCreateOrganizationRequest(server string, body CreateOrganizationJSONRequestBody) (*http.Request, error) {
+func NewCreateOrganizationRequest(server string, params *CreateOrganizationParams, body CreateOrganizationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateOrganizationRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateOrganizationRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateOrganizationRequestWithBody constructs an http.Request for the CreateOrganization method, with any body, and a specified content type
-func NewCreateOrganizationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateOrganizationRequestWithBody(server string, params *CreateOrganizationParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -1524,6 +1262,21 @@ func NewCreateOrganizationRequestWithBody(server string, contentType string, bod
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -1578,7 +1331,7 @@ func NewDeleteOrganizationRequest(server string, organization OrganizationRef, p
 }
 
 // NewGetOrganizationRequest constructs an http.Request for the GetOrganization method
-func NewGetOrganizationRequest(server string, organization OrganizationRef) (*http.Request, error) {
+func NewGetOrganizationRequest(server string, organization OrganizationRef, params *GetOrganizationParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1606,6 +1359,21 @@ func NewGetOrganizationRequest(server string, organization OrganizationRef) (*ht
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -1744,9 +1512,57 @@ func NewListAuditEventsRequest(server string, organization OrganizationRef, para
 
 		}
 
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Resource != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "resource", *params.Resource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1805,30 +1621,6 @@ func NewListConsumersRequest(server string, organization OrganizationRef, params
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
 
-		if params.PageSize != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.PageToken != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Q != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -1853,6 +1645,30 @@ func NewListConsumersRequest(server string, organization OrganizationRef, params
 
 		}
 
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageToken != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -1868,18 +1684,18 @@ func NewListConsumersRequest(server string, organization OrganizationRef, params
 }
 
 // NewCreateConsumerRequest calls the generic CreateConsumer builder with application/json body
-func NewCreateConsumerRequest(server string, organization OrganizationRef, body CreateConsumerJSONRequestBody) (*http.Request, error) {
+func NewCreateConsumerRequest(server string, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateConsumerRequestWithBody(server, organization, "application/json", bodyReader)
+	return NewCreateConsumerRequestWithBody(server, organization, params, "application/json", bodyReader)
 }
 
 // NewCreateConsumerRequestWithBody constructs an http.Request for the CreateConsumer method, with any body, and a specified content type
-func NewCreateConsumerRequestWithBody(server string, organization OrganizationRef, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateConsumerRequestWithBody(server string, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1910,6 +1726,21 @@ func NewCreateConsumerRequestWithBody(server string, organization OrganizationRe
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -1971,7 +1802,7 @@ func NewDeleteConsumerRequest(server string, organization OrganizationRef, consu
 }
 
 // NewGetConsumerRequest constructs an http.Request for the GetConsumer method
-func NewGetConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef) (*http.Request, error) {
+func NewGetConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2006,6 +1837,21 @@ func NewGetConsumerRequest(server string, organization OrganizationRef, consumer
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -2080,6 +1926,75 @@ func NewUpdateConsumerRequestWithBody(server string, organization OrganizationRe
 	return req, nil
 }
 
+// NewReplaceConsumerRequest calls the generic ReplaceConsumer builder with application/json body
+func NewReplaceConsumerRequest(server string, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewReplaceConsumerRequestWithBody(server, organization, consumer, params, "application/json", bodyReader)
+}
+
+// NewReplaceConsumerRequestWithBody constructs an http.Request for the ReplaceConsumer method, with any body, and a specified content type
+func NewReplaceConsumerRequestWithBody(server string, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "consumer", consumer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/consumers/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListSecretsRequest constructs an http.Request for the ListSecrets method
 func NewListSecretsRequest(server string, organization OrganizationRef, params *ListSecretsParams) (*http.Request, error) {
 	var err error
@@ -2114,30 +2029,6 @@ func NewListSecretsRequest(server string, organization OrganizationRef, params *
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
-
-		if params.PageSize != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.PageToken != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
 
 		if params.Q != nil {
 
@@ -2175,9 +2066,45 @@ func NewListSecretsRequest(server string, organization OrganizationRef, params *
 
 		}
 
+		if params.ProviderID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "provider_id", *params.ProviderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Deleted != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "deleted", *params.Deleted, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageToken != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2202,18 +2129,18 @@ func NewListSecretsRequest(server string, organization OrganizationRef, params *
 }
 
 // NewCreateSecretRequest calls the generic CreateSecret builder with application/json body
-func NewCreateSecretRequest(server string, organization OrganizationRef, body CreateSecretJSONRequestBody) (*http.Request, error) {
+func NewCreateSecretRequest(server string, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateSecretRequestWithBody(server, organization, "application/json", bodyReader)
+	return NewCreateSecretRequestWithBody(server, organization, params, "application/json", bodyReader)
 }
 
 // NewCreateSecretRequestWithBody constructs an http.Request for the CreateSecret method, with any body, and a specified content type
-func NewCreateSecretRequestWithBody(server string, organization OrganizationRef, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateSecretRequestWithBody(server string, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2244,6 +2171,21 @@ func NewCreateSecretRequestWithBody(server string, organization OrganizationRef,
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2332,7 +2274,7 @@ func NewDeleteSecretRequest(server string, organization OrganizationRef, secret 
 }
 
 // NewGetSecretRequest constructs an http.Request for the GetSecret method
-func NewGetSecretRequest(server string, organization OrganizationRef, secret SecretRef) (*http.Request, error) {
+func NewGetSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *GetSecretParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2367,6 +2309,21 @@ func NewGetSecretRequest(server string, organization OrganizationRef, secret Sec
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -2648,8 +2605,56 @@ func NewPutVersionRequestWithBody(server string, organization OrganizationRef, s
 	return req, nil
 }
 
+// NewGetVersionRequest constructs an http.Request for the GetVersion method
+func NewGetVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionRef) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "secret", secret, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "version", version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/%s/versions/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewActivateVersionRequest constructs an http.Request for the ActivateVersion method
-func NewActivateVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionNumber, params *ActivateVersionParams) (*http.Request, error) {
+func NewActivateVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2712,7 +2717,7 @@ func NewActivateVersionRequest(server string, organization OrganizationRef, secr
 }
 
 // NewDestroyVersionRequest constructs an http.Request for the DestroyVersion method
-func NewDestroyVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionNumber, params *DestroyVersionParams) (*http.Request, error) {
+func NewDestroyVersionRequest(server string, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2774,6 +2779,60 @@ func NewDestroyVersionRequest(server string, organization OrganizationRef, secre
 	return req, nil
 }
 
+// NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
+func NewGetOpenAPIRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/openapi.json")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOpenAPIYAMLRequest constructs an http.Request for the GetOpenAPIYAML method
+func NewGetOpenAPIYAMLRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/openapi.yaml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2818,7 +2877,17 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// GetMeWithResponse Tell who the credentials belong to
+	// ListInstallationAuditEventsWithResponse List the installation's audit events
+	//
+	// Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
+	// log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+	ListInstallationAuditEventsWithResponse(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListInstallationAuditEventsResponse, error)
+
+	// GetMeWithResponse Who the caller is
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2837,16 +2906,18 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-	CreateOrganizationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error)
+	CreateOrganizationWithBodyWithResponse(ctx context.Context, params *CreateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error)
 
 	// CreateOrganizationWithResponse Create an organization
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-	CreateOrganizationWithResponse(ctx context.Context, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error)
+	CreateOrganizationWithResponse(ctx context.Context, params *CreateOrganizationParams, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error)
 
-	// DeleteOrganizationWithResponse Delete an organization that has no consumers and no secrets left
+	// DeleteOrganizationWithResponse Delete an organization for good
+	//
+	// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets go with it and cannot be restored.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2858,9 +2929,11 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
-	GetOrganizationWithResponse(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error)
+	GetOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error)
 
 	// UpdateOrganizationWithBodyWithResponse Change an organization
+	//
+	// The slug never changes, because the annotations of pods name it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2869,14 +2942,17 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrganizationWithResponse Change an organization
 	//
+	// The slug never changes, because the annotations of pods name it.
+	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
 	UpdateOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *UpdateOrganizationParams, body UpdateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrganizationResponse, error)
 
-	// ListAuditEventsWithResponse List audit events, newest first
+	// ListAuditEventsWithResponse List an organization's audit events
 	//
-	// From the window the registry keeps; the archive is wherever the registry's audit stream is shipped.
+	// Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
+	// not that it succeeded.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2895,18 +2971,18 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-	CreateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
+	CreateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
 
 	// CreateConsumerWithResponse Create a consumer
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-	CreateConsumerWithResponse(ctx context.Context, organization OrganizationRef, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
+	CreateConsumerWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error)
 
-	// DeleteConsumerWithResponse Delete a consumer
+	// DeleteConsumerWithResponse Delete a consumer for good
 	//
-	// Running pods keep what they have; pods that claim it are refused from now on.
+	// Pods that name it are refused from then on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2918,11 +2994,11 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
-	GetConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error)
+	GetConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error)
 
 	// UpdateConsumerWithBodyWithResponse Change a consumer
 	//
-	// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+	// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2931,16 +3007,32 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateConsumerWithResponse Change a consumer
 	//
-	// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+	// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /api/v1/organizations/{organization}/consumers/{consumer} (the `UpdateConsumer` operationId).
 	UpdateConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *UpdateConsumerParams, body UpdateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateConsumerResponse, error)
 
-	// ListSecretsWithResponse List secrets
+	// ReplaceConsumerWithBodyWithResponse Replace a consumer
 	//
-	// Never decrypts anything.
+	// Fields that are left out become empty. The consumer must exist.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
+
+	// ReplaceConsumerWithResponse Replace a consumer
+	//
+	// Fields that are left out become empty. The consumer must exist.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+	ReplaceConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
+
+	// ListSecretsWithResponse List secrets
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2949,45 +3041,49 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithBodyWithResponse Create a secret
 	//
-	// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-	// secret provider, read at every workload start and never stored.
+	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-	CreateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
+	CreateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
 
 	// CreateSecretWithResponse Create a secret
 	//
-	// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-	// secret provider, read at every workload start and never stored.
+	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-	CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
+	CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
 
 	// DeleteSecretWithResponse Delete a secret
 	//
-	// A soft delete: the secret stops resolving and can be undeleted. While something references it the answer is 409 with every reference; `force` deletes
-	// it all the same, and what refers to it fails at its next start.
+	// The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
+	// does, unless `force` is set: those workloads will then not start.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/v1/organizations/{organization}/secrets/{secret} (the `DeleteSecret` operationId).
 	DeleteSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams, reqEditors ...RequestEditorFn) (*DeleteSecretResponse, error)
 
-	// GetSecretWithResponse Get a secret's metadata
+	// GetSecretWithResponse Get a secret, without its value
+	//
+	// Deleted secrets are returned too, with `deleted_at`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
-	GetSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*GetSecretResponse, error)
+	GetSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*GetSecretResponse, error)
 
 	// UpdateSecretWithBodyWithResponse Change a secret
 	//
-	// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-	// Running pods keep what they have until they are restarted.
+	// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+	//
+	// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+	// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2996,70 +3092,143 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateSecretWithResponse Change a secret
 	//
-	// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-	// Running pods keep what they have until they are restarted.
+	// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+	//
+	// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+	// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /api/v1/organizations/{organization}/secrets/{secret} (the `UpdateSecret` operationId).
 	UpdateSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UpdateSecretParams, body UpdateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSecretResponse, error)
 
-	// ListReferencesWithResponse List what uses a secret
+	// ListReferencesWithResponse List everything that uses a secret
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 	ListReferencesWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListReferencesResponse, error)
 
-	// UndeleteSecretWithResponse Bring a deleted secret back with all its versions
+	// UndeleteSecretWithResponse Restore a deleted secret with all its versions
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
 	UndeleteSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams, reqEditors ...RequestEditorFn) (*UndeleteSecretResponse, error)
 
-	// ListVersionsWithResponse List the versions of a local secret, newest first
+	// ListVersionsWithResponse List the versions of a secret, newest first, without their values
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions (the `ListVersions` operationId).
 	ListVersionsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListVersionsResponse, error)
 
-	// PutVersionWithBodyWithResponse Put a new version
+	// PutVersionWithBodyWithResponse Put a value as the next version
 	//
-	// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+	// version; the answer is then `200` with the active one.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
 	PutVersionWithBodyWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutVersionResponse, error)
 
-	// PutVersionWithResponse Put a new version
+	// PutVersionWithResponse Put a value as the next version
 	//
-	// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+	// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+	// version; the answer is then `200` with the active one.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions (the `PutVersion` operationId).
 	PutVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *PutVersionParams, body PutVersionJSONRequestBody, reqEditors ...RequestEditorFn) (*PutVersionResponse, error)
 
-	// ActivateVersionWithResponse Make a version the active one
+	// GetVersionWithResponse Get a version, without its value
 	//
-	// Rolling back and finishing a staged rotation are the same act.
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+	GetVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*GetVersionResponse, error)
+
+	// ActivateVersionWithResponse Make a version the one that resolves
+	//
+	// Rolls out a staged version, or rolls back to an old one.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
-	ActivateVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*ActivateVersionResponse, error)
+	ActivateVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*ActivateVersionResponse, error)
 
 	// DestroyVersionWithResponse Destroy the value of a version for good
 	//
-	// Its number stays claimed. The active version cannot be destroyed.
+	// Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
-	DestroyVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*DestroyVersionResponse, error)
+	DestroyVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*DestroyVersionResponse, error)
+
+	// GetOpenAPIWithResponse This document
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
+	GetOpenAPIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIResponse, error)
+
+	// GetOpenAPIYAMLWithResponse This document as YAML
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+	GetOpenAPIYAMLWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIYAMLResponse, error)
+}
+
+type ListInstallationAuditEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditEventList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListInstallationAuditEventsResponse) GetJSON200() *AuditEventList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListInstallationAuditEventsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListInstallationAuditEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListInstallationAuditEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListInstallationAuditEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListInstallationAuditEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type GetMeResponse struct {
@@ -3067,8 +3236,8 @@ type GetMeResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Me
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3076,9 +3245,9 @@ func (r GetMeResponse) GetJSON200() *Me {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetMeResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetMeResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3115,8 +3284,8 @@ type ListOrganizationsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *OrganizationList
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3124,9 +3293,9 @@ func (r ListOrganizationsResponse) GetJSON200() *OrganizationList {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListOrganizationsResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOrganizationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3160,8 +3329,8 @@ func (r ListOrganizationsResponse) ContentType() string {
 
 // CreateOrganizationResponse201Headers the declared response headers of an HTTP 201 response for CreateOrganization
 type CreateOrganizationResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag     string
+	Location string
 }
 
 type CreateOrganizationResponse struct {
@@ -3169,8 +3338,8 @@ type CreateOrganizationResponse struct {
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Organization
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateOrganizationResponse201Headers
 }
@@ -3180,9 +3349,9 @@ func (r CreateOrganizationResponse) GetJSON201() *Organization {
 	return r.JSON201
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r CreateOrganizationResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateOrganizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3217,13 +3386,13 @@ func (r CreateOrganizationResponse) ContentType() string {
 type DeleteOrganizationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DeleteOrganizationResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteOrganizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3257,7 +3426,12 @@ func (r DeleteOrganizationResponse) ContentType() string {
 
 // GetOrganizationResponse200Headers the declared response headers of an HTTP 200 response for GetOrganization
 type GetOrganizationResponse200Headers struct {
-	ETag *string
+	ETag string
+}
+
+// GetOrganizationResponse304Headers the declared response headers of an HTTP 304 response for GetOrganization
+type GetOrganizationResponse304Headers struct {
+	ETag string
 }
 
 type GetOrganizationResponse struct {
@@ -3265,10 +3439,12 @@ type GetOrganizationResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Organization
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetOrganizationResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetOrganizationResponse304Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3276,9 +3452,9 @@ func (r GetOrganizationResponse) GetJSON200() *Organization {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetOrganizationResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOrganizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3312,7 +3488,7 @@ func (r GetOrganizationResponse) ContentType() string {
 
 // UpdateOrganizationResponse200Headers the declared response headers of an HTTP 200 response for UpdateOrganization
 type UpdateOrganizationResponse200Headers struct {
-	ETag *string
+	ETag string
 }
 
 type UpdateOrganizationResponse struct {
@@ -3320,8 +3496,8 @@ type UpdateOrganizationResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Organization
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *UpdateOrganizationResponse200Headers
 }
@@ -3331,9 +3507,9 @@ func (r UpdateOrganizationResponse) GetJSON200() *Organization {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r UpdateOrganizationResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateOrganizationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3370,8 +3546,8 @@ type ListAuditEventsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *AuditEventList
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3379,9 +3555,9 @@ func (r ListAuditEventsResponse) GetJSON200() *AuditEventList {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListAuditEventsResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAuditEventsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3418,8 +3594,8 @@ type ListConsumersResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ConsumerList
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3427,9 +3603,9 @@ func (r ListConsumersResponse) GetJSON200() *ConsumerList {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListConsumersResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListConsumersResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3463,8 +3639,8 @@ func (r ListConsumersResponse) ContentType() string {
 
 // CreateConsumerResponse201Headers the declared response headers of an HTTP 201 response for CreateConsumer
 type CreateConsumerResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag     string
+	Location string
 }
 
 type CreateConsumerResponse struct {
@@ -3472,8 +3648,8 @@ type CreateConsumerResponse struct {
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Consumer
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateConsumerResponse201Headers
 }
@@ -3483,9 +3659,9 @@ func (r CreateConsumerResponse) GetJSON201() *Consumer {
 	return r.JSON201
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r CreateConsumerResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateConsumerResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3520,13 +3696,13 @@ func (r CreateConsumerResponse) ContentType() string {
 type DeleteConsumerResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DeleteConsumerResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteConsumerResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3560,7 +3736,12 @@ func (r DeleteConsumerResponse) ContentType() string {
 
 // GetConsumerResponse200Headers the declared response headers of an HTTP 200 response for GetConsumer
 type GetConsumerResponse200Headers struct {
-	ETag *string
+	ETag string
+}
+
+// GetConsumerResponse304Headers the declared response headers of an HTTP 304 response for GetConsumer
+type GetConsumerResponse304Headers struct {
+	ETag string
 }
 
 type GetConsumerResponse struct {
@@ -3568,10 +3749,12 @@ type GetConsumerResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Consumer
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetConsumerResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetConsumerResponse304Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3579,9 +3762,9 @@ func (r GetConsumerResponse) GetJSON200() *Consumer {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetConsumerResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetConsumerResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3615,7 +3798,7 @@ func (r GetConsumerResponse) ContentType() string {
 
 // UpdateConsumerResponse200Headers the declared response headers of an HTTP 200 response for UpdateConsumer
 type UpdateConsumerResponse200Headers struct {
-	ETag *string
+	ETag string
 }
 
 type UpdateConsumerResponse struct {
@@ -3623,8 +3806,8 @@ type UpdateConsumerResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Consumer
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *UpdateConsumerResponse200Headers
 }
@@ -3634,9 +3817,9 @@ func (r UpdateConsumerResponse) GetJSON200() *Consumer {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r UpdateConsumerResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateConsumerResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3668,13 +3851,68 @@ func (r UpdateConsumerResponse) ContentType() string {
 	return ""
 }
 
+// ReplaceConsumerResponse200Headers the declared response headers of an HTTP 200 response for ReplaceConsumer
+type ReplaceConsumerResponse200Headers struct {
+	ETag string
+}
+
+type ReplaceConsumerResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Consumer
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReplaceConsumerResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ReplaceConsumerResponse) GetJSON200() *Consumer {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReplaceConsumerResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReplaceConsumerResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReplaceConsumerResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReplaceConsumerResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReplaceConsumerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListSecretsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *SecretList
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3682,9 +3920,9 @@ func (r ListSecretsResponse) GetJSON200() *SecretList {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListSecretsResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSecretsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3718,8 +3956,8 @@ func (r ListSecretsResponse) ContentType() string {
 
 // CreateSecretResponse201Headers the declared response headers of an HTTP 201 response for CreateSecret
 type CreateSecretResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag     string
+	Location string
 }
 
 type CreateSecretResponse struct {
@@ -3727,8 +3965,8 @@ type CreateSecretResponse struct {
 	HTTPResponse *http.Response
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Secret
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateSecretResponse201Headers
 }
@@ -3738,9 +3976,9 @@ func (r CreateSecretResponse) GetJSON201() *Secret {
 	return r.JSON201
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r CreateSecretResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateSecretResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3775,13 +4013,13 @@ func (r CreateSecretResponse) ContentType() string {
 type DeleteSecretResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DeleteSecretResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteSecretResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3815,7 +4053,12 @@ func (r DeleteSecretResponse) ContentType() string {
 
 // GetSecretResponse200Headers the declared response headers of an HTTP 200 response for GetSecret
 type GetSecretResponse200Headers struct {
-	ETag *string
+	ETag string
+}
+
+// GetSecretResponse304Headers the declared response headers of an HTTP 304 response for GetSecret
+type GetSecretResponse304Headers struct {
+	ETag string
 }
 
 type GetSecretResponse struct {
@@ -3823,10 +4066,12 @@ type GetSecretResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Secret
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetSecretResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetSecretResponse304Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3834,9 +4079,9 @@ func (r GetSecretResponse) GetJSON200() *Secret {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r GetSecretResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSecretResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3870,7 +4115,7 @@ func (r GetSecretResponse) ContentType() string {
 
 // UpdateSecretResponse200Headers the declared response headers of an HTTP 200 response for UpdateSecret
 type UpdateSecretResponse200Headers struct {
-	ETag *string
+	ETag string
 }
 
 type UpdateSecretResponse struct {
@@ -3878,8 +4123,8 @@ type UpdateSecretResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Secret
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *UpdateSecretResponse200Headers
 }
@@ -3889,9 +4134,9 @@ func (r UpdateSecretResponse) GetJSON200() *Secret {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r UpdateSecretResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateSecretResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3928,8 +4173,8 @@ type ListReferencesResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ReferenceList
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -3937,9 +4182,9 @@ func (r ListReferencesResponse) GetJSON200() *ReferenceList {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListReferencesResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListReferencesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -3973,7 +4218,7 @@ func (r ListReferencesResponse) ContentType() string {
 
 // UndeleteSecretResponse200Headers the declared response headers of an HTTP 200 response for UndeleteSecret
 type UndeleteSecretResponse200Headers struct {
-	ETag *string
+	ETag string
 }
 
 type UndeleteSecretResponse struct {
@@ -3981,8 +4226,8 @@ type UndeleteSecretResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Secret
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *UndeleteSecretResponse200Headers
 }
@@ -3992,9 +4237,9 @@ func (r UndeleteSecretResponse) GetJSON200() *Secret {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r UndeleteSecretResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UndeleteSecretResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -4031,8 +4276,8 @@ type ListVersionsResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *VersionList
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -4040,9 +4285,9 @@ func (r ListVersionsResponse) GetJSON200() *VersionList {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ListVersionsResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListVersionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -4074,20 +4319,35 @@ func (r ListVersionsResponse) ContentType() string {
 	return ""
 }
 
+// PutVersionResponse200Headers the declared response headers of an HTTP 200 response for PutVersion
+type PutVersionResponse200Headers struct {
+	ETag string
+}
+
 // PutVersionResponse201Headers the declared response headers of an HTTP 201 response for PutVersion
 type PutVersionResponse201Headers struct {
-	ETag *string
+	ETag     string
+	Location string
 }
 
 type PutVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Version
 	// JSON201 the response for an HTTP 201 `application/json` response
 	JSON201 *Version
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PutVersionResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PutVersionResponse201Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutVersionResponse) GetJSON200() *Version {
+	return r.JSON200
 }
 
 // GetJSON201 returns the response for an HTTP 201 `application/json` response
@@ -4095,9 +4355,9 @@ func (r PutVersionResponse) GetJSON201() *Version {
 	return r.JSON201
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r PutVersionResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -4129,9 +4389,57 @@ func (r PutVersionResponse) ContentType() string {
 	return ""
 }
 
+type GetVersionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Version
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetVersionResponse) GetJSON200() *Version {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetVersionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetVersionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetVersionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetVersionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ActivateVersionResponse200Headers the declared response headers of an HTTP 200 response for ActivateVersion
 type ActivateVersionResponse200Headers struct {
-	ETag *string
+	ETag string
 }
 
 type ActivateVersionResponse struct {
@@ -4139,8 +4447,8 @@ type ActivateVersionResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Secret
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ActivateVersionResponse200Headers
 }
@@ -4150,9 +4458,9 @@ func (r ActivateVersionResponse) GetJSON200() *Secret {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r ActivateVersionResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ActivateVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -4189,8 +4497,8 @@ type DestroyVersionResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Version
-	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
-	ApplicationproblemJSONDefault *Problem
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -4198,9 +4506,9 @@ func (r DestroyVersionResponse) GetJSON200() *Version {
 	return r.JSON200
 }
 
-// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
-func (r DestroyVersionResponse) GetApplicationproblemJSONDefault() *Problem {
-	return r.ApplicationproblemJSONDefault
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DestroyVersionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
 }
 
 // GetBody returns the raw response body bytes
@@ -4232,7 +4540,119 @@ func (r DestroyVersionResponse) ContentType() string {
 	return ""
 }
 
-// GetMeWithResponse Tell who the credentials belong to
+type GetOpenAPIResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOpenAPIResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOpenAPIResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOpenAPIResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOpenAPIResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOpenAPIResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOpenAPIResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOpenAPIYAMLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// YAML200 the response for an HTTP 200 `application/yaml` response
+	YAML200 *map[string]interface{}
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetYAML200 returns the response for an HTTP 200 `application/yaml` response
+func (r GetOpenAPIYAMLResponse) GetYAML200() *map[string]interface{} {
+	return r.YAML200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOpenAPIYAMLResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOpenAPIYAMLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOpenAPIYAMLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOpenAPIYAMLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOpenAPIYAMLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListInstallationAuditEventsWithResponse List the installation's audit events
+//
+// Events that belong to no organization, such as the creation and deletion of organizations. Newest first, as far back as the registry keeps them; the
+// log it ships elsewhere is the archive. An event says that an act was authorized or denied, not that it succeeded.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
+func (c *ClientWithResponses) ListInstallationAuditEventsWithResponse(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListInstallationAuditEventsResponse, error) {
+	rsp, err := c.ListInstallationAuditEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListInstallationAuditEventsResponse(rsp)
+}
+
+// GetMeWithResponse Who the caller is
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4263,8 +4683,8 @@ func (c *ClientWithResponses) ListOrganizationsWithResponse(ctx context.Context,
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-func (c *ClientWithResponses) CreateOrganizationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error) {
-	rsp, err := c.CreateOrganizationWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateOrganizationWithBodyWithResponse(ctx context.Context, params *CreateOrganizationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error) {
+	rsp, err := c.CreateOrganizationWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4276,15 +4696,17 @@ func (c *ClientWithResponses) CreateOrganizationWithBodyWithResponse(ctx context
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations (the `CreateOrganization` operationId).
-func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error) {
-	rsp, err := c.CreateOrganization(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context, params *CreateOrganizationParams, body CreateOrganizationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrganizationResponse, error) {
+	rsp, err := c.CreateOrganization(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseCreateOrganizationResponse(rsp)
 }
 
-// DeleteOrganizationWithResponse Delete an organization that has no consumers and no secrets left
+// DeleteOrganizationWithResponse Delete an organization for good
+//
+// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets go with it and cannot be restored.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4302,8 +4724,8 @@ func (c *ClientWithResponses) DeleteOrganizationWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/organizations/{organization} (the `GetOrganization` operationId).
-func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error) {
-	rsp, err := c.GetOrganization(ctx, organization, reqEditors...)
+func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, organization OrganizationRef, params *GetOrganizationParams, reqEditors ...RequestEditorFn) (*GetOrganizationResponse, error) {
+	rsp, err := c.GetOrganization(ctx, organization, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4311,6 +4733,8 @@ func (c *ClientWithResponses) GetOrganizationWithResponse(ctx context.Context, o
 }
 
 // UpdateOrganizationWithBodyWithResponse Change an organization
+//
+// The slug never changes, because the annotations of pods name it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4325,6 +4749,8 @@ func (c *ClientWithResponses) UpdateOrganizationWithBodyWithResponse(ctx context
 
 // UpdateOrganizationWithResponse Change an organization
 //
+// The slug never changes, because the annotations of pods name it.
+//
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PATCH /api/v1/organizations/{organization} (the `UpdateOrganization` operationId).
@@ -4336,9 +4762,10 @@ func (c *ClientWithResponses) UpdateOrganizationWithResponse(ctx context.Context
 	return ParseUpdateOrganizationResponse(rsp)
 }
 
-// ListAuditEventsWithResponse List audit events, newest first
+// ListAuditEventsWithResponse List an organization's audit events
 //
-// From the window the registry keeps; the archive is wherever the registry's audit stream is shipped.
+// Newest first, as far back as the registry keeps them; the log it ships elsewhere is the archive. An event says that an act was authorized or denied,
+// not that it succeeded.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4369,8 +4796,8 @@ func (c *ClientWithResponses) ListConsumersWithResponse(ctx context.Context, org
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-func (c *ClientWithResponses) CreateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
-	rsp, err := c.CreateConsumerWithBody(ctx, organization, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
+	rsp, err := c.CreateConsumerWithBody(ctx, organization, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4382,17 +4809,17 @@ func (c *ClientWithResponses) CreateConsumerWithBodyWithResponse(ctx context.Con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/consumers (the `CreateConsumer` operationId).
-func (c *ClientWithResponses) CreateConsumerWithResponse(ctx context.Context, organization OrganizationRef, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
-	rsp, err := c.CreateConsumer(ctx, organization, body, reqEditors...)
+func (c *ClientWithResponses) CreateConsumerWithResponse(ctx context.Context, organization OrganizationRef, params *CreateConsumerParams, body CreateConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateConsumerResponse, error) {
+	rsp, err := c.CreateConsumer(ctx, organization, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseCreateConsumerResponse(rsp)
 }
 
-// DeleteConsumerWithResponse Delete a consumer
+// DeleteConsumerWithResponse Delete a consumer for good
 //
-// Running pods keep what they have; pods that claim it are refused from now on.
+// Pods that name it are refused from then on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4410,8 +4837,8 @@ func (c *ClientWithResponses) DeleteConsumerWithResponse(ctx context.Context, or
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/organizations/{organization}/consumers/{consumer} (the `GetConsumer` operationId).
-func (c *ClientWithResponses) GetConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error) {
-	rsp, err := c.GetConsumer(ctx, organization, consumer, reqEditors...)
+func (c *ClientWithResponses) GetConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *GetConsumerParams, reqEditors ...RequestEditorFn) (*GetConsumerResponse, error) {
+	rsp, err := c.GetConsumer(ctx, organization, consumer, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4420,7 +4847,7 @@ func (c *ClientWithResponses) GetConsumerWithResponse(ctx context.Context, organ
 
 // UpdateConsumerWithBodyWithResponse Change a consumer
 //
-// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4435,7 +4862,7 @@ func (c *ClientWithResponses) UpdateConsumerWithBodyWithResponse(ctx context.Con
 
 // UpdateConsumerWithResponse Change a consumer
 //
-// Fields that are absent stay as they are; `envs` and `bindings` are replaced as a whole.
+// Changes the fields that are given and leaves the others. `labels`, `envs` and `bindings` are each replaced as a whole.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4448,9 +4875,37 @@ func (c *ClientWithResponses) UpdateConsumerWithResponse(ctx context.Context, or
 	return ParseUpdateConsumerResponse(rsp)
 }
 
-// ListSecretsWithResponse List secrets
+// ReplaceConsumerWithBodyWithResponse Replace a consumer
 //
-// Never decrypts anything.
+// Fields that are left out become empty. The consumer must exist.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *ClientWithResponses) ReplaceConsumerWithBodyWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error) {
+	rsp, err := c.ReplaceConsumerWithBody(ctx, organization, consumer, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplaceConsumerResponse(rsp)
+}
+
+// ReplaceConsumerWithResponse Replace a consumer
+//
+// Fields that are left out become empty. The consumer must exist.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
+func (c *ClientWithResponses) ReplaceConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error) {
+	rsp, err := c.ReplaceConsumer(ctx, organization, consumer, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReplaceConsumerResponse(rsp)
+}
+
+// ListSecretsWithResponse List secrets
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4465,14 +4920,14 @@ func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, organ
 
 // CreateSecretWithBodyWithResponse Create a secret
 //
-// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-// secret provider, read at every workload start and never stored.
+// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
-	rsp, err := c.CreateSecretWithBody(ctx, organization, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
+	rsp, err := c.CreateSecretWithBody(ctx, organization, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4481,14 +4936,14 @@ func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Conte
 
 // CreateSecretWithResponse Create a secret
 //
-// A *local* secret keeps its value here, encrypted; a value given at creation becomes version 1 and active. A *remote* secret is a reference into a
-// secret provider, read at every workload start and never stored.
+// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
-func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
-	rsp, err := c.CreateSecret(ctx, organization, body, reqEditors...)
+func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error) {
+	rsp, err := c.CreateSecret(ctx, organization, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4497,8 +4952,8 @@ func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, orga
 
 // DeleteSecretWithResponse Delete a secret
 //
-// A soft delete: the secret stops resolving and can be undeleted. While something references it the answer is 409 with every reference; `force` deletes
-// it all the same, and what refers to it fails at its next start.
+// The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
+// does, unless `force` is set: those workloads will then not start.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4511,13 +4966,15 @@ func (c *ClientWithResponses) DeleteSecretWithResponse(ctx context.Context, orga
 	return ParseDeleteSecretResponse(rsp)
 }
 
-// GetSecretWithResponse Get a secret's metadata
+// GetSecretWithResponse Get a secret, without its value
+//
+// Deleted secrets are returned too, with `deleted_at`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret} (the `GetSecret` operationId).
-func (c *ClientWithResponses) GetSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*GetSecretResponse, error) {
-	rsp, err := c.GetSecret(ctx, organization, secret, reqEditors...)
+func (c *ClientWithResponses) GetSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *GetSecretParams, reqEditors ...RequestEditorFn) (*GetSecretResponse, error) {
+	rsp, err := c.GetSecret(ctx, organization, secret, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4526,8 +4983,10 @@ func (c *ClientWithResponses) GetSecretWithResponse(ctx context.Context, organiz
 
 // UpdateSecretWithBodyWithResponse Change a secret
 //
-// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-// Running pods keep what they have until they are restarted.
+// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+//
+// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4542,8 +5001,10 @@ func (c *ClientWithResponses) UpdateSecretWithBodyWithResponse(ctx context.Conte
 
 // UpdateSecretWithResponse Change a secret
 //
-// Fields that are absent stay as they are. A `value` becomes a new version and the active one; the value that is active already changes nothing.
-// Running pods keep what they have until they are restarted.
+// Changes the fields that are given and leaves the others; `labels` is replaced as a whole. All of it happens at once or not at all.
+//
+// `value` or `value_base64` becomes the next version and the active one; a value equal to the active one changes nothing. Given to a remote secret, it makes the secret local.
+// `storage: remote` with `provider_id` and `remote_path` makes a local secret remote; its versions are kept and none of them is active.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4556,7 +5017,7 @@ func (c *ClientWithResponses) UpdateSecretWithResponse(ctx context.Context, orga
 	return ParseUpdateSecretResponse(rsp)
 }
 
-// ListReferencesWithResponse List what uses a secret
+// ListReferencesWithResponse List everything that uses a secret
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4569,7 +5030,7 @@ func (c *ClientWithResponses) ListReferencesWithResponse(ctx context.Context, or
 	return ParseListReferencesResponse(rsp)
 }
 
-// UndeleteSecretWithResponse Bring a deleted secret back with all its versions
+// UndeleteSecretWithResponse Restore a deleted secret with all its versions
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4582,7 +5043,7 @@ func (c *ClientWithResponses) UndeleteSecretWithResponse(ctx context.Context, or
 	return ParseUndeleteSecretResponse(rsp)
 }
 
-// ListVersionsWithResponse List the versions of a local secret, newest first
+// ListVersionsWithResponse List the versions of a secret, newest first, without their values
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4595,9 +5056,10 @@ func (c *ClientWithResponses) ListVersionsWithResponse(ctx context.Context, orga
 	return ParseListVersionsResponse(rsp)
 }
 
-// PutVersionWithBodyWithResponse Put a new version
+// PutVersionWithBodyWithResponse Put a value as the next version
 //
-// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+// version; the answer is then `200` with the active one.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4610,9 +5072,10 @@ func (c *ClientWithResponses) PutVersionWithBodyWithResponse(ctx context.Context
 	return ParsePutVersionResponse(rsp)
 }
 
-// PutVersionWithResponse Put a new version
+// PutVersionWithResponse Put a value as the next version
 //
-// With `activate` false it is staged and resolves to nobody until it is activated. Putting the active value again is a no-op.
+// With `activate: false` the version is staged: nothing resolves to it until it is activated or pinned. A value equal to the active one makes no
+// version; the answer is then `200` with the active one.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4625,14 +5088,27 @@ func (c *ClientWithResponses) PutVersionWithResponse(ctx context.Context, organi
 	return ParsePutVersionResponse(rsp)
 }
 
-// ActivateVersionWithResponse Make a version the active one
+// GetVersionWithResponse Get a version, without its value
 //
-// Rolling back and finishing a staged rotation are the same act.
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/versions/{version} (the `GetVersion` operationId).
+func (c *ClientWithResponses) GetVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, reqEditors ...RequestEditorFn) (*GetVersionResponse, error) {
+	rsp, err := c.GetVersion(ctx, organization, secret, version, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetVersionResponse(rsp)
+}
+
+// ActivateVersionWithResponse Make a version the one that resolves
+//
+// Rolls out a staged version, or rolls back to an old one.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/activate (the `ActivateVersion` operationId).
-func (c *ClientWithResponses) ActivateVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*ActivateVersionResponse, error) {
+func (c *ClientWithResponses) ActivateVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *ActivateVersionParams, reqEditors ...RequestEditorFn) (*ActivateVersionResponse, error) {
 	rsp, err := c.ActivateVersion(ctx, organization, secret, version, params, reqEditors...)
 	if err != nil {
 		return nil, err
@@ -4642,17 +5118,76 @@ func (c *ClientWithResponses) ActivateVersionWithResponse(ctx context.Context, o
 
 // DestroyVersionWithResponse Destroy the value of a version for good
 //
-// Its number stays claimed. The active version cannot be destroyed.
+// Removes the only copy of the key the value was encrypted with. The number stays claimed. The active version is refused, and so is one that a consumer has pinned.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/versions/{version}/destroy (the `DestroyVersion` operationId).
-func (c *ClientWithResponses) DestroyVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionNumber, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*DestroyVersionResponse, error) {
+func (c *ClientWithResponses) DestroyVersionWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, version VersionRef, params *DestroyVersionParams, reqEditors ...RequestEditorFn) (*DestroyVersionResponse, error) {
 	rsp, err := c.DestroyVersion(ctx, organization, secret, version, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseDestroyVersionResponse(rsp)
+}
+
+// GetOpenAPIWithResponse This document
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
+func (c *ClientWithResponses) GetOpenAPIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIResponse, error) {
+	rsp, err := c.GetOpenAPI(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOpenAPIResponse(rsp)
+}
+
+// GetOpenAPIYAMLWithResponse This document as YAML
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
+func (c *ClientWithResponses) GetOpenAPIYAMLWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIYAMLResponse, error) {
+	rsp, err := c.GetOpenAPIYAML(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOpenAPIYAMLResponse(rsp)
+}
+
+// ParseListInstallationAuditEventsResponse parses an HTTP response from a ListInstallationAuditEventsWithResponse call
+func ParseListInstallationAuditEventsResponse(rsp *http.Response) (*ListInstallationAuditEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListInstallationAuditEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditEventList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
@@ -4681,7 +5216,7 @@ func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4714,7 +5249,7 @@ func ParseListOrganizationsResponse(rsp *http.Response) (*ListOrganizationsRespo
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4747,7 +5282,7 @@ func ParseCreateOrganizationResponse(rsp *http.Response) (*CreateOrganizationRes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4756,17 +5291,17 @@ func ParseCreateOrganizationResponse(rsp *http.Response) (*CreateOrganizationRes
 		var headers CreateOrganizationResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.Location = &value
+			headers.Location = value
 		}
 		response.Headers201 = &headers
 	}
@@ -4796,7 +5331,7 @@ func ParseDeleteOrganizationResponse(rsp *http.Response) (*DeleteOrganizationRes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4824,12 +5359,15 @@ func ParseGetOrganizationResponse(rsp *http.Response) (*GetOrganizationResponse,
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4838,12 +5376,22 @@ func ParseGetOrganizationResponse(rsp *http.Response) (*GetOrganizationResponse,
 		var headers GetOrganizationResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetOrganizationResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -4875,7 +5423,7 @@ func ParseUpdateOrganizationResponse(rsp *http.Response) (*UpdateOrganizationRes
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4884,10 +5432,10 @@ func ParseUpdateOrganizationResponse(rsp *http.Response) (*UpdateOrganizationRes
 		var headers UpdateOrganizationResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
 	}
@@ -4921,7 +5469,7 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4954,7 +5502,7 @@ func ParseListConsumersResponse(rsp *http.Response) (*ListConsumersResponse, err
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4987,7 +5535,7 @@ func ParseCreateConsumerResponse(rsp *http.Response) (*CreateConsumerResponse, e
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -4996,17 +5544,17 @@ func ParseCreateConsumerResponse(rsp *http.Response) (*CreateConsumerResponse, e
 		var headers CreateConsumerResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.Location = &value
+			headers.Location = value
 		}
 		response.Headers201 = &headers
 	}
@@ -5036,7 +5584,7 @@ func ParseDeleteConsumerResponse(rsp *http.Response) (*DeleteConsumerResponse, e
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5064,12 +5612,15 @@ func ParseGetConsumerResponse(rsp *http.Response) (*GetConsumerResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5078,12 +5629,22 @@ func ParseGetConsumerResponse(rsp *http.Response) (*GetConsumerResponse, error) 
 		var headers GetConsumerResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetConsumerResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -5115,7 +5676,7 @@ func ParseUpdateConsumerResponse(rsp *http.Response) (*UpdateConsumerResponse, e
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5124,10 +5685,56 @@ func ParseUpdateConsumerResponse(rsp *http.Response) (*UpdateConsumerResponse, e
 		var headers UpdateConsumerResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseReplaceConsumerResponse parses an HTTP response from a ReplaceConsumerWithResponse call
+func ParseReplaceConsumerResponse(rsp *http.Response) (*ReplaceConsumerResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReplaceConsumerResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Consumer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ReplaceConsumerResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
 	}
@@ -5161,7 +5768,7 @@ func ParseListSecretsResponse(rsp *http.Response) (*ListSecretsResponse, error) 
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5194,7 +5801,7 @@ func ParseCreateSecretResponse(rsp *http.Response) (*CreateSecretResponse, error
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5203,17 +5810,17 @@ func ParseCreateSecretResponse(rsp *http.Response) (*CreateSecretResponse, error
 		var headers CreateSecretResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.Location = &value
+			headers.Location = value
 		}
 		response.Headers201 = &headers
 	}
@@ -5243,7 +5850,7 @@ func ParseDeleteSecretResponse(rsp *http.Response) (*DeleteSecretResponse, error
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5271,12 +5878,15 @@ func ParseGetSecretResponse(rsp *http.Response) (*GetSecretResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5285,12 +5895,22 @@ func ParseGetSecretResponse(rsp *http.Response) (*GetSecretResponse, error) {
 		var headers GetSecretResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetSecretResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -5322,7 +5942,7 @@ func ParseUpdateSecretResponse(rsp *http.Response) (*UpdateSecretResponse, error
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5331,10 +5951,10 @@ func ParseUpdateSecretResponse(rsp *http.Response) (*UpdateSecretResponse, error
 		var headers UpdateSecretResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
 	}
@@ -5368,7 +5988,7 @@ func ParseListReferencesResponse(rsp *http.Response) (*ListReferencesResponse, e
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5401,7 +6021,7 @@ func ParseUndeleteSecretResponse(rsp *http.Response) (*UndeleteSecretResponse, e
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5410,10 +6030,10 @@ func ParseUndeleteSecretResponse(rsp *http.Response) (*UndeleteSecretResponse, e
 		var headers UndeleteSecretResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
 	}
@@ -5447,7 +6067,7 @@ func ParseListVersionsResponse(rsp *http.Response) (*ListVersionsResponse, error
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5468,6 +6088,13 @@ func ParsePutVersionResponse(rsp *http.Response) (*PutVersionResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Version
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
 		var dest Version
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -5480,21 +6107,71 @@ func ParsePutVersionResponse(rsp *http.Response) (*PutVersionResponse, error) {
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PutVersionResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutVersionResponse201Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetVersionResponse parses an HTTP response from a GetVersionWithResponse call
+func ParseGetVersionResponse(rsp *http.Response) (*GetVersionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetVersionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Version
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil
@@ -5526,7 +6203,7 @@ func ParseActivateVersionResponse(rsp *http.Response) (*ActivateVersionResponse,
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
@@ -5535,10 +6212,10 @@ func ParseActivateVersionResponse(rsp *http.Response) (*ActivateVersionResponse,
 		var headers ActivateVersionResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
-			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
-			headers.ETag = &value
+			headers.ETag = value
 		}
 		response.Headers200 = &headers
 	}
@@ -5572,7 +6249,73 @@ func ParseDestroyVersionResponse(rsp *http.Response) (*DestroyVersionResponse, e
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.ApplicationproblemJSONDefault = &dest
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOpenAPIResponse parses an HTTP response from a GetOpenAPIWithResponse call
+func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOpenAPIResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOpenAPIYAMLResponse parses an HTTP response from a GetOpenAPIYAMLWithResponse call
+func ParseGetOpenAPIYAMLResponse(rsp *http.Response) (*GetOpenAPIYAMLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOpenAPIYAMLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.YAML200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
 
 	}
 
