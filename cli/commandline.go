@@ -14,6 +14,7 @@ import (
 // group makes cmd a parent that refuses to run alone. Cobra would print help and exit 0 for `lanyard secret lst`, which a script takes for success.
 func group(cmd *cobra.Command, children ...*cobra.Command) *cobra.Command {
 	cmd.AddCommand(children...)
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		names := make([]string, 0, len(children))

@@ -120,16 +120,21 @@ type importer struct {
 
 // plan tells for every item what is to be done.
 func (i importer) plan(ctx context.Context, items []bundle.Item) ([]imported, error) {
-	there, err := pages(0, func(size *int, token *string) ([]api.Secret, *string, error) {
-		o, err := answer[api.SecretList](i.client.ListSecrets(ctx, i.org, &api.ListSecretsParams{PageSize: size, PageToken: token}))
-		return o.body.Items, o.body.NextPageToken, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	storage := make(map[string]api.Storage, len(there))
-	for _, s := range there {
-		storage[s.Name] = s.Storage
+	storage := map[string]api.Storage{} // :: name → storage, or empty if it is deleted: the name is taken all the same
+	for _, deleted := range []bool{false, true} {
+		there, err := pages(0, func(size *int, token *string) ([]api.Secret, *string, error) {
+			o, err := answer[api.SecretList](i.client.ListSecrets(ctx, i.org, &api.ListSecretsParams{PageSize: size, PageToken: token, Deleted: &deleted}))
+			return o.body.Items, o.body.NextPageToken, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range there {
+			storage[s.Name] = s.Storage
+			if deleted {
+				storage[s.Name] = ""
+			}
+		}
 	}
 	plan := make([]imported, len(items))
 	var taken []string
@@ -149,7 +154,7 @@ func (i importer) plan(ctx context.Context, items []bundle.Item) ([]imported, er
 	if len(taken) > 0 {
 		hint := "nothing was changed; --existing skip leaves them as they are, --existing put puts new versions"
 		if i.existing == "put" {
-			hint = "nothing was changed; a remote secret has no value here"
+			hint = "nothing was changed; a remote secret has no value here, and a deleted one has to be undeleted first"
 		}
 		return nil, failed(Conflict, hint, fmt.Errorf("secrets that exist: %s", strings.Join(taken, ", ")))
 	}

@@ -48,6 +48,10 @@ func Run(ctx context.Context, invocation Invocation) ExitCode {
 	if err != nil && ctx.Err() != nil {
 		err = failed(Interrupted, "", errors.New("interrupted"))
 	}
+	var told *failure
+	if err != nil && !a.running && !errors.As(err, &told) { // cobra's words about flags that are missing or exclude each other
+		err = misuse("", "%w", err)
+	}
 	if err != nil {
 		report(invocation.Err, root.Name(), err)
 	}
@@ -58,6 +62,7 @@ func Run(ctx context.Context, invocation Invocation) ExitCode {
 type app struct {
 	Invocation
 	stdinTaken string // by which flag; standard input is read once
+	running    bool   // the command line is in order, and the command has begun
 	flags      struct {
 		server, context, config string
 		tokenFile               string
@@ -93,7 +98,7 @@ Values and tokens are never arguments and never output. A value comes from a fil
 		newOrganizations(a), newSecrets(a), newConsumers(a), newAudit(a), newInject(a), newDoctor(a),
 		newLogin(a), newLogout(a), newContexts(a), newWhoami(a), newVersion(a),
 	)
-	root.SuggestionsMinimumDistance = 2
+	a.watch(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.flags.server, "server", "", "`URL` of the registry's API (LANYARD_SERVER)")
@@ -109,4 +114,17 @@ Values and tokens are never arguments and never output. A value comes from a fil
 	refuse(flags, "token", "a token on the command line can be read by every process of this machine and stays in the shell's history",
 		"put it in a file for --token-file, pipe it to --token-file -, set LANYARD_TOKEN, or run `lanyard login`")
 	return root
+}
+
+// watch makes every command note that it has begun.
+func (a *app) watch(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			a.running = true
+			return run(cmd, args)
+		}
+	}
+	for _, child := range cmd.Commands() {
+		a.watch(child)
+	}
 }

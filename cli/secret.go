@@ -3,9 +3,6 @@
 package cli
 
 import (
-	"context"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -209,7 +206,7 @@ func deleteSecret(a *app) *cobra.Command {
 		Use: "delete NAME", Short: "Delete a secret; it can be undeleted", Args: arguments, ValidArgsFunction: a.completeSecrets,
 		Long: `Delete a secret.
 
-It stops resolving and can be undeleted with all its versions. While something refers to it, it is not deleted, and what refers to it is listed.`,
+It stops resolving, its name stays taken, and it can be undeleted with all its versions. While something refers to it, it is not deleted, and what refers to it is listed.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, org, err := a.tenant()
 			if err != nil {
@@ -234,17 +231,13 @@ func undeleteSecret(a *app) *cobra.Command {
 	var only condition
 	cmd := &cobra.Command{
 		Use: "undelete NAME", Short: "Bring a deleted secret back", Args: arguments, PreRunE: a.checkOutput,
-		Long: "Bring a deleted secret back with all its versions. `secret list --deleted -o wide` shows names and ids; if several deleted secrets had the name, give the id.",
+		Long: "Bring a deleted secret back with all its versions. `secret list --deleted -o wide` shows those there are; their names stay taken.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, org, err := a.tenant()
 			if err != nil {
 				return err
 			}
-			id, err := deletedSecret(cmd.Context(), client, org, args[0])
-			if err != nil {
-				return err
-			}
-			o, err := answer[api.Secret](client.UndeleteSecret(cmd.Context(), org, id, &api.UndeleteSecretParams{IfMatch: only.header()}))
+			o, err := answer[api.Secret](client.UndeleteSecret(cmd.Context(), org, args[0], &api.UndeleteSecretParams{IfMatch: only.header()}))
 			if err != nil {
 				return err
 			}
@@ -253,27 +246,6 @@ func undeleteSecret(a *app) *cobra.Command {
 	}
 	only.register(cmd)
 	return cmd
-}
-
-// deletedSecret is the id of the one deleted secret of a name. Deleting frees the name, so there may be several, and a living one besides. What is no such
-// name is taken for an id.
-func deletedSecret(ctx context.Context, client *api.Client, org, nameOrID string) (string, error) {
-	deleted := true
-	items, err := pages(0, func(size *int, token *string) ([]api.Secret, *string, error) {
-		o, err := answer[api.SecretList](client.ListSecrets(ctx, org, &api.ListSecretsParams{PageSize: size, PageToken: token, Q: &nameOrID, Deleted: &deleted}))
-		return o.body.Items, o.body.NextPageToken, err
-	})
-	if err != nil {
-		return "", err
-	}
-	items = slices.DeleteFunc(items, func(s api.Secret) bool { return s.Name != nameOrID })
-	switch len(items) {
-	case 0:
-		return nameOrID, nil
-	case 1:
-		return items[0].Id, nil
-	}
-	return "", failed(Conflict, "`lanyard secret list --deleted -o wide` shows their ids; give one of them", fmt.Errorf("%d deleted secrets had the name %s", len(items), nameOrID))
 }
 
 func listReferences(a *app) *cobra.Command {

@@ -28,7 +28,12 @@ var secretView = output.View[api.Secret]{
 	Columns: []output.Column[api.Secret]{
 		{Header: "NAME", Cell: func(s api.Secret) string { return s.Name }},
 		{Header: "STORAGE", Cell: func(s api.Secret) string { return string(s.Storage) }},
-		{Header: "ACTIVE", Cell: func(s api.Secret) string { return output.Text(s.ActiveVersion) }},
+		{Header: "ACTIVE", Cell: func(s api.Secret) string {
+			if s.DeletedAt != nil {
+				return "deleted"
+			}
+			return output.Text(s.ActiveVersion)
+		}},
 		{Header: "LAST", Wide: true, Cell: func(s api.Secret) string { return output.Text(s.LastVersion) }},
 		{Header: "UPDATED", Cell: func(s api.Secret) string { return output.Time(s.UpdatedAt) }},
 		{Header: "BY", Wide: true, Cell: func(s api.Secret) string { return s.UpdatedBy }},
