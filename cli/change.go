@@ -33,6 +33,14 @@ func showList[T any](a *app, view output.View[T], items []T) error {
 	return output.List(printer, view, items)
 }
 
+// showDone prints how far something came that may have ended with err, which it returns.
+func showDone[T any](a *app, view output.View[T], items []T, err error) error {
+	if shown := showList(a, view, items); err == nil {
+		err = shown
+	}
+	return err
+}
+
 // changed tells that an object was changed: in a line, or as the object itself if a format was asked for.
 func changed[T any](a *app, view output.View[T], o object[T], verb string) error {
 	if a.flags.output != "" {

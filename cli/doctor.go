@@ -48,10 +48,7 @@ func newDoctor(a *app) *cobra.Command {
 It changes nothing. The exit code is that of the first check that failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			findings, err := a.examine(cmd.Context())
-			if showErr := showList(a, findingView, findings); showErr != nil {
-				return showErr
-			}
-			return err
+			return showDone(a, findingView, findings, err)
 		},
 	}
 }

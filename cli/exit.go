@@ -62,6 +62,17 @@ func failed(code ExitCode, hint string, err error) error {
 	return &failure{code: code, err: err, hint: hint}
 }
 
+// located says where err happened, and keeps what else is known of it.
+func located(where string, err error) error {
+	var f *failure
+	if !errors.As(err, &f) {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	there := *f
+	there.err = fmt.Errorf("%s: %w", where, err)
+	return &there
+}
+
 // codeOf is the exit code for err.
 func codeOf(err error) ExitCode {
 	var f *failure

@@ -78,7 +78,7 @@ secret is then a change of its own. Running it again after an interruption with 
 			if !dryRun {
 				err = i.execute(cmd.Context(), items, plan)
 			}
-			return errors.Join(showList(a, importView, plan), err)
+			return showDone(a, importView, plan, err)
 		},
 	}
 	flags := cmd.Flags()

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,8 +15,8 @@ import (
 // report tells a person what went wrong: the error, what the registry said of fields and references, and what to do.
 func report(w io.Writer, name string, err error) {
 	fmt.Fprintf(w, "%s: error: %s\n", name, output.Printable(err.Error()))
-	f, ok := err.(*failure) //nolint:errorlint // details are those of the outermost failure; commands do not wrap failures
-	if !ok {
+	var f *failure
+	if !errors.As(err, &f) {
 		return
 	}
 	if p := f.problem; p != nil {

@@ -95,7 +95,7 @@ Values and tokens are never arguments and never output. A value comes from a fil
 		// Help and completion need no connection, so nothing is checked here.
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	},
-		newOrganizations(a), newSecrets(a), newConsumers(a), newAudit(a), newInject(a), newDoctor(a),
+		newOrganizations(a), newSecrets(a), newConsumers(a), newAudit(a), newApply(a), newInject(a), newDoctor(a),
 		newLogin(a), newLogout(a), newContexts(a), newWhoami(a), newVersion(a),
 	)
 	a.watch(root)

@@ -61,7 +61,8 @@ func TestScripts(t *testing.T) {
 			org := "t-" + strings.Trim(strings.TrimPrefix(name, "script-"), "-")
 			said := filepath.Join(t.TempDir(), "transcript")
 			env.Vars = append(env.Vars, "SERVER=http://"+r.address, "LANYARD_SERVER=http://"+r.address, "LANYARD_TOKEN="+r.token, "LANYARD_ORG="+org, "ORG="+org,
-				"XDG_CONFIG_HOME="+filepath.Join(env.WorkDir, "config"), "HOME="+env.WorkDir, "CANARY="+r.canary, "CANARY64="+base64.StdEncoding.EncodeToString([]byte(r.canary)), transcript+"="+said)
+				"XDG_CONFIG_HOME="+filepath.Join(env.WorkDir, "config"), "HOME="+env.WorkDir, "CANARY="+r.canary, "CANARY64="+base64.StdEncoding.EncodeToString([]byte(r.canary)), transcript+"="+said,
+				"GORACE=atexit_sleep_ms=0") // else the race detector lets every command sleep a second before it exits
 			env.Defer(func() {
 				text, err := os.ReadFile(said)
 				if err != nil {

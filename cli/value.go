@@ -51,16 +51,7 @@ func (v *valueFlags) read(ctx context.Context, a *app, what string) (redact.Valu
 	case v.generate != "":
 		return generate(v.generate)
 	case v.file != "":
-		content, err := a.readFile(v.file, "--value-file", wire.MaxValueBytes+2) // of which two may be trimmed
-		if err != nil {
-			return redact.Value{}, err
-		}
-		if v.trim {
-			if trimmed, found := bytes.CutSuffix(content, []byte("\n")); found {
-				content = bytes.TrimSuffix(trimmed, []byte("\r"))
-			}
-		}
-		return sized(content)
+		return v.fromFile(a, "--value-file")
 	case a.Terminal == nil:
 		return redact.Value{}, misuse("give it with --value-file, where - is standard input, or with --generate", "a value is missing, and standard input is not a terminal to ask at")
 	}
@@ -76,6 +67,20 @@ func (v *valueFlags) read(ctx context.Context, a *app, what string) (redact.Valu
 		return redact.Value{}, failed(Failure, "", errors.New("the two differ, so nothing was changed"))
 	}
 	return sized(first)
+}
+
+// fromFile reads the file that from, a flag or field, names.
+func (v *valueFlags) fromFile(a *app, from string) (redact.Value, error) {
+	content, err := a.readFile(v.file, from, wire.MaxValueBytes+2) // of which two may be trimmed
+	if err != nil {
+		return redact.Value{}, err
+	}
+	if v.trim {
+		if trimmed, found := bytes.CutSuffix(content, []byte("\n")); found {
+			content = bytes.TrimSuffix(trimmed, []byte("\r"))
+		}
+	}
+	return sized(content)
 }
 
 func sized(content []byte) (redact.Value, error) {
