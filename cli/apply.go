@@ -44,23 +44,26 @@ func newApply(a *app) *cobra.Command {
 
 Fields that are absent stay as they are; envs and bindings are replaced as a whole; nothing is deleted. Organizations come first, then secrets, then
 consumers, wherever they stand. The documents hold no values, so that they can be kept under version control: value_file names a file with one, beside the
-document, and without it a new local secret has no version yet. All documents and value files are read before anything is sent.`,
-		Example: `  lanyard apply -f billing.yaml
-  cat billing.yaml
-  kind: Secret
-  name: stripe-api-key
-  labels: {team: payments}
-  value_file: stripe.key
-  trim_newline: true
-  ---
-  kind: Consumer
-  name: billing
-  consumer_kind: service
-  envs:
-  - {name: STRIPE_API_KEY, secret: stripe-api-key}
-  - {name: MODE, value: live}
-  bindings:
-  - {namespace: billing, service_account: api}`,
+document, and without it a new local secret has no version yet. All documents and value files are read before anything is sent.
+
+    kind: Secret
+    name: stripe-api-key
+    labels: {team: payments}
+    value_file: stripe.key
+    trim_newline: true
+    ---
+    kind: Consumer
+    organization: acme          # that of --org otherwise
+    name: billing
+    consumer_kind: service
+    envs:
+    - {name: STRIPE_API_KEY, secret: stripe-api-key}
+    - {name: MODE, value: live}
+    bindings:
+    - {namespace: billing, service_account: api}
+
+An organization has slug and display_name. Field names are those of the API, but for consumer_kind, value_file and trim_newline.`,
+		Example: `  lanyard apply -f billing.yaml --dry-run`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			documents, err := a.readDocuments(file)
 			if err != nil {

@@ -59,7 +59,7 @@ The changed documents go to standard output, the decisions to standard error. A 
 	flags.StringVar(&f.cluster, "cluster", defaultCluster, "`name` of the cluster in bindings")
 	flags.StringVar(&f.image, "agent-image", "ghcr.io/lanyard-dev/lanyard-agent:"+version.String(), "`image` of the init agent")
 	flags.Lookup("agent-image").DefValue = "that of this release"
-	flags.StringVar(&f.registryURL, "registry-url", "https://lanyard-registry.lanyard.svc:9443", "https `URL` of the workload API")
+	flags.StringVar(&f.registryURL, "registry-url", "https://lanyard-registry.lanyard-system.svc:9443", "https `URL` of the workload API")
 	flags.StringVar(&f.registryServerName, "registry-server-name", "", "`name` in its certificate, if not the URL's host")
 	flags.StringVar(&f.hostNetURL, "registry-host-network-url", "", "`URL` for pods with hostNetwork")
 	flags.StringVar(&f.registryCA, "registry-ca-file", "", "PEM `file` pods verify it against; a placeholder otherwise")

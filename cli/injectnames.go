@@ -108,10 +108,8 @@ func askNames(ctx context.Context, client *api.Client, consumer ref.Consumer, cl
 // noEnvfile tells why an ENV's current value is known not to survive an env file. Of remote and missing secrets nothing is known.
 func noEnvfile(ctx context.Context, client *api.Client, org string, env api.Env) (string, error) {
 	if env.Value != nil {
-		if err := envfile.Check(env.Name, []byte(*env.Value)); err != nil {
-			return err.Error(), nil
-		}
-		return "", nil
+		unrepresentable := envfile.Check(env.Name, []byte(*env.Value))
+		return reasonOf(unrepresentable), nil
 	}
 	if env.Secret == nil {
 		return "", nil
@@ -126,6 +124,13 @@ func noEnvfile(ctx context.Context, client *api.Client, org string, env api.Env)
 		}
 	}
 	return "", err
+}
+
+func reasonOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // splitDocuments returns the YAML or JSON documents of a file, as JSON. Empty ones are left out.

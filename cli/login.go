@@ -28,7 +28,7 @@ The token comes from --token-file, where - is standard input, from LANYARD_TOKEN
 read by its owner only, and is refused if others have permissions on it. --context names the context, the URL's host otherwise; --ca-file, --server-name and
 --org are kept with it.`,
 		Example: `  lanyard login --server https://lanyard.example --ca-file ca.crt --org acme
-  kubectl get secret lanyard-bootstrap -n lanyard -o jsonpath='{.data.token}' | base64 -d | lanyard login --server https://lanyard.example --token-file -`,
+  kubectl get secret lanyard-bootstrap -n lanyard-system -o jsonpath='{.data.token}' | base64 -d | lanyard login --server https://lanyard.example --token-file -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server := cmp.Or(a.flags.server, a.Getenv("LANYARD_SERVER"))
 			if server == "" {
