@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
@@ -45,12 +46,13 @@ func (a *app) namesSource(ctx context.Context, f injectFlags) (namesSource, erro
 		}
 		return func(*mutate.Pod) (mutate.Names, error) { return known, nil }, nil
 	}
+	connect := sync.OnceValues(a.client) // not before it is needed, and the token is read once
 	return func(pod *mutate.Pod) (mutate.Names, error) {
 		for _, consumer := range consumersOf(pod) {
 			if _, asked := known[consumer.String()]; asked {
 				continue
 			}
-			client, err := a.client()
+			client, err := connect()
 			if err != nil {
 				return nil, err
 			}
