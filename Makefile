@@ -9,7 +9,9 @@ SUITE   ?=
 CACHE   := $(or $(LANYARD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lanyard)
 LINT_VERSION := v2.15.0
 LINT    := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
-MODULES := . tools charts e2e
+# Set by the linker; see internal/version.
+RELEASE := github.com/lanyard-dev/lanyard/internal/version.release
+MODULES := . tools charts e2e e2e/envfile
 export CGO_CFLAGS ?= -O2
 
 .PHONY: help
@@ -33,6 +35,8 @@ test: ## unit and integration tests with the race detector; no root, no cluster
 	go test -race -timeout 20m ./...
 	go -C charts test ./...
 	go -C tools test ./...
+	go -C e2e/envfile test ./...
+	go -C e2e test ./cluster/internal/... ./images/...
 
 .PHONY: e2e
 e2e: ## the suites on a real cluster; SUITE=name runs one
@@ -78,11 +82,12 @@ tidy-check:
 
 .PHONY: images
 images: ## OCI images of all binaries, without a container daemon, in dist/images
-	go -C tools run ./images -root .. -version $(VERSION) -out ../dist/images
+	go -C tools run ./images -version $(VERSION) -out ../dist/images -ldflags "-X $(RELEASE)=$(VERSION)" \
+		lanyard-registry=../cmd/lanyard-registry lanyard-injector=../cmd/lanyard-injector lanyard-agent=../cmd/lanyard-agent
 
 .PHONY: bench
-bench: ## print design targets with this run's numbers
-	go -C e2e run ./bench
+bench: ## time the main paths: a pod's admission, a resolve, an init agent's run, the envelope, the store
+	go test -run '^$$' -bench . -benchtime 1s ./injector/admission ./registry/workloadapi ./registry/envelope ./registry/store ./cmd/lanyard-agent
 
 .PHONY: clean
 clean: ## remove what the other commands left in the tree

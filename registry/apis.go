@@ -13,6 +13,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
@@ -54,7 +55,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		return nil, err
 	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Authenticator: api.BootstrapToken{File: r.config.BootstrapTokenFile}, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics,
+		Store: r.store, Authenticator: &bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return nil, err

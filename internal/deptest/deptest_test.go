@@ -7,8 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +30,8 @@ type rule struct {
 	stdlib bool
 	// imports are forbidden as direct imports only: the package does not use them itself.
 	imports []string
+	// noClock forbids everything of package time that looks at a clock; durations are welcome.
+	noClock bool
 	why     string
 }
 
@@ -55,11 +61,16 @@ var rules = []rule{
 		why: "the injector holds no power: it knows neither the store nor a provider",
 	},
 	{
-		from: "internal/", never: []string{module + "registry/", module + "injector/", module + "agent/", module + "cmd/"},
+		from: "cli/", only: []string{"pkg/", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
+		why: "the CLI is a client like any other: it knows the API's document, not the registry, and asks Kubernetes for nothing. What it takes of the injector is mutate, which does no I/O, " +
+			"so that inject --dry-run answers with the very code that answers the API server, and not with a copy or a description of it",
+	},
+	{
+		from: "internal/", never: []string{module + "registry/", module + "injector/", module + "agent/", module + "cli/", module + "cmd/"},
 		why: "shared plumbing lies below the components",
 	},
 	{
-		from: "injector/mutate", imports: []string{"net", "net/http", "os", "time", "io/fs", "math/rand", "math/rand/v2", "crypto/rand", "log/slog"},
+		from: "injector/mutate", imports: []string{"net", "net/http", "os", "io/fs", "math/rand", "math/rand/v2", "crypto/rand", "log/slog"}, noClock: true,
 		why: "admission must be a function of the pod and the names: what it decides can be replayed from a golden file",
 	},
 	{
@@ -67,7 +78,7 @@ var rules = []rule{
 		why: "who may do what is a table, not a procedure",
 	},
 	{
-		from: "registry/envelope", never: []string{"net/http", module + "registry/store"}, imports: []string{"time", "net"},
+		from: "registry/envelope", never: []string{"net/http", module + "registry/store"}, imports: []string{"net"}, noClock: true,
 		why: "encryption reads no clock and knows no store",
 	},
 	{
@@ -78,6 +89,8 @@ var rules = []rule{
 
 type listed struct {
 	ImportPath string
+	Dir        string
+	GoFiles    []string
 	Standard   bool
 	Imports    []string
 	Deps       []string
@@ -133,6 +146,31 @@ func violations(p listed, r rule, standard map[string]bool) (problems []string) 
 			problems = append(problems, "imports "+imported)
 		}
 	}
+	if r.noClock {
+		problems = append(problems, clocks(p)...)
+	}
+	return problems
+}
+
+// clocks finds uses of time.Now and its like.
+func clocks(p listed) (problems []string) {
+	for _, name := range p.GoFiles {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, 0)
+		if err != nil {
+			return []string{"does not parse: " + err.Error()}
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			selector, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := selector.X.(*ast.Ident)
+			if ok && pkg.Name == "time" && slices.Contains([]string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"}, selector.Sel.Name) {
+				problems = append(problems, "uses time."+selector.Sel.Name+" in "+name)
+			}
+			return true
+		})
+	}
 	return problems
 }
 
@@ -150,7 +188,7 @@ func below(path, pattern string) bool {
 
 func list(t *testing.T, pattern string) (packages []listed) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Standard,Imports,Deps", pattern)
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,GoFiles,Standard,Imports,Deps", pattern)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	var exit *exec.ExitError

@@ -16,9 +16,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is the length in bytes of the longest line the kubelet reads, without its newline: bufio.Scanner refuses a token of bufio.MaxScanTokenSize
-// (65,536) bytes, newline included in its buffer, and every variable after that line is lost too.
-const MaxLine = 64*1024 - 2
+// MaxLine is the length in bytes of the longest line the kubelet reads, without its newline: line and newline must fit bufio.MaxScanTokenSize (65,536 bytes),
+// the buffer of its scanner. Beyond it the kubelet reads neither this variable nor any after it.
+const MaxLine = 64*1024 - 1
 
 // MaxEnv is the longest NAME=value string, with its NUL, that execve accepts on Linux (MAX_ARG_STRLEN, 32 pages of 4 KiB).
 const MaxEnv = 128 * 1024

@@ -3,91 +3,103 @@
 package api
 
 import (
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/time/rate"
+
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 )
 
-// maxSources bounds the limiter's memory, at about 100 bytes a source. Beyond it all new sources share one bucket: an attacker with many addresses slows
-// strangers, not those who are known.
-const maxSources = 16384
+// Defaults of the rate limit: more than a Console and a Terraform run behind one address need together, far less than would trouble etcd.
+const (
+	defaultRate  = 100 // requests per second
+	defaultBurst = 400
+)
 
-// limiter bounds the requests of each source, an IPv4 address or an IPv6 /64.
+// maxSources bounds the memory for addresses: 4,096 of about 200 bytes.
+const maxSources = 4096
+
+// limiter gives each source a bucket. When there are too many sources, idle ones are forgotten; new ones that find no room share one bucket, so that nobody
+// gets a fresh bucket, or takes away another's, by coming from many addresses.
 type limiter struct {
-	rate rate.Limit
-	now  func() time.Time
+	rate  rate.Limit
+	burst int
 
 	mu      sync.Mutex
+	sources map[netip.Prefix]*rate.Limiter
+	others  *rate.Limiter
 	swept   time.Time
-	sources map[netip.Prefix]*bucket
-	others  bucket
 }
 
-type bucket struct {
-	*rate.Limiter
-	last time.Time
-}
-
-func newLimiter(perSecond float64, now func() time.Time) *limiter {
-	l := &limiter{rate: rate.Limit(perSecond), now: now, sources: map[netip.Prefix]*bucket{}}
-	l.others = bucket{Limiter: l.bucket()}
-	return l
-}
-
-func (l *limiter) bucket() *rate.Limiter { return rate.NewLimiter(l.rate, int(l.rate*10)) }
-
-func (l *limiter) source(c *gin.Context) {
-	if !l.allow(c.RemoteIP()) {
-		refuse(c, &refusal{kind: kindRateLimited, detail: "try again after the time in Retry-After"})
+func newLimiter(perSecond float64, burst int) *limiter {
+	return &limiter{
+		rate: rate.Limit(perSecond), burst: burst,
+		sources: make(map[netip.Prefix]*rate.Limiter),
+		others:  rate.NewLimiter(rate.Limit(perSecond), burst),
 	}
 }
 
-func (l *limiter) allow(address string) bool {
-	now := l.now()
-	source := prefix(address)
+func (l *limiter) allow(source string, now time.Time) bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sweep(now)
-	b, known := l.sources[source]
-	if !known {
-		if len(l.sources) >= maxSources {
-			return l.others.AllowN(now, 1)
-		}
-		b = &bucket{Limiter: l.bucket()}
-		l.sources[source] = b
-	}
-	b.last = now
-	return b.AllowN(now, 1)
+	bucket := l.bucket(network(source), now)
+	l.mu.Unlock()
+	return bucket.AllowN(now, 1)
 }
 
-// sweep forgets, once a minute, sources whose bucket has filled up again.
-func (l *limiter) sweep(now time.Time) {
-	if now.Sub(l.swept) < time.Minute {
-		return
+func (l *limiter) bucket(source netip.Prefix, now time.Time) *rate.Limiter {
+	if bucket, ok := l.sources[source]; ok {
+		return bucket
 	}
-	l.swept = now
-	for source, b := range l.sources {
-		if now.Sub(b.last) > time.Minute {
-			delete(l.sources, source)
+	if len(l.sources) >= maxSources && now.Sub(l.swept) > time.Second {
+		l.swept = now
+		for s, bucket := range l.sources {
+			if bucket.TokensAt(now) >= float64(l.burst) { // as good as new
+				delete(l.sources, s)
+			}
 		}
 	}
+	if len(l.sources) >= maxSources {
+		return l.others
+	}
+	bucket := rate.NewLimiter(l.rate, l.burst)
+	l.sources[source] = bucket
+	return bucket
 }
 
-func prefix(address string) netip.Prefix {
-	ip, err := netip.ParseAddr(address)
+// network is what one party can have many addresses of: a single IPv4 address, a /64 of IPv6.
+func network(source string) netip.Prefix {
+	addr, err := netip.ParseAddr(source)
 	if err != nil {
 		return netip.Prefix{}
 	}
+	addr = addr.Unmap().WithZone("")
 	bits := 64
-	if ip = ip.Unmap().WithZone(""); ip.Is4() {
+	if addr.Is4() {
 		bits = 32
 	}
-	p, err := ip.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
+	p, _ := addr.Prefix(bits)
 	return p
+}
+
+func (s *server) limitRate(c *gin.Context) {
+	if !s.limiter.allow(callOf(c.Request.Context()).source, time.Now()) {
+		s.fail(c, contract.CodeRateLimited)
+	}
+}
+
+// limitBody caps what can be read of the body, and refuses at once what announces more. It reads nothing.
+func (s *server) limitBody(c *gin.Context) {
+	limit := int64(maxBody)
+	if op := callOf(c.Request.Context()).operation; op != nil {
+		limit = op.bodyLimit
+	}
+	if c.Request.ContentLength > limit {
+		s.fail(c, contract.CodeTooLarge)
+		return
+	}
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
 }

@@ -6,127 +6,147 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
+	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
-	. "github.com/lanyard-dev/lanyard/pkg/api" //nolint:staticcheck // the generated server names these types without a package
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// ProblemBase, followed by a problem's name, is its type.
-const ProblemBase = "https://lanyard.dev/problems/"
-
-// kind is one type of problem. The set is closed: docs/problems.md explains each, and a test compares the two.
-type kind struct {
-	name   string
-	status int
-	title  string
+// errorTable says which problem an error of the store or of a handler is. The first row whose error is in the chain counts; what is in no row is internal.
+var errorTable = []struct {
+	err    error
+	code   contract.Code
+	detail string // what is said when the error has no more to tell
+	report bool   // the cause is logged: an operator may have to act
+}{
+	{store.ErrInvalid, contract.CodeValidation, "", false},
+	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
+	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},
+	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},
+	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
+	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
+	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},
+	{store.ErrKey, contract.CodeKeyUnavailable, "A key-encryption key is missing from the registry. Nothing was changed.", true},
+	{store.ErrIntegrity, contract.CodeIntegrity, "A stored record does not verify and is not used.", true},
+	{store.ErrUnavailable, contract.CodeUnavailable, unknownOutcome, true},
+	{context.DeadlineExceeded, contract.CodeUnavailable, unknownOutcome, true},
+	{context.Canceled, contract.CodeUnavailable, unknownOutcome, false}, // the caller is gone
 }
 
-var (
-	kindInvalidRequest   = kind{"invalid-request", http.StatusBadRequest, "The request could not be read"}
-	kindUnauthenticated  = kind{"unauthenticated", http.StatusUnauthorized, "Credentials are missing or not accepted"}
-	kindForbidden        = kind{"forbidden", http.StatusForbidden, "The caller may not do this"}
-	kindNotFound         = kind{"not-found", http.StatusNotFound, "There is no such thing"}
-	kindMethodNotAllowed = kind{"method-not-allowed", http.StatusMethodNotAllowed, "The path does not allow this method"}
-	kindExists           = kind{"already-exists", http.StatusConflict, "The name is taken"}
-	kindReferenced       = kind{"referenced", http.StatusConflict, "It is in use"}
-	kindPrecondition     = kind{"precondition-failed", http.StatusPreconditionFailed, "It changed since it was read"}
-	kindTooLarge         = kind{"too-large", http.StatusRequestEntityTooLarge, "The request is too large"}
-	kindMediaType        = kind{"unsupported-media-type", http.StatusUnsupportedMediaType, "The body is not JSON"}
-	kindValidation       = kind{"validation", http.StatusUnprocessableEntity, "Something in the request is not valid"}
-	kindRateLimited      = kind{"rate-limited", http.StatusTooManyRequests, "Too many requests"}
-	kindInternal         = kind{"internal", http.StatusInternalServerError, "The registry met an error it does not know"}
-	kindIntegrity        = kind{"integrity", http.StatusInternalServerError, "A stored record does not verify"}
-	kindUnavailable      = kind{"unavailable", http.StatusServiceUnavailable, "The store does not answer"}
-	kindKeyUnavailable   = kind{"key-unavailable", http.StatusServiceUnavailable, "A key of the key ring is missing"}
-)
+const unknownOutcome = "The store did not answer in time. If this was a change, it may or may not have happened: read the object before you try again."
 
-// kinds is the catalogue, in the order of the documentation.
-var kinds = []kind{
-	kindInvalidRequest, kindUnauthenticated, kindForbidden, kindNotFound, kindMethodNotAllowed, kindExists, kindReferenced, kindPrecondition, kindTooLarge,
-	kindMediaType, kindValidation, kindRateLimited, kindInternal, kindIntegrity, kindUnavailable, kindKeyUnavailable,
+// invalid is a request that breaks rules. It is an [store.ErrInvalid].
+type invalid []contract.FieldProblem
+
+func (invalid) Error() string { return store.ErrInvalid.Error() }
+func (invalid) Unwrap() error { return store.ErrInvalid }
+
+// field is an [invalid] of one field of the body.
+func field(pointer, code, format string, args ...any) invalid {
+	return invalid{{Pointer: pointer, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-// refusal is an error that knows which problem it is. Its detail is shown to the caller.
-type refusal struct {
-	kind   kind
-	detail string
-	errors []FieldProblem
+// parameter is an [invalid] of one query parameter or header.
+func parameter(name, code, format string, args ...any) invalid {
+	return invalid{{Parameter: &name, Code: code, Message: fmt.Sprintf(format, args...)}}
 }
 
-func (r *refusal) Error() string { return r.kind.name + ": " + r.detail }
-
-func invalid(pointer, code, message string) error {
-	return &refusal{kindValidation, message, []FieldProblem{{Pointer: pointer, Code: code, Message: message}}}
-}
-
-// problemOf is the one place where errors become answers. Details are written here or by the store, which never quotes a value; what is unknown is told as
-// nothing but a request id.
-func problemOf(err error) (kind, Problem) {
-	var (
-		refused    *refusal
-		field      *store.FieldError
-		conflict   *store.ConflictError
-		referenced *store.ReferencedError
-	)
-	k, p := kindInternal, Problem{}
-	tell := func(as kind, detail string) { k, p.Detail = as, &detail }
-	switch {
-	case errors.As(err, &refused):
-		tell(refused.kind, refused.detail)
-		if len(refused.errors) > 0 {
-			p.Errors = &refused.errors
+// problem says what of err the caller is told. It never uses the text of an error it does not know.
+func (c *call) problem(err error) *contract.Problem {
+	for _, row := range errorTable {
+		if !errors.Is(err, row.err) {
+			continue
 		}
-	case errors.As(err, &field):
-		tell(kindValidation, field.Error())
-		p.Errors = &[]FieldProblem{{Pointer: field.Pointer, Code: field.Code, Message: field.Message}}
-	case errors.As(err, &conflict):
-		tell(kindPrecondition, conflict.Error())
-		current := etag(conflict.Current.Revision)
-		p.CurrentEtag = &current
-	case errors.As(err, &referenced):
-		tell(kindReferenced, "remove the references first, or delete with force=true")
-		references := references(referenced.References)
-		p.References = &references
-	case errors.Is(err, store.ErrReferenced):
-		tell(kindReferenced, err.Error())
-	case errors.Is(err, store.ErrNotFound):
-		tell(kindNotFound, err.Error())
-	case errors.Is(err, store.ErrExists):
-		tell(kindExists, err.Error())
-	case errors.Is(err, store.ErrIntegrity):
-		tell(kindIntegrity, "the record is corrupt or was changed by somebody without the key; restore it from a backup")
-	case errors.Is(err, store.ErrKey):
-		tell(kindKeyUnavailable, err.Error())
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		tell(kindUnavailable, "if this was a change, its outcome is unknown: read before trying again")
+		if row.report {
+			c.err = err
+		}
+		p := newProblem(row.code)
+		p.Detail = optional(row.detail)
+		c.explain(p, err)
+		return p
 	}
-	p.Type, p.Title, p.Status = ProblemBase+k.name, k.title, k.status
-	return k, p
+	c.err = err
+	return newProblem(contract.CodeInternal)
 }
 
-// refuse answers with the problem that err is, and keeps err for the request's log line.
-func refuse(c *gin.Context, err error) {
-	k, p := problemOf(err)
-	p.RequestId = new(requestID(c))
-	_ = c.Error(err)
-	c.Set(keyProblem, k.name)
-	switch k {
-	case kindUnauthenticated:
-		c.Header("WWW-Authenticate", `Bearer realm="lanyard"`)
-	case kindRateLimited, kindUnavailable, kindKeyUnavailable:
-		c.Header("Retry-After", strconv.Itoa(retryAfter))
+// explain adds what typed errors know.
+func (c *call) explain(p *contract.Problem, err error) {
+	if fields, ok := errors.AsType[invalid](err); ok {
+		p.Errors = (*[]contract.FieldProblem)(&fields)
 	}
+	if e, ok := errors.AsType[*store.FieldError](err); ok {
+		f := contract.FieldProblem{Code: e.Code, Message: e.Message}
+		if e.Pointer != "" && c.operation.body == nil {
+			f.Parameter = optional(strings.TrimPrefix(e.Pointer, "/")) // the store does not know what is in a query
+		} else {
+			f.Pointer = e.Pointer
+		}
+		p.Errors = &[]contract.FieldProblem{f}
+	}
+	if e, ok := errors.AsType[*store.ConflictError](err); ok {
+		p.Detail = optional(fmt.Sprintf("It was changed by %s at %s. Nothing was changed now.", e.Current.UpdatedBy, e.Current.UpdatedAt.Format(time.RFC3339)))
+		p.CurrentEtag = optional(etag(e.Current))
+		p.ChangedBy, p.ChangedAt = &e.Current.UpdatedBy, &e.Current.UpdatedAt
+	}
+	if e, ok := errors.AsType[*store.ReferencedError](err); ok {
+		refs := references(e.References)
+		p.References = &refs
+	}
+}
+
+func newProblem(code contract.Code) *contract.Problem {
+	info := code.Info()
+	return &contract.Problem{Type: contract.ProblemBase + string(info.Code), Title: info.Title, Status: info.Status}
+}
+
+// fail answers with a problem that needs no explanation.
+func (s *server) fail(c *gin.Context, code contract.Code) { s.write(c, newProblem(code)) }
+
+// refuse answers with the problem an error is.
+func (s *server) refuse(c *gin.Context, err error) {
+	s.write(c, callOf(c.Request.Context()).problem(err))
+}
+
+// write sends a problem and ends the request.
+func (s *server) write(c *gin.Context, p *contract.Problem) {
+	call := callOf(c.Request.Context())
+	call.code, p.RequestID = p.Code(), call.id
 	body, err := json.Marshal(p)
-	if err != nil { // a Problem holds nothing that does not marshal
-		panic(err)
+	if err != nil {
+		body = []byte("{}") // cannot happen: plain data
+	}
+	h := c.Writer.Header()
+	h.Del("ETag")
+	h.Del("Location")
+	h.Set("Content-Type", "application/problem+json")
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="lanyard"`)
+	case http.StatusTooManyRequests:
+		h.Set("Retry-After", "1")
 	}
 	c.Abort()
-	c.Data(k.status, "application/problem+json", body)
+	c.Writer.WriteHeader(p.Status)
+	_, _ = c.Writer.Write(append(body, '\n'))
 }
 
-// retryAfter, in seconds, is longer than a restart of the registry or an election of etcd takes.
-const retryAfter = 2
+// optional is nil for what is not set.
+func optional[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}
+
+// or returns what p points to, or fallback if it is nil.
+func or[T any](p *T, fallback T) T {
+	if p == nil {
+		return fallback
+	}
+	return *p
+}

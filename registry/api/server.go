@@ -1,106 +1,133 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api serves the administrators' API, as the document in pkg/api describes it.
-//
-// Every request passes the same doors in the same order: an id, the size of the body, the rate of its source, who it is, whether that caller may use the
-// route, whether body and parameters are what the document says. Handlers come after all of them and speak to the store alone. Nothing here can read a value.
 package api
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
-	. "github.com/lanyard-dev/lanyard/pkg/api" //nolint:staticcheck // the generated server names these types without a package
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
+	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 -config server.oapi.yaml ../../pkg/api/openapi.yaml
-
-// Config is what the API works with.
+// Config says what the API works with. Store and Authenticator are required and borrowed.
 type Config struct {
 	Store         Store
 	Authenticator Authenticator
-	// Cluster is the cluster a binding means that names none.
+	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
-	Log        *slog.Logger          // nil discards
-	Registerer prometheus.Registerer // nil exports no metrics
-	// Rate is how many requests a second one source address may make on average, in bursts of ten times as many; 50 if 0. It counts before anybody is
-	// authenticated.
-	Rate float64
+	Log        *slog.Logger          // if nil, nothing is logged
+	Registerer prometheus.Registerer // if nil, no metrics are exported
+	// Rate and Burst limit the requests of one source address; 0 means 100 a second, and 400 at once.
+	Rate  float64
+	Burst int
+	// RequireIfMatch refuses changes without an ETag.
+	RequireIfMatch bool
 }
 
-// New returns the handler of the administrators' listener.
+// server implements the generated ginapi.StrictServerInterface.
+type server struct {
+	store          Store
+	authenticator  Authenticator
+	log            *slog.Logger
+	cluster        string
+	duration       *prometheus.HistogramVec
+	limiter        *limiter
+	requireIfMatch bool
+	operations     operations
+	document       []byte // JSON
+}
+
+var _ ginapi.StrictServerInterface = (*server)(nil)
+
+// New returns the handler of the API: /api/v1/… and /openapi.json. What else is asked for is a 404 problem.
 func New(config Config) (http.Handler, error) {
+	s, err := newServer(config)
+	if err != nil {
+		return nil, err
+	}
+	return s.engine(), nil
+}
+
+func newServer(config Config) (*server, error) {
 	if config.Store == nil || config.Authenticator == nil {
-		return nil, errors.New("creating the administrators' API: Store and Authenticator are required")
+		return nil, errors.New("API needs a store and an authenticator")
 	}
-	if config.Log == nil {
-		config.Log = slog.New(slog.DiscardHandler)
-	}
-	config.Cluster = cmp.Or(config.Cluster, "default")
-	engine, err := newEngine(config)
+	doc, ops, err := loadDocument()
 	if err != nil {
 		return nil, err
 	}
-	return engine, nil
-}
-
-func newEngine(config Config) (*gin.Engine, error) {
-	document, err := openapi3.NewLoader().LoadFromData(Document)
+	document, err := json.Marshal(doc)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
-	validated, err := validator(document)
-	if err != nil {
-		return nil, err
+	s := &server{
+		store: config.Store, authenticator: config.Authenticator, log: config.Log,
+		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, operations: ops, document: document, duration: newDuration(),
 	}
-	gin.SetMode(gin.ReleaseMode) // else Gin prints routes and warnings to stdout, where the audit log goes
-	engine := gin.New()
-	engine.RedirectTrailingSlash = false
-	engine.HandleMethodNotAllowed = true
-	engine.ContextWithFallback = true // handlers get the request's context
-	if err := engine.SetTrustedProxies(nil); err != nil {
-		return nil, err
+	if config.Registerer != nil {
+		if err := config.Registerer.Register(s.duration); err != nil {
+			return nil, fmt.Errorf("registering metrics of the API: %w", err)
+		}
 	}
-	observe := newObserver(config.Log, config.Registerer)
-	limit := newLimiter(cmp.Or(config.Rate, 50), time.Now)
-	engine.Use(observe.request, headers, recovered, bounded, limit.source, authenticated(config.Authenticator), authorized, readable, validated)
-	engine.NoRoute(func(c *gin.Context) { refuse(c, &refusal{kind: kindNotFound, detail: "there is no such path"}) })
-	engine.NoMethod(func(c *gin.Context) {
-		refuse(c, &refusal{kind: kindMethodNotAllowed, detail: "see the OpenAPI document at /openapi.yaml"})
-	})
-	engine.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", Document) })
-	strict := NewStrictHandlerWithOptions(&handlers{config}, nil, StrictGinServerOptions{
-		RequestErrorHandlerFunc: func(c *gin.Context, _ error) {
-			refuse(c, &refusal{kind: kindInvalidRequest, detail: "the body is not what the OpenAPI document describes"})
-		},
-		HandlerErrorFunc:         refuse,
-		ResponseErrorHandlerFunc: func(c *gin.Context, err error) { _ = c.Error(err) },
-	})
-	RegisterHandlersWithOptions(engine, strict, GinServerOptions{
-		ErrorHandler: func(c *gin.Context, err error, _ int) {
-			_ = c.Error(err)
-			refuse(c, &refusal{kind: kindValidation, detail: "a parameter is not what the OpenAPI document describes"})
-		},
-	})
-	return engine, nil
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.limiter = newLimiter(cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	return s, nil
 }
 
-// headers are on every answer: it is for the caller alone, and for no browser to interpret.
-func headers(c *gin.Context) {
-	c.Header("Cache-Control", "no-store")
-	c.Header("X-Content-Type-Options", "nosniff")
-	c.Header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	c.Header("Referrer-Policy", "no-referrer")
+func (s *server) engine() *gin.Engine {
+	gin.SetMode(gin.ReleaseMode) // Gin's debug mode prints to stdout
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash, e.RedirectFixedPath = false, false
+	e.ForwardedByClientIP = false
+	_ = e.SetTrustedProxies(nil) // cannot fail; Gin would believe everybody's X-Forwarded-For
+
+	e.Use(s.begin, headers, s.limitRate, s.limitBody)
+	e.NoRoute(func(c *gin.Context) { s.fail(c, contract.CodeNotFound) })
+	e.NoMethod(func(c *gin.Context) { s.fail(c, contract.CodeMethodNotAllowed) })
+	operations := e.Group("", s.authenticate, s.authorize, s.validate)
+	operations.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", s.document) })
+	operations.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", contract.Document) })
+	ginapi.RegisterHandlersWithOptions(operations, ginapi.NewStrictHandlerWithOptions(s, nil, ginapi.StrictGinServerOptions{
+		RequestErrorHandlerFunc:  func(c *gin.Context, err error) { s.refuse(c, undecodable(err)) },
+		HandlerErrorFunc:         s.refuse,
+		ResponseErrorHandlerFunc: s.refuse,
+	}), ginapi.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) { s.refuse(c, undecodable(err)) }})
+	return e
 }
 
-// handlers implements the operations of the document.
-type handlers struct{ config Config }
+// undecodable is what passed validation and still does not fit the generated types: 1.0 for a whole number. The text of such an error may quote it.
+func undecodable(error) error {
+	return field("", "type", "a number is not written as a whole number")
+}
 
-var _ StrictServerInterface = (*handlers)(nil)
+// begun returns what a handler works with. The context is the request's, not Gin's, which is reused for another request while somebody may still look at it.
+func begun(ctx context.Context) (context.Context, *call) {
+	if c, ok := ctx.(*gin.Context); ok {
+		ctx = c.Request.Context()
+	}
+	return ctx, callOf(ctx)
+}
+
+// org resolves an organization. Every id and name that arrives is looked up within the organization it returns.
+func (s *server) org(ctx context.Context, slugOrID string) (store.Organization, error) {
+	return s.store.Organization(ctx, slugOrID)
+}
+
+// GetMe implements ginapi.StrictServerInterface.
+func (s *server) GetMe(ctx context.Context, _ ginapi.GetMeRequestObject) (ginapi.GetMeResponseObject, error) {
+	_, call := begun(ctx)
+	return ginapi.GetMe200JSONResponse(contract.Me{Principal: call.principal.String(), Admin: call.principal.Admin}), nil
+}

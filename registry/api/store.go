@@ -10,31 +10,34 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Store is what the handlers need of [store.Store], whose documentation applies.
+// Store is what the API needs of a [store.Store]. No method returns a value. Reads must return everything that was acknowledged before they began, and errors
+// must wrap those of package store and contain no value.
 type Store interface {
+	CreateOrganization(ctx context.Context, act store.Act, o store.Organization) (store.Organization, error)
+	UpdateOrganization(ctx context.Context, act store.Act, orgID string, expect int64, edit func(*store.Organization) error) (store.Organization, error)
+	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64) error
 	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
 	Organizations(ctx context.Context, q store.Query) (store.Page[store.Organization], error)
-	CreateOrganization(ctx context.Context, act store.Act, o store.Organization) (store.Organization, error)
-	UpdateOrganization(ctx context.Context, act store.Act, orgID string, expect int64, change func(*store.Organization) error) (store.Organization, error)
-	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64) error
 
-	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
-	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
-	Versions(ctx context.Context, orgID, nameOrID string) ([]store.Version, error)
-	References(ctx context.Context, orgID, nameOrID string) ([]store.Reference, error)
 	CreateSecret(ctx context.Context, act store.Act, orgID string, n store.NewSecret) (store.Secret, error)
-	UpdateSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, change func(*store.Secret) error) (store.Secret, error)
+	ReviseSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Secret) error, value *redact.Value) (store.Secret, error)
 	DeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, force bool) error
 	UndeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64) (store.Secret, error)
+	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
+	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
+	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)
+	References(ctx context.Context, orgID, nameOrID string) ([]store.Reference, error)
+
 	PutVersion(ctx context.Context, act store.Act, orgID, id string, expect int64, value redact.Value, activate bool) (store.Secret, store.Version, error)
 	ActivateVersion(ctx context.Context, act store.Act, orgID, id string, expect int64, number uint64) (store.Secret, error)
 	DestroyVersion(ctx context.Context, act store.Act, orgID, id string, expect int64, number uint64) (store.Version, error)
+	Versions(ctx context.Context, orgID, nameOrID string) ([]store.Version, error)
 
+	CreateConsumer(ctx context.Context, act store.Act, orgID string, c store.Consumer) (store.Consumer, error)
+	UpdateConsumer(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Consumer) error) (store.Consumer, error)
+	DeleteConsumer(ctx context.Context, act store.Act, orgID, id string, expect int64) error
 	Consumer(ctx context.Context, orgID, nameOrID string) (store.Consumer, error)
 	Consumers(ctx context.Context, orgID string, q store.Query) (store.Page[store.Consumer], error)
-	CreateConsumer(ctx context.Context, act store.Act, orgID string, c store.Consumer) (store.Consumer, error)
-	UpdateConsumer(ctx context.Context, act store.Act, orgID, id string, expect int64, change func(*store.Consumer) error) (store.Consumer, error)
-	DeleteConsumer(ctx context.Context, act store.Act, orgID, id string, expect int64) error
 
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

@@ -3,123 +3,143 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
-	"fmt"
-	"regexp"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/gin-gonic/gin"
 
-	. "github.com/lanyard-dev/lanyard/pkg/api" //nolint:staticcheck // the generated server names these types without a package
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/api/strictjson"
+	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// validator refuses requests that are not what the document says. Messages are made from the rule that was broken: the library's own would quote the value.
-func validator(document *openapi3.T) (gin.HandlerFunc, error) {
-	router, err := gorillamux.NewRouter(document)
-	if err != nil {
-		return nil, fmt.Errorf("reading the OpenAPI document: %w", err)
-	}
-	options := &openapi3filter.Options{MultiError: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true}
-	return func(c *gin.Context) {
-		route, parameters, err := router.FindRoute(c.Request)
-		if err != nil {
-			if !errors.Is(err, routers.ErrPathNotFound) && !errors.Is(err, routers.ErrMethodNotAllowed) {
-				refuse(c, fmt.Errorf("finding the route in the OpenAPI document: %w", err))
-			}
-			return // not described: the document itself, or NoRoute answers
-		}
-		err = openapi3filter.ValidateRequest(c.Request.Context(), &openapi3filter.RequestValidationInput{
-			Request: c.Request, PathParams: parameters, Route: route, Options: options,
-		})
-		if err == nil {
-			return
-		}
-		refusal := &refusal{kind: kindValidation, detail: "the request is not what the OpenAPI document describes"}
-		collect(err, "", &refusal.errors)
-		if len(refusal.errors) == 1 {
-			refusal.detail = refusal.errors[0].Pointer + ": " + refusal.errors[0].Message
-		}
-		refuse(c, refusal)
-	}, nil
+// schemaOptions make kin-openapi tell everything that is wrong. Its own texts are not used, see [schemaProblems]; they are cut down all the same, so that an
+// error that gets anywhere by mistake holds no value.
+var schemaOptions = []openapi3.SchemaValidationOption{
+	openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.DisableSchemaErrorDetails(),
+	openapi3.SetSchemaErrorMessageCustomizer(func(e *openapi3.SchemaError) string { return e.SchemaField }),
 }
 
-// unknownField finds the name in the library's reason. Only what looks like one of our names is repeated: a field's name comes from the caller too.
-var unknownField = regexp.MustCompile(`^property "([a-z][a-z0-9_]{0,31})" is unsupported`)
-
-// maxFieldProblems keeps the answer to a hostile body small.
-const maxFieldProblems = 20
-
-// collect turns the library's tree of errors into a list of fields.
-func collect(err error, parameter string, into *[]FieldProblem) {
-	if len(*into) >= maxFieldProblems {
+// validate checks a request against the document, and leaves its body to be read again. It wipes its copy of the body at the end of the request.
+func (s *server) validate(c *gin.Context) {
+	call := callOf(c.Request.Context())
+	if err := checkParameters(c, call.operation); err != nil {
+		s.refuse(c, err)
 		return
 	}
-	var (
-		many    openapi3.MultiError
-		request *openapi3filter.RequestError
-		schema  *openapi3.SchemaError
-	)
-	switch {
-	case errors.As(err, &request) && request.Parameter != nil && parameter == "":
-		parameter = request.Parameter.In + " parameter " + request.Parameter.Name
-		if request.Err == nil {
-			*into = append(*into, FieldProblem{Pointer: parameter, Code: "syntax", Message: "it cannot be read"})
+	if call.operation.body == nil {
+		if n, _ := io.ReadFull(c.Request.Body, make([]byte, 1)); n > 0 {
+			s.refuse(c, field("", "unknown_field", "this operation takes no body"))
+		}
+		return
+	}
+	if !isJSON(c.Request) {
+		s.fail(c, contract.CodeUnsupportedMediaType)
+		return
+	}
+	body, err := io.ReadAll(c.Request.Body)
+	defer clear(body[:cap(body)])
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			s.fail(c, contract.CodeTooLarge)
 			return
 		}
-		collect(request.Err, parameter, into)
-	case errors.As(err, &many):
-		for _, e := range many {
-			collect(e, parameter, into)
-		}
-	case errors.As(err, &schema):
-		*into = append(*into, fieldProblem(schema, parameter))
-	case parameter != "":
-		*into = append(*into, FieldProblem{Pointer: parameter, Code: "syntax", Message: "it cannot be read"})
-	case request != nil:
-		*into = append(*into, FieldProblem{Pointer: "/", Code: "required", Message: "a JSON body is needed, and only where the document has one"})
+		s.refuse(c, field("", "syntax", "the body could not be read to its end"))
+		return
 	}
+	if err := checkBody(body, call.operation.body); err != nil {
+		s.refuse(c, err)
+		return
+	}
+	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	c.Next()
 }
 
-func fieldProblem(err *openapi3.SchemaError, parameter string) FieldProblem {
-	pointer := "/" + strings.Join(err.JSONPointer(), "/")
-	if parameter != "" {
-		pointer = parameter
-	}
-	code, message := "invalid", "it breaks the rule "+err.SchemaField+" of the OpenAPI document"
-	schema := err.Schema
-	switch err.SchemaField {
-	case "required":
-		code, message = "required", "it is required"
-	case "properties", "additionalProperties":
-		code, message = "unknown", "it has a field that does not exist"
-		if name := unknownField.FindStringSubmatch(err.Reason); name != nil {
-			message = "there is no field " + name[1]
+// isJSON reports whether the headers say that the body is plain JSON.
+func isJSON(r *http.Request) bool {
+	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, ok := params["charset"]
+	encoding := r.Header.Get("Content-Encoding")
+	return err == nil && media == "application/json" && (!ok || strings.EqualFold(charset, "utf-8")) && (encoding == "" || encoding == "identity")
+}
+
+func checkBody(body []byte, schema *openapi3.Schema) error {
+	if err := strictjson.Check(body); err != nil {
+		if e, ok := errors.AsType[*strictjson.Error](err); ok {
+			return field(e.Pointer, e.Code, "%s", e.Message)
 		}
-	case "type":
-		code = "type"
-		if schema != nil && schema.Type != nil {
-			message = "it must be of type " + strings.Join(schema.Type.Slice(), " or ")
-		}
-	case "enum":
-		code, message = "unknown", fmt.Sprintf("it must be one of %v", schema.Enum)
-	case "maxLength":
-		code, message = "too_long", fmt.Sprintf("it may have %d characters", *schema.MaxLength)
-	case "minLength":
-		code, message = "required", "it is empty"
-	case "maxItems":
-		code, message = "too_many", fmt.Sprintf("there may be %d", *schema.MaxItems)
-	case "maxProps", "maxProperties":
-		code, message = "too_many", fmt.Sprintf("there may be %d", *schema.MaxProps)
-	case "maximum", "minimum":
-		code, message = "out_of_range", "the number is out of range"
-	case "format":
-		code, message = "syntax", "it must have the format "+schema.Format
-	case "nullable":
-		code, message = "type", "it may not be null; leave it out"
+		return err
 	}
-	return FieldProblem{Pointer: pointer, Code: code, Message: message}
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil {
+		return field("", "syntax", "a number is too large") // all that is left after Check
+	}
+	if problems := schemaProblems(schema.VisitJSON(v, schemaOptions...)); len(problems) > 0 {
+		return invalid(problems)
+	}
+	return nil
+}
+
+func checkParameters(c *gin.Context, op *operation) error {
+	query, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return field("", "syntax", "the query is not in the form name=value&…, with %%XX for special characters")
+	}
+	path := make(map[string]string, len(c.Params))
+	for _, p := range c.Params {
+		path[p.Key] = p.Value
+	}
+	input := &openapi3filter.RequestValidationInput{
+		Request: c.Request, PathParams: path, QueryParams: query, Route: op.route,
+		Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, SchemaValidationOptions: schemaOptions},
+	}
+	var problems invalid
+	for _, ref := range op.params {
+		p := ref.Value
+		err := openapi3filter.ValidateParameter(c.Request.Context(), input, p)
+		switch {
+		case err == nil && p.In == openapi3.ParameterInQuery && len(query[p.Name]) > 1 && !p.Schema.Value.Type.Is(openapi3.TypeArray):
+			problems = append(problems, parameter(p.Name, "duplicate", "it is given twice")...)
+		case err == nil && p.In == openapi3.ParameterInHeader && len(c.Request.Header.Values(p.Name)) > 1:
+			problems = append(problems, parameter(p.Name, "duplicate", "the header is given twice; separate its members by commas")...)
+		case err == nil:
+		case p.In == openapi3.ParameterInPath:
+			return store.ErrNotFound // no object has such a name
+		default:
+			problems = append(problems, parameterProblems(p.Name, err)...)
+		}
+	}
+	for name := range query {
+		if !slices.ContainsFunc(op.params, func(r *openapi3.ParameterRef) bool {
+			return r.Value.In == openapi3.ParameterInQuery && r.Value.Name == name
+		}) {
+			problems = append(problems, field("", "unknown_parameter", "the query has a parameter that this operation does not know; it knows: %s", queryNames(op))...)
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+func queryNames(op *operation) string {
+	var names []string
+	for _, ref := range op.params {
+		if ref.Value.In == openapi3.ParameterInQuery {
+			names = append(names, ref.Value.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }

@@ -1,88 +1,67 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package authz says who may do what with the administrators' API. It is a table: no I/O, no clock, no state.
+// Package authz says who may do what in the administrators' API. It does no I/O and reads no clock.
 //
-// Pods and the injector are not callers here. What a pod may claim is decided by bindings, in package resolve.
+// There is one table, [Rules]: one row for each operation of the API's document, with the role the operation needs. A test of package api walks every route
+// against every caller. No operation returns a value, so no role here can read one; pods get values by bindings, which package resolve checks.
 package authz
 
-// Caller is a class of callers.
-type Caller string
+// Principal is an authenticated caller. The zero Principal is the anonymous caller.
+type Principal struct {
+	Type string // "token"
+	ID   string
+	// Admin says that it is an administrator of the installation.
+	Admin bool
+}
 
-// The classes.
+// Anonymous reports whether nobody was authenticated.
+func (p Principal) Anonymous() bool { return p == Principal{} }
+
+// String returns the form the audit log uses, "<type>:<id>", or "anonymous".
+func (p Principal) String() string {
+	if p.Anonymous() {
+		return "anonymous"
+	}
+	return p.Type + ":" + p.ID
+}
+
+// Role is what an operation needs of its caller. Each role may do everything the ones before it may.
+type Role int
+
+// The roles.
 const (
-	Anonymous Caller = "anonymous" // no credentials, or none that are accepted
-	Admin     Caller = "admin"     // manages the installation: the bootstrap token
+	Nobody        Role = iota // the zero Role allows no one
+	Anyone                    // also without a credential
+	Authenticated             // any principal
+	Member                    // of the organization: reads metadata
+	Owner                     // of the organization: writes
+	Admin                     // of the installation: manages organizations
 )
 
-// Decision is the answer to a request.
+// Decision is the answer to an authorization question. The zero Decision denies.
 type Decision int
 
-// The decisions. The zero Decision denies.
+// The decisions.
 const (
-	Unauthenticated Decision = iota // say who you are
-	Forbidden                       // you may not
+	Denied          Decision = iota
+	Unauthenticated          // a credential might change the answer
 	Allowed
 )
 
-// Route is a method and the pattern of a path, as the router has them: "GET /api/v1/me".
-type Route string
-
-// rules tell, for every route, who may call it. A route that is not here is denied to everybody.
-var rules = map[Route]map[Caller]Decision{
-	"GET /openapi.yaml": everybody,
-	"GET /api/v1/me":    admins,
-
-	"GET /api/v1/organizations":                            admins,
-	"POST /api/v1/organizations":                           admins,
-	"GET /api/v1/organizations/:organization":              admins,
-	"PATCH /api/v1/organizations/:organization":            admins,
-	"DELETE /api/v1/organizations/:organization":           admins,
-	"GET /api/v1/organizations/:organization/audit-events": admins,
-
-	"GET /api/v1/organizations/:organization/secrets":                                     admins,
-	"POST /api/v1/organizations/:organization/secrets":                                    admins,
-	"GET /api/v1/organizations/:organization/secrets/:secret":                             admins,
-	"PATCH /api/v1/organizations/:organization/secrets/:secret":                           admins,
-	"DELETE /api/v1/organizations/:organization/secrets/:secret":                          admins,
-	"POST /api/v1/organizations/:organization/secrets/:secret/undelete":                   admins,
-	"GET /api/v1/organizations/:organization/secrets/:secret/references":                  admins,
-	"GET /api/v1/organizations/:organization/secrets/:secret/versions":                    admins,
-	"POST /api/v1/organizations/:organization/secrets/:secret/versions":                   admins,
-	"POST /api/v1/organizations/:organization/secrets/:secret/versions/:version/activate": admins,
-	"POST /api/v1/organizations/:organization/secrets/:secret/versions/:version/destroy":  admins,
-
-	"GET /api/v1/organizations/:organization/consumers":              admins,
-	"POST /api/v1/organizations/:organization/consumers":             admins,
-	"GET /api/v1/organizations/:organization/consumers/:consumer":    admins,
-	"PATCH /api/v1/organizations/:organization/consumers/:consumer":  admins,
-	"DELETE /api/v1/organizations/:organization/consumers/:consumer": admins,
-}
-
-var (
-	everybody = map[Caller]Decision{Anonymous: Allowed, Admin: Allowed}
-	admins    = map[Caller]Decision{Anonymous: Unauthenticated, Admin: Allowed}
-)
-
-// Decide tells whether caller may call route. What the table does not know is denied.
-func Decide(caller Caller, route Route) Decision {
-	rule, known := rules[route]
-	if !known {
-		if caller == Anonymous {
-			return Unauthenticated
-		}
-		return Forbidden
+// Decide says whether p may do an operation. An operation without a rule is denied to everybody.
+//
+// Organizations have no members yet: what needs [Member] or [Owner] is for administrators.
+func Decide(p Principal, operation string) Decision {
+	rule, ok := Rules[operation]
+	switch {
+	case !ok || rule.Needs == Nobody:
+		return Denied
+	case rule.Needs == Anyone:
+		return Allowed
+	case p.Anonymous():
+		return Unauthenticated
+	case rule.Needs == Authenticated || p.Admin:
+		return Allowed
 	}
-	return rule[caller]
+	return Denied
 }
-
-// Routes returns every route of the table, in no order.
-func Routes() []Route {
-	routes := make([]Route, 0, len(rules))
-	for route := range rules {
-		routes = append(routes, route)
-	}
-	return routes
-}
-
-// Callers returns every class of callers.
-func Callers() []Caller { return []Caller{Anonymous, Admin} }

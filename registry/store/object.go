@@ -170,5 +170,5 @@ const (
 	MaxLabelValue    = 255
 	MaxBindings      = 256
 	MaxPlainValue    = 64 << 10
-	MaxConsumerBytes = 1 << 20 // of all plain values of one consumer together
+	MaxConsumerBytes = 1 << 20 // of all plain values of one consumer together, encoded as JSON
 )

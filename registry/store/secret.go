@@ -11,6 +11,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
@@ -109,40 +110,66 @@ func (s *Store) mutateSecret(ctx context.Context, orgID, id string, expect int64
 // [ErrNotFound], a [ConflictError], a [FieldError], [ErrExists] or edit's error. edit may be called more than once.
 func (s *Store) UpdateSecret(ctx context.Context, act Act, orgID, id string, expect int64, edit func(*Secret) error) (Secret, error) {
 	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
-		old := secret.clone()
-		if err := edit(secret); err != nil {
-			return nil, err
-		}
-		secret.Meta, secret.OrgID, secret.DeletedAt = old.Meta, old.OrgID, nil
-		secret.ActiveVersion, secret.LastVersion = old.ActiveVersion, old.LastVersion
-		if secret.Storage == StorageRemote {
-			secret.ActiveVersion = 0
-		}
-		changed := changedFields(old, *secret)
-		if len(changed) == 0 {
-			return nil, nil
-		}
-		if err := checkSecret(*secret); err != nil {
-			return nil, err
-		}
-		secret.update(act)
-		ch := s.secretChange(act, audit.SecretUpdate, *secret, old.Revision)
-		ch.event.Changed = changed
-		if secret.Name != old.Name {
-			if _, err := m.secretByName(s.space, orgID, secret.Name); !errors.Is(err, ErrNotFound) {
-				return nil, fmt.Errorf("secret %q: %w", secret.Name, taken(err))
-			}
-			name := s.space.secretName(orgID, secret.Name)
-			ch.compares = append(ch.compares, absent(name))
-			ch.ops = append(ch.ops, clientv3.OpDelete(s.space.secretName(orgID, old.Name)))
-			return ch, s.puts(ch, record{name, kindSecretName, id})
-		}
-		return ch, nil
+		return s.editSecret(m, act, secret, edit)
 	})
 	if err != nil {
 		return Secret{}, fmt.Errorf("updating secret: %w", err)
 	}
 	return secret, nil
+}
+
+// ReviseSecret is [Store.UpdateSecret] and then, if value is not nil, [Store.PutVersion] with activation, in one transaction: both happen or neither does.
+func (s *Store) ReviseSecret(ctx context.Context, act Act, orgID, id string, expect int64, edit func(*Secret) error, value *redact.Value) (Secret, error) {
+	if value != nil {
+		if err := checkValue(*value); err != nil {
+			return Secret{}, err
+		}
+	}
+	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+		ch, err := s.editSecret(m, act, secret, edit)
+		if err != nil || value == nil {
+			return ch, err
+		}
+		ch, _, err = s.addVersion(m, act, secret, *value, true, ch)
+		return ch, err
+	})
+	if err != nil {
+		return Secret{}, fmt.Errorf("revising secret: %w", err)
+	}
+	return secret, nil
+}
+
+// editSecret changes a secret's metadata. It returns nil if nothing differs.
+func (s *Store) editSecret(m *image, act Act, secret *Secret, edit func(*Secret) error) (*change, error) {
+	old := secret.clone()
+	if err := edit(secret); err != nil {
+		return nil, err
+	}
+	secret.Meta, secret.OrgID, secret.DeletedAt = old.Meta, old.OrgID, nil
+	secret.ActiveVersion, secret.LastVersion = old.ActiveVersion, old.LastVersion
+	if secret.Storage == StorageRemote {
+		secret.ActiveVersion = 0
+	}
+	changed := changedFields(old, *secret)
+	if len(changed) == 0 {
+		return nil, nil
+	}
+	if err := checkSecret(*secret); err != nil {
+		return nil, err
+	}
+	secret.update(act)
+	ch := s.secretChange(act, audit.SecretUpdate, *secret, old.Revision)
+	ch.event.Changed = changed
+	if secret.Name != old.Name {
+		if _, err := m.secretByName(s.space, secret.OrgID, secret.Name); !errors.Is(err, ErrNotFound) {
+			return nil, fmt.Errorf("secret %q: %w", secret.Name, taken(err))
+		}
+		name := s.space.secretName(secret.OrgID, secret.Name)
+		ch.compares = append(ch.compares, absent(name))
+		ch.ops = append(ch.ops, clientv3.OpDelete(s.space.secretName(secret.OrgID, old.Name)))
+		return ch, s.puts(ch, record{name, kindSecretName, secret.ID})
+	}
+	return ch, nil
 }
 
 // DeleteSecret soft-deletes a secret: it no longer resolves, its name stays taken, and it can be undeleted. If something refers to it, a [ReferencedError]

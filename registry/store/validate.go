@@ -3,6 +3,7 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -227,8 +228,13 @@ func checkEnvs(envs []Env) error {
 		case !utf8.ValidString(*e.Value):
 			return invalid(at("value"), "encoding", "a plain value must be valid UTF-8; store other bytes as a secret")
 		}
-		if total += len(*e.Value); total > MaxConsumerBytes {
-			return invalid(at("value"), "too_long", "the plain values of a consumer may have %d bytes together", MaxConsumerBytes)
+		// Counted as the record holds them: a control character takes six bytes there, and etcd takes records of 1.5 MiB.
+		encoded, err := json.Marshal(*e.Value)
+		if err != nil {
+			return err
+		}
+		if total += len(encoded) - len(`""`); total > MaxConsumerBytes {
+			return invalid(at("value"), "too_long", "the plain values of a consumer may have %d bytes together, as JSON", MaxConsumerBytes)
 		}
 	}
 	return nil

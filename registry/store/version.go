@@ -30,35 +30,44 @@ func (s *Store) PutVersion(ctx context.Context, act Act, orgID, id string, expec
 		if secret.Storage == StorageRemote && !activate {
 			return nil, &FieldError{"/activate", "remote", "a remote secret has no staged versions; activate the value to make the secret local"}
 		}
-		if active, same := s.equalsActive(m, secret, value); same {
-			v = active
-			return nil, nil
-		}
-		old := secret.Revision
-		secret.LastVersion++
-		v = newVersion(act, secret.LastVersion, value)
-		ch := s.secretChange(act, audit.SecretPut, *secret, old)
-		ch.event.Version = v.Number
-		if activate {
-			ch.event.Changed = append(ch.event.Changed, "active_version")
-			if secret.Storage == StorageRemote {
-				ch.event.Changed = append(ch.event.Changed, "storage", "remote")
-			}
-			secret.ActiveVersion, secret.Storage, secret.Remote = v.Number, StorageLocal, nil
-		}
-		secret.update(act)
-		put, err := s.putVersion(*secret, v, value)
-		if err != nil {
-			return nil, err
-		}
-		ch.compares = append(ch.compares, absent(s.space.version(orgID, id, v.Number)))
-		ch.ops = append(ch.ops, put)
-		return ch, nil
+		var ch *change
+		var err error
+		ch, v, err = s.addVersion(m, act, secret, value, activate, nil)
+		return ch, err
 	})
 	if err != nil {
 		return Secret{}, Version{}, fmt.Errorf("putting version: %w", err)
 	}
 	return secret, v, nil
+}
+
+// addVersion makes value the next version of a secret, in addition to what ch changes, which may be nil. If value equals that of the active version it adds
+// nothing.
+func (s *Store) addVersion(m *image, act Act, secret *Secret, value redact.Value, activate bool, ch *change) (*change, Version, error) {
+	if active, same := s.equalsActive(m, secret, value); same {
+		return ch, active, nil
+	}
+	secret.LastVersion++
+	v := newVersion(act, secret.LastVersion, value)
+	if ch == nil {
+		ch = s.secretChange(act, audit.SecretPut, *secret, secret.Revision)
+	}
+	ch.event.Action, ch.event.Version = audit.SecretPut, v.Number
+	if activate {
+		ch.event.Changed = append(ch.event.Changed, "active_version")
+		if secret.Storage == StorageRemote {
+			ch.event.Changed = append(ch.event.Changed, "storage", "remote")
+		}
+		secret.ActiveVersion, secret.Storage, secret.Remote = v.Number, StorageLocal, nil
+	}
+	secret.update(act)
+	put, err := s.putVersion(*secret, v, value)
+	if err != nil {
+		return nil, Version{}, err
+	}
+	ch.compares = append(ch.compares, absent(s.space.version(secret.OrgID, secret.ID, v.Number)))
+	ch.ops = append(ch.ops, put)
+	return ch, v, nil
 }
 
 func newVersion(act Act, number uint64, value redact.Value) Version {

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
+)
+
+// For the tests of package api_test.
+var (
+	LoadDocument = loadDocument
+	ErrorTable   = errorTable
+	ParseTags    = func(text string) (list []string, any, weak bool, err error) {
+		t, err := parseTags("If-Match", text)
+		return t.list, t.any, t.weak, err
+	}
+)
+
+// Routes returns the routes of the engine New makes.
+func Routes(config Config) (gin.RoutesInfo, error) {
+	s, err := newServer(config)
+	if err != nil {
+		return nil, err
+	}
+	return s.engine().Routes(), nil
+}
+
+// MaxSources and NewLimiter give access to the rate limit.
+const MaxSources = maxSources
+
+func NewLimiter(perSecond float64, burst int) func(source string, now time.Time) bool {
+	return newLimiter(perSecond, burst).allow
+}
+
+// OperationID returns the id of an operation.
+func OperationID(o *operation) string { return o.id }
+
+// RowError returns the error of a row of the table.
+func RowError(row struct {
+	err    error
+	code   contract.Code
+	detail string
+	report bool
+}) error {
+	return row.err
+}

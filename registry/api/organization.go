@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+const organizationsPath = "/api/v1/organizations/"
+
+func organization(o store.Organization) contract.Organization {
+	return contract.Organization{
+		ID: o.ID, Slug: o.Slug, DisplayName: o.DisplayName,
+		CreatedAt: o.CreatedAt, CreatedBy: o.CreatedBy, UpdatedAt: o.UpdatedAt, UpdatedBy: o.UpdatedBy, Etag: etag(o.Meta),
+	}
+}
+
+// ListOrganizations implements ginapi.StrictServerInterface.
+func (s *server) ListOrganizations(ctx context.Context, r ginapi.ListOrganizationsRequestObject) (ginapi.ListOrganizationsResponseObject, error) {
+	ctx, _ = begun(ctx)
+	page, err := s.store.Organizations(ctx, store.Query{Search: or(r.Params.Q, ""), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0)})
+	if err != nil {
+		return nil, err
+	}
+	return ginapi.ListOrganizations200JSONResponse{Items: each(page.Items, organization), NextPageToken: optional(page.Next)}, nil
+}
+
+// CreateOrganization implements ginapi.StrictServerInterface.
+func (s *server) CreateOrganization(ctx context.Context, r ginapi.CreateOrganizationRequestObject) (ginapi.CreateOrganizationResponseObject, error) {
+	ctx, call := begun(ctx)
+	if err := checkCreate(r.Params.IfNoneMatch); err != nil {
+		return nil, err
+	}
+	o, err := s.store.CreateOrganization(ctx, call.act(), store.Organization{Slug: r.Body.Slug, DisplayName: or(r.Body.DisplayName, "")})
+	if err != nil {
+		return nil, err
+	}
+	return ginapi.CreateOrganization201JSONResponse{
+		Body:    organization(o),
+		Headers: ginapi.CreateOrganization201ResponseHeaders{ETag: etag(o.Meta), Location: organizationsPath + o.ID},
+	}, nil
+}
+
+// GetOrganization implements ginapi.StrictServerInterface.
+func (s *server) GetOrganization(ctx context.Context, r ginapi.GetOrganizationRequestObject) (ginapi.GetOrganizationResponseObject, error) {
+	ctx, _ = begun(ctx)
+	o, err := s.org(ctx, r.Organization)
+	if err != nil {
+		return nil, err
+	}
+	if same, err := known(r.Params.IfNoneMatch, o.Meta); err != nil {
+		return nil, err
+	} else if same {
+		return ginapi.GetOrganization304Response{Headers: ginapi.NotModifiedResponseHeaders{ETag: etag(o.Meta)}}, nil
+	}
+	return ginapi.GetOrganization200JSONResponse{Body: organization(o), Headers: ginapi.GetOrganization200ResponseHeaders{ETag: etag(o.Meta)}}, nil
+}
+
+// UpdateOrganization implements ginapi.StrictServerInterface.
+func (s *server) UpdateOrganization(ctx context.Context, r ginapi.UpdateOrganizationRequestObject) (ginapi.UpdateOrganizationResponseObject, error) {
+	ctx, call := begun(ctx)
+	o, err := s.org(ctx, r.Organization)
+	if err != nil {
+		return nil, err
+	}
+	expect, err := s.expect(r.Params.IfMatch, o.Meta)
+	if err != nil {
+		return nil, err
+	}
+	o, err = s.store.UpdateOrganization(ctx, call.act(), o.ID, expect, func(o *store.Organization) error {
+		o.DisplayName = or(r.Body.DisplayName, o.DisplayName)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ginapi.UpdateOrganization200JSONResponse{Body: organization(o), Headers: ginapi.UpdateOrganization200ResponseHeaders{ETag: etag(o.Meta)}}, nil
+}
+
+// DeleteOrganization implements ginapi.StrictServerInterface.
+func (s *server) DeleteOrganization(ctx context.Context, r ginapi.DeleteOrganizationRequestObject) (ginapi.DeleteOrganizationResponseObject, error) {
+	ctx, call := begun(ctx)
+	o, err := s.org(ctx, r.Organization)
+	if err != nil {
+		return nil, err
+	}
+	expect, err := s.expect(r.Params.IfMatch, o.Meta)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.DeleteOrganization(ctx, call.act(), o.ID, expect); err != nil {
+		return nil, err
+	}
+	return ginapi.DeleteOrganization204Response{}, nil
+}
+
+// each maps a list; a nil one becomes an empty one, which JSON writes as [].
+func each[T, U any](list []T, convert func(T) U) []U {
+	out := make([]U, len(list))
+	for i, v := range list {
+		out[i] = convert(v)
+	}
+	return out
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package authz
+
+// Rule is one row of the table.
+type Rule struct {
+	// Action is what the log and the metrics call the operation. Mutations have the words of package audit.
+	Action string
+	Needs  Role
+}
+
+// Rules is the table. It is not changed at run time.
+var Rules = map[string]Rule{ // :: operationId → rule
+	"getOpenAPI":     {"document.read", Anyone},
+	"getOpenAPIYAML": {"document.read", Anyone},
+	"getMe":          {"me.read", Authenticated},
+
+	"listOrganizations":  {"organization.list", Admin},
+	"createOrganization": {"organization.create", Admin},
+	"getOrganization":    {"organization.read", Member},
+	"updateOrganization": {"organization.update", Owner},
+	"deleteOrganization": {"organization.delete", Admin},
+
+	"listSecrets":    {"secret.list", Member},
+	"createSecret":   {"secret.create", Owner},
+	"getSecret":      {"secret.read", Member},
+	"updateSecret":   {"secret.update", Owner},
+	"deleteSecret":   {"secret.delete", Owner},
+	"undeleteSecret": {"secret.undelete", Owner},
+	"listReferences": {"secret.references", Member},
+
+	"listVersions":    {"secret.versions", Member},
+	"putVersion":      {"secret.put", Owner},
+	"getVersion":      {"secret.versions", Member},
+	"activateVersion": {"secret.activate", Owner},
+	"destroyVersion":  {"secret.destroy-version", Owner},
+
+	"listConsumers":   {"consumer.list", Member},
+	"createConsumer":  {"consumer.create", Owner},
+	"getConsumer":     {"consumer.read", Member},
+	"replaceConsumer": {"consumer.update", Owner},
+	"updateConsumer":  {"consumer.update", Owner},
+	"deleteConsumer":  {"consumer.delete", Owner},
+
+	"listInstallationAuditEvents": {"audit.list", Admin},
+	"listAuditEvents":             {"audit.list", Member},
+}
