@@ -19,6 +19,7 @@ import (
 	"github.com/lanyard-dev/lanyard/injector/mutate"
 	"github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/execfile"
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
@@ -98,41 +99,53 @@ func askNames(ctx context.Context, client *api.Client, consumer ref.Consumer, cl
 		}
 	}
 	for _, env := range o.body.Envs {
-		why, err := noEnvfile(ctx, client, consumer.Org, env)
+		name, err := askName(ctx, client, consumer.Org, env)
 		if err != nil {
 			return nil, err
 		}
-		names.Envs = append(names.Envs, wire.EnvName{Name: env.Name, NoEnvfile: why})
+		names.Envs = append(names.Envs, name)
 	}
 	return names, nil
 }
 
-// noEnvfile tells why an ENV's current value is known not to survive an env file. Of remote and missing secrets nothing is known.
-func noEnvfile(ctx context.Context, client *api.Client, org string, env api.Env) (string, error) {
+// askName tells of an ENV which deliveries are known not to carry its current value. Of remote and missing secrets nothing is known.
+func askName(ctx context.Context, client *api.Client, org string, env api.Env) (wire.EnvName, error) {
+	name := wire.EnvName{Name: env.Name}
 	if env.Value != nil {
-		unrepresentable := envfile.Check(env.Name, []byte(*env.Value))
-		return reasonOf(unrepresentable), nil
+		value := []byte(*env.Value)
+		name.NoEnvfile = rule(envfile.Check(env.Name, value), envfile.ErrUnrepresentable)
+		name.NoExec = rule(execfile.Check(env.Name, value), execfile.ErrUnrepresentable)
+		return name, nil
 	}
 	if env.Secret == nil {
-		return "", nil
+		return name, nil
 	}
 	o, err := answer[api.VersionList](client.ListVersions(ctx, org, *env.Secret))
 	if codeOf(err) == NotFound {
-		return "", nil
+		return name, nil
 	}
 	for _, v := range o.body.Items {
-		if v.NoEnvfile != nil && (env.Version != nil && *env.Version == v.Number || env.Version == nil && v.Active) {
-			return *v.NoEnvfile, err
+		if env.Version != nil && *env.Version == v.Number || env.Version == nil && v.Active {
+			name.NoEnvfile, name.NoExec = said(v.NoEnvfile), said(v.NoExec)
 		}
 	}
-	return "", err
+	return name, err
 }
 
-func reasonOf(err error) string {
+func said(why *string) string {
+	if why == nil {
+		return ""
+	}
+	return *why
+}
+
+// rule is what an error of a delivery says after what it wraps: the rule that was broken.
+func rule(err, wrapped error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	_, broken, _ := strings.Cut(err.Error(), wrapped.Error()+": ")
+	return broken
 }
 
 // splitDocuments returns the YAML or JSON documents of a file, as JSON. Empty ones are left out.

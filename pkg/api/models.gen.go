@@ -545,8 +545,11 @@ type Version struct {
 	DestroyedAt *time.Time `json:"destroyed_at,omitempty"`
 
 	// NoEnvfile Why the envfile delivery cannot carry the value, if it cannot. Other deliveries can.
-	NoEnvfile *string       `json:"no_envfile,omitempty"`
-	Number    VersionNumber `json:"number"`
+	NoEnvfile *string `json:"no_envfile,omitempty"`
+
+	// NoExec Why the exec delivery cannot carry the value, if it cannot. The file delivery can.
+	NoExec *string       `json:"no_exec,omitempty"`
+	Number VersionNumber `json:"number"`
 }
 
 // VersionCreate defines model for VersionCreate.
