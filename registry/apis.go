@@ -13,6 +13,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
@@ -55,7 +56,8 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		return nil, err
 	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Authenticator: &bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics,
+		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
+		Authenticator: api.FirstOf(&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}),
 	})
 	if err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ var errorTable = []struct {
 	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
 	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},
 	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},
+	{store.ErrLastOwner, contract.CodeLastOwner, "It is the only owner. Make somebody else an owner first.", false},
+	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may force this.", false},
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
 	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},

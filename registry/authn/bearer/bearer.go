@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package bearer reads bearer tokens from requests.
+package bearer
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Token returns the token of the one Authorization header; false if there is none, another scheme, or more than one header.
+func Token(r *http.Request) (string, bool) {
+	headers := r.Header.Values("Authorization")
+	if len(headers) != 1 {
+		return "", false
+	}
+	scheme, token, ok := strings.Cut(headers[0], " ")
+	return token, ok && strings.EqualFold(scheme, "Bearer")
+}
