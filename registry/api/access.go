@@ -14,11 +14,13 @@ import (
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Authenticator says who sends a request. It must not read the body, and its errors must not contain a credential.
+// Authenticator says who sends a request. It must not read the body, and its errors must not contain a credential. One that wraps [bearer.ErrUnchecked] is
+// answered with unavailable instead of unauthenticated.
 type Authenticator interface {
 	// Authenticate returns the anonymous principal for a request without a credential it knows, and an error only if it cannot tell.
 	Authenticate(*http.Request) (authz.Principal, error)
@@ -74,8 +76,7 @@ func (s *server) authorize(c *gin.Context) {
 	switch authz.Decide(call.principal, there, call.operation.id) {
 	case authz.Allowed:
 	case authz.Unauthenticated:
-		// A valid credential that cannot be checked now must not look like one that was revoked.
-		if errors.Is(call.unsure, store.ErrUnavailable) || errors.Is(call.unsure, store.ErrKey) || errors.Is(call.unsure, context.DeadlineExceeded) {
+		if errors.Is(call.unsure, bearer.ErrUnchecked) { // a program must not take an outage for a revocation
 			s.refuse(c, call.unsure)
 			return
 		}

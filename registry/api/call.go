@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -106,7 +107,7 @@ func (s *server) recovered(c *gin.Context, call *call) {
 		if p == nil {
 			return
 		}
-		if p == http.ErrAbortHandler {
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(p)
 		}
 		s.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic", slog.String("request_id", call.id), slog.String("stack", string(debug.Stack())))

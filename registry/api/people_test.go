@@ -19,6 +19,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
+	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
@@ -346,8 +347,7 @@ func TestATokenThatCannotBeCheckedIsNotCalledInvalid(t *testing.T) {
 		err  error
 		code contract.Code
 	}{
-		"etcd is away":        {store.ErrUnavailable, contract.CodeUnavailable},
-		"the key is missing":  {store.ErrKey, contract.CodeKeyUnavailable},
+		"it was not checked":  {fmt.Errorf("%w: %w", bearer.ErrUnchecked, store.ErrUnavailable), contract.CodeUnavailable},
 		"something unknown":   {fmt.Errorf("x"), contract.CodeUnauthenticated},
 		"there is no problem": {nil, contract.CodeUnauthenticated},
 	} {

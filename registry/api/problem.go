@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -24,6 +25,7 @@ var errorTable = []struct {
 	detail string // what is said when the error has no more to tell
 	report bool   // the cause is logged: an operator may have to act
 }{
+	{bearer.ErrUnchecked, contract.CodeUnavailable, "The credential could not be checked now. Nothing was done; try again.", true},
 	{store.ErrInvalid, contract.CodeValidation, "", false},
 	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
 	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},

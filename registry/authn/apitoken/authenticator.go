@@ -24,7 +24,7 @@ type Tokens interface {
 type Authenticator struct{ Tokens Tokens }
 
 // Authenticate returns the principal token:<id> with the token's organization and role, the anonymous principal if the request has no API token or one that
-// is not valid, and an error if the store cannot tell.
+// is not valid, and an error wrapping [bearer.ErrUnchecked] if the store cannot tell.
 func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	text, ok := bearer.Token(r)
 	if !ok {
@@ -39,7 +39,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	case errors.Is(err, store.ErrNotFound):
 		return authz.Principal{}, nil
 	case err != nil:
-		return authz.Principal{}, fmt.Errorf("verifying API token: %w", err)
+		return authz.Principal{}, fmt.Errorf("%w: verifying API token: %w", bearer.ErrUnchecked, err)
 	}
 	role := authz.Nobody
 	switch t.Role {
