@@ -4,7 +4,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -107,7 +106,7 @@ func (s *server) recovered(c *gin.Context, call *call) {
 		if p == nil {
 			return
 		}
-		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		if p == http.ErrAbortHandler { //nolint:errorlint // what was panicked with is compared, as net/http does
 			panic(p)
 		}
 		s.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic", slog.String("request_id", call.id), slog.String("stack", string(debug.Stack())))
