@@ -79,5 +79,10 @@ const (
 	ConsumerCreate     Action = "consumer.create"
 	ConsumerUpdate     Action = "consumer.update"
 	ConsumerDelete     Action = "consumer.delete"
+	MemberAdd          Action = "member.add"
+	MemberUpdate       Action = "member.update"
+	MemberRemove       Action = "member.remove"
+	TokenCreate        Action = "token.create"
+	TokenRevoke        Action = "token.revoke"
 	WorkloadResolve    Action = "workload.resolve"
 )
