@@ -46,14 +46,18 @@ func (o *opened) acquireLocked() *opened {
 	return o
 }
 
-// read reads ref from the server, once or, within the budget, twice.
+// soon is how long a server may take before a read that everybody gave up on counts as its failure. Below, it says nothing about the server.
+const soon = time.Second
+
+// read reads ref from the server, once or, within the budget, twice. It ends before the fetches that began with it, so that a silent server is seen to fail and not just to be left.
 func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
-	ctx, cancel := context.WithTimeout(parent, o.timeout)
+	ctx, cancel := context.WithTimeout(parent, o.timeout*4/5)
 	defer cancel()
 	turn, err := o.gate.enter(ctx)
 	if err != nil {
 		return Document{}, err
 	}
+	began := time.Now()
 	doc, err := o.attempt(ctx, ref)
 	if err != nil && err.retryable() && o.gate.mayRetry() {
 		select {
@@ -62,7 +66,7 @@ func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
 		case <-ctx.Done():
 		}
 	}
-	o.gate.leave(turn, err, parent.Err() != nil)
+	o.gate.leave(turn, err, parent.Err() != nil && time.Since(began) < soon)
 	if err != nil {
 		return Document{}, err
 	}

@@ -73,7 +73,7 @@ type Host struct {
 const (
 	// MaxAnswer bounds an answer's body. Vault itself refuses entries above 1 MiB by default, and a value may have 64 KiB.
 	MaxAnswer = 1 << 20
-	// DefaultTimeout bounds one fetch, waiting included. The init agent's own patience for one attempt is longer.
+	// DefaultTimeout bounds one fetch, waiting included; a read may take four fifths of it. The init agent's own patience for one attempt is longer.
 	DefaultTimeout = 5 * time.Second
 	// DefaultConcurrency bounds the reads of one provider that are on the way at one time.
 	DefaultConcurrency = 32

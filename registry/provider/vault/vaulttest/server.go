@@ -179,7 +179,10 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, path string) {
 	s.Reads++
 	s.Seen = r.Header.Clone()
 	mount, rest, _ := strings.Cut(path, "/")
-	rest, versioned := strings.CutPrefix(rest, "data/")
+	var versioned bool
+	if mount == "kv" {
+		rest, versioned = strings.CutPrefix(rest, "data/")
+	}
 	name := mount + "/" + rest
 	versions := s.Secrets[name]
 	switch {
@@ -191,7 +194,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, path string) {
 			"data": map[string]string{"username": fmt.Sprintf("user-%d", s.Leases), "password": fmt.Sprintf("password-%d", s.Leases)}})
 	case mount == "kv" && versioned:
 		readVersion(w, versions, r.URL.Query().Get("version"))
-	case mount == "kv1" && !versioned && len(versions) > 0:
+	case mount == "kv1" && len(versions) > 0:
 		reply(w, map[string]any{"data": versions[len(versions)-1]})
 	default:
 		fail(w, http.StatusNotFound)
