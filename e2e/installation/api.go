@@ -83,11 +83,7 @@ func (a *API) Call(ctx context.Context, method, path string, in, out any) error 
 	}
 	request.Header.Set("Authorization", "Bearer "+a.token)
 	if in != nil {
-		contentType := "application/json"
-		if method == http.MethodPatch {
-			contentType = "application/merge-patch+json"
-		}
-		request.Header.Set("Content-Type", contentType)
+		request.Header.Set("Content-Type", "application/json")
 	}
 	response, err := a.client.Do(request)
 	if err != nil {

@@ -29,7 +29,8 @@ const (
 	AnnotationDelivery = Domain + "delivery"
 )
 
-// AllContainers, as the value of [AnnotationContainers], means every container of the pod spec that no other injector added.
+// AllContainers, as the value of [AnnotationContainers], means every container of spec.containers that no other injector is known to add. Init containers
+// receive values only by name.
 const AllContainers = "*"
 
 // AnnotationStatus is written by the injector and tells what it decided and why. It is never trusted as input.
@@ -40,9 +41,10 @@ const AnnotationDefaultContainer = "kubectl.kubernetes.io/default-container"
 
 // Names of what is injected. A pod that arrives with a container or volume of such a name which is not ours is refused.
 const (
-	ContainerInit = "lanyard-init"
-	VolumeEnv     = "lanyard-env"
-	VolumeToken   = "lanyard-token"
+	ContainerInit   = "lanyard-init"
+	ContainerVerify = "lanyard-verify"
+	VolumeEnv       = "lanyard-env"
+	VolumeToken     = "lanyard-token"
 )
 
 // Paths within the init agent's container.
@@ -55,8 +57,19 @@ const (
 // EnvFile is the path, within [VolumeEnv], of the env file of a container. Container names are DNS labels, so the path needs no escaping.
 func EnvFile(container string) string { return container + ".env" }
 
+// ProofFile is the path, within [VolumeEnv], of the env file that proves to the verifying container that the kubelet reads env files. No container can have
+// a name that begins with an underscore.
+const ProofFile = "_proof.env"
+
+// ModeVerify, as the value of [EnvMode], makes the agent check [EnvProof] instead of fetching values.
+const ModeVerify = "verify"
+
 // ENV variables that configure the init agent. They are not secret.
 const (
+	// EnvMode is empty for fetching values, or [ModeVerify].
+	EnvMode = "LANYARD_MODE"
+	// EnvProof is set from [ProofFile] by a kubelet that reads env files; a kubelet that does not leaves it empty, as it would every other ENV.
+	EnvProof = "LANYARD_PROOF"
 	// EnvURL is the https URL of the registry's workload listener, without a path.
 	EnvURL = "LANYARD_URL"
 	// EnvServerName is the name the registry's certificate is checked against; empty means the URL's host.

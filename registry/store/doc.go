@@ -2,6 +2,40 @@
 
 // Package store keeps organizations, secrets, consumers and audit events in etcd, and is the only door to them.
 //
-// One object is one key under the prefix, a JSON payload inside a record whose MAC is bound to that key. Every mutation is one etcd transaction that
-// compares what it read and writes the object, its indexes, its references and its audit event together.
+// # Keys
+//
+// Keys hold ids and names only. Every value is a record of package envelope whose MAC is bound to its key and kind, so a record that was edited, moved or
+// invented by somebody without a key-encryption key fails with [ErrIntegrity]; only a version also holds an envelope, sealed for (organization, secret,
+// number, key). Under the prefix, /lanyard/v1/ by default:
+//
+//	key                                        kind           holds
+//	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
+//	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
+//	idempotency/…                              (reserved)     leased
+//	keys/<kid>                                 key-check      a value only that KEK can produce
+//	orgs/<org>                                 organization   JSON
+//	orgs/<org>/consumernames/<name>            consumer-name  the consumer's id
+//	orgs/<org>/consumers/<id>                  consumer       JSON with ENVs and bindings
+//	orgs/<org>/secretnames/<name>              secret-name    the secret's id, also while it is soft-deleted
+//	orgs/<org>/secrets/<id>                    secret         JSON, metadata only
+//	orgs/<org>/versions/<secret>/<20-digit n>  version        JSON metadata and the envelope; a destroyed one keeps only the metadata
+//	schema                                     schema         {current, min_reader, min_writer}
+//	slugs/<slug>                               slug           the organization's id
+//	tip                                        tip            nothing; its mod revision is that of the newest mutation
+//
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; audit/ and idempotency/ sort before it and are not.
+//
+// # Writes
+//
+// A mutation is one transaction of at most ten operations, whatever the size of the object: object, indexes, tip, audit events and audit head. It compares
+// the head of the organization's audit chain, which every other mutation of that organization writes. So mutations of one organization happen one after the
+// other, over all replicas, and each is decided on everything the one before it did: a deletion of a secret and a new reference to it cannot both succeed.
+// A conflict is retried on fresh data, a bounded number of times.
+//
+// There is no stored reference index: who uses a secret is computed from the (verified) consumers, which the serialization makes exact.
+//
+// # Reads
+//
+// A read asks etcd, with a quorum, for the mod revision of tip and waits until memory has applied it; callers share such reads, but none that began before
+// they arrived. It never returns what was replaced before it began; rather than that it fails with [ErrUnavailable]. See docs/adr/0003.
 package store

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/lanyard-dev/lanyard/pkg/ref"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// parseRequest parses and checks what the injector wrote. Names become parts of paths and of the env file, so that nothing behind it has to doubt them.
+func parseRequest(text string) (wire.ResolveRequest, error) {
+	var req wire.ResolveRequest
+	if text == "" {
+		return req, errors.New("is empty: the injector writes it, so the pod may not have passed the webhook")
+	}
+	if len(text) > wire.MaxRequestBytes {
+		return req, fmt.Errorf("is longer than the %d bytes the registry reads: give the pod fewer ENVs", wire.MaxRequestBytes)
+	}
+	if err := json.Unmarshal([]byte(text), &req); err != nil {
+		return req, fmt.Errorf("is not the JSON of a resolve request: %w", err)
+	}
+	if req.Protocol != wire.Protocol {
+		return req, fmt.Errorf("has protocol %d and this agent speaks %d: use an init agent of the injector's version", req.Protocol, wire.Protocol)
+	}
+	if n := len(req.Containers); n == 0 || n > wire.MaxContainers {
+		return req, fmt.Errorf("names %d containers: it must name 1 to %d", n, wire.MaxContainers)
+	}
+	total, seen := 0, make(map[string]bool)
+	for _, c := range req.Containers {
+		if err := checkContainer(c); err != nil {
+			return req, err
+		}
+		if seen[c.Name] {
+			return req, fmt.Errorf("names container %q twice", c.Name)
+		}
+		seen[c.Name] = true
+		total += len(c.Envs)
+	}
+	if total > wire.MaxEnvs {
+		return req, fmt.Errorf("names %d ENVs: one pod may receive %d", total, wire.MaxEnvs)
+	}
+	return req, nil
+}
+
+func checkContainer(c wire.ContainerRequest) error {
+	// A container's name is a DNS label, which is also the grammar of a slug.
+	if err := ref.CheckSlug(c.Name); err != nil {
+		return fmt.Errorf("names a container that cannot exist, %.80q: its name must be a DNS label", c.Name)
+	}
+	if _, err := ref.ParseConsumer(c.Consumer); err != nil {
+		return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
+	}
+	if c.Delivery != wire.DeliveryEnvfile {
+		return fmt.Errorf("wants delivery %.80q for container %q and this agent knows %q: use an init agent of the injector's version", c.Delivery, c.Name, wire.DeliveryEnvfile)
+	}
+	seen := make(map[string]bool, len(c.Envs))
+	for _, name := range c.Envs {
+		if err := ref.CheckEnvName(name); err != nil {
+			return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
+		}
+		if seen[name] {
+			return fmt.Errorf("names ENV %s of container %q twice", name, c.Name)
+		}
+		seen[name] = true
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package toolchain provides the binaries of the disposable cluster. There is
+// no image to pull them from, so they are compiled from Go modules, once, into
+// a cache that outlives the working tree.
+package toolchain
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// Part is something that is built as a whole: a main package of this
+// repository, or commands of a published module.
+type Part struct {
+	Name string
+	// Module is a directory below e2e/cluster that holds a module of its own
+	// with one main package. If empty, Packages are installed instead.
+	Module string
+	// Packages are import paths with a version, as `go install` takes them.
+	Packages []string
+	Tags     string
+	// Variables are set by the linker: import path and name → value.
+	Variables map[string]string
+	// Aliases are further names of the binary, for one that looks at argv[0].
+	Aliases []string
+	// Cold is about how long a build takes on two cores with an empty build
+	// cache, for the person who waits.
+	Cold string
+}
+
+// The parts of a cluster, and Vault, which is beside it. Versions of those with a Module are in
+// that module's go.mod.
+var (
+	Etcd = Part{Name: "etcd", Module: "etcd", Cold: "20 s"}
+
+	Kubernetes = Part{
+		Name:   "kubernetes",
+		Module: "kubernetes",
+		// Without these a node reports v0.0.0-master, and whatever decides by
+		// version decides wrongly.
+		Variables: map[string]string{
+			"k8s.io/component-base/version.gitVersion":   KubernetesVersion,
+			"k8s.io/component-base/version.gitMajor":     "1",
+			"k8s.io/component-base/version.gitMinor":     "37",
+			"k8s.io/component-base/version.gitTreeState": "clean",
+		},
+		Aliases: []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"},
+		Cold:    "5 min",
+	}
+
+	Containerd = Part{
+		Name: "containerd",
+		Packages: []string{
+			"github.com/containerd/containerd/v2/cmd/containerd@v2.4.2",
+			"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@v2.4.2",
+			"github.com/containerd/containerd/v2/cmd/ctr@v2.4.2",
+		},
+		Tags: "no_btrfs", // its headers are not on every machine
+		Cold: "1 min",
+	}
+
+	CoreDNS = Part{Name: "coredns", Module: "coredns", Cold: "1 min"}
+
+	Vault = Part{Name: "vault", Module: "vault", Cold: "3 min"}
+
+	Helm = Part{Name: "helm", Packages: []string{"helm.sh/helm/v4/cmd/helm@v4.3.1"}, Cold: "1 min"}
+)
+
+// Parts returns everything that a cluster cannot start without.
+func Parts() []Part { return []Part{Etcd, Containerd, Kubernetes, CoreDNS} }
+
+// KubernetesVersion is the version every component reports. A test compares it
+// with the one required by kubernetes/go.mod.
+const KubernetesVersion = "v1.37.2"
+
+// key names one build of p: it changes when anything does that the binary
+// depends on. Versions of dependencies are in go.sum.
+func (p Part) key(source, goVersion string) (string, error) {
+	hash := sha256.New()
+	fmt.Fprintln(hash, "1", goVersion, runtime.GOOS, runtime.GOARCH, p.Name, p.Packages, p.flags(), p.Aliases)
+	if p.Module != "" {
+		files, err := filepath.Glob(filepath.Join(source, p.Module, "*"))
+		if err != nil {
+			return "", fmt.Errorf("listing sources of %s: %w", p.Name, err)
+		}
+		slices.Sort(files)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			if err := hashFile(hash, file); err != nil {
+				return "", fmt.Errorf("hashing sources of %s: %w", p.Name, err)
+			}
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:16], nil
+}
+
+func hashFile(hash io.Writer, path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.IsDir() {
+		return err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	fmt.Fprintln(hash, filepath.Base(path), info.Size())
+	_, err = io.Copy(hash, file)
+	return err
+}
+
+// flags are those of `go build` and `go install`.
+func (p Part) flags() []string {
+	linker := []string{"-s", "-w"}
+	for name, value := range p.Variables {
+		linker = append(linker, "-X="+name+"="+value)
+	}
+	slices.Sort(linker)
+	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(linker, " ")}
+	if p.Tags != "" {
+		flags = append(flags, "-tags", p.Tags)
+	}
+	return flags
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package toolchain
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// newCache returns a cache whose source has one module, "hello", that prints main.word.
+func newCache(t *testing.T) (Cache, Part) {
+	t.Helper()
+	source := t.TempDir()
+	write(t, filepath.Join(source, "hello", "go.mod"), "module example.org/hello\n\ngo 1.26\n")
+	write(t, filepath.Join(source, "hello", "main.go"), "package main\n\nvar word = \"unset\"\n\nfunc main() { println(word) }\n")
+	cache := Cache{Dir: t.TempDir(), Source: source, Progress: io.Discard}
+	return cache, Part{Name: "hello", Module: "hello", Variables: map[string]string{"main.word": "hi"}, Aliases: []string{"hallo"}}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGetBuildsOnceForAllWhoAskAtTheSameTime(t *testing.T) {
+	cache, part := newCache(t)
+	var progress safeBuffer
+	cache.Progress = &progress
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			dir, err := cache.Get(t.Context(), part)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			out, err := exec.Command(filepath.Join(dir, "hallo")).CombinedOutput()
+			if err != nil || string(out) != "hi\n" {
+				t.Errorf("running the binary by its alias: got %q, %v", out, err)
+			}
+		})
+	}
+	wait.Wait()
+	if got := strings.Count(progress.String(), "built hello in"); got != 1 {
+		t.Errorf("got %d builds, want 1:\n%s", got, progress.String())
+	}
+}
+
+func TestGetBuildsAgainWhenTheSourceOrFlagsChange(t *testing.T) {
+	cache, part := newCache(t)
+	seen := make(map[string]string)
+	expectNew := func(change string) {
+		t.Helper()
+		dir, err := cache.Get(t.Context(), part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if earlier, ok := seen[dir]; ok {
+			t.Errorf("after %q: got the build of %q", change, earlier)
+		}
+		seen[dir] = change
+	}
+	expectNew("nothing")
+	write(t, filepath.Join(cache.Source, "hello", "other.go"), "package main\n")
+	expectNew("a source file")
+	part.Variables = map[string]string{"main.word": "ho"}
+	expectNew("a linker flag")
+	part.Tags = "other"
+	expectNew("a build tag")
+
+	write(t, filepath.Join(cache.Source, "hello", "main_test.go"), "package main\n")
+	dir, err := cache.Get(t.Context(), part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := seen[dir]; !ok {
+		t.Error("a test file changed the build")
+	}
+}
+
+func TestAFailedBuildExplainsItselfAndLeavesNothing(t *testing.T) {
+	cache, part := newCache(t)
+	write(t, filepath.Join(cache.Source, "hello", "broken.go"), "package main\n\nvar x int = \"text\"\n")
+	write(t, filepath.Join(cache.Dir, "bin", ".building-hello-1", "hello"), "half of a build that was killed")
+	_, err := cache.Get(t.Context(), part)
+	if err == nil || !strings.Contains(err.Error(), "broken.go:3") {
+		t.Errorf("got %v, want the compiler's message", err)
+	}
+	left, err := os.ReadDir(filepath.Join(cache.Dir, "bin"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("got %v, %v left in the cache, want nothing", left, err)
+	}
+}
+
+func TestKubernetesReportsTheVersionItIsBuiltFrom(t *testing.T) {
+	source, err := FindSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := os.ReadFile(filepath.Join(source, "kubernetes", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(modules), "k8s.io/kubernetes "+KubernetesVersion+"\n") {
+		t.Errorf("kubernetes/go.mod does not require %s", KubernetesVersion)
+	}
+}
+
+type safeBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

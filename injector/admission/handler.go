@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package admission answers the API server. It knows HTTP and the AdmissionReview, and leaves what becomes of a pod to package mutate.
+//
+// Answering a review has no effect but the answer, so a dry run is answered like any other. Every request that holds a readable UID is answered with a
+// review, whatever goes wrong; the rest get an HTTP error, which the API server treats as the webhook's failure policy says.
+package admission
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/lanyard-dev/lanyard/injector/mutate"
+)
+
+// Path is where reviews are posted to.
+const Path = "/mutate"
+
+const (
+	// MaxBodyBytes bounds a review: the API server itself accepts objects of at most 3 MiB, and the review adds a few hundred bytes to it.
+	MaxBodyBytes = 3<<20 + 64<<10
+	// DefaultConcurrency bounds the reviews in work. One takes a tenth of a millisecond, so that the queue is long only if bodies arrive slowly.
+	DefaultConcurrency = 64
+	// maxWait is how long a review waits for its turn; the API server gives up after three seconds or so.
+	maxWait = 2 * time.Second
+	// keepBytes is the largest buffer that is kept for the next request; typical reviews have 8 KiB.
+	keepBytes = 64 << 10
+)
+
+// A Planner decides about pods. Its answer must be ready without waiting for anything.
+type Planner interface {
+	Plan(pod *mutate.Pod, namespace string) mutate.Plan
+}
+
+// Config of a [Handler].
+type Config struct {
+	Planner     Planner      // required
+	Metrics     *Metrics     // required
+	Log         *slog.Logger // nil discards
+	Concurrency int          // reviews in work at once; zero means [DefaultConcurrency]
+}
+
+// Handler serves [Path]. It is safe for concurrent use.
+type Handler struct {
+	cfg     Config
+	slots   chan struct{}
+	buffers sync.Pool // of *[]byte
+}
+
+// NewHandler returns a Handler.
+func NewHandler(cfg Config) *Handler {
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	return &Handler{cfg: cfg, slots: make(chan struct{}, cmp.Or(cfg.Concurrency, DefaultConcurrency))}
+}
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		h.reject(w, http.StatusMethodNotAllowed, "reviews are posted")
+		return
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		h.reject(w, http.StatusUnsupportedMediaType, "the content type is not application/json")
+		return
+	}
+	if !h.acquire(r) {
+		h.reject(w, http.StatusServiceUnavailable, "too many reviews are in work")
+		return
+	}
+	defer func() { <-h.slots }()
+	h.cfg.Metrics.inFlight.Inc()
+	defer h.cfg.Metrics.inFlight.Dec()
+
+	buffer := h.buffer()
+	defer h.keep(buffer)
+	body, err := readAll(*buffer, http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+	*buffer = body
+	if err != nil {
+		code := http.StatusBadRequest
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			code = http.StatusRequestEntityTooLarge
+		}
+		h.reject(w, code, "the review could not be read")
+		return
+	}
+	req, err := decode(body)
+	if req == nil {
+		h.cfg.Log.Warn("rejected a review", "err", err)
+		h.reject(w, http.StatusBadRequest, "the body is not an AdmissionReview of "+apiVersion)
+		return
+	}
+	plan := h.plan(req, err)
+	answer := h.buffer()
+	defer h.keep(answer)
+	*answer = appendResponse(*answer, req.UID, &plan)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(*answer) // the API server went away: nobody is left to tell
+	h.record(req, &plan, time.Since(start))
+}
+
+// plan never panics: what a hostile pod makes of a mistake of ours is a refusal of that pod.
+func (h *Handler) plan(req *request, err error) (plan mutate.Plan) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.cfg.Log.Error("planning panicked", "request_id", req.UID, "namespace", req.Namespace, "cause", cause, "stack", string(debug.Stack()))
+			plan = denied(mutate.ReasonInternal, "the injector met an unexpected error; see its log for request "+req.UID)
+		}
+	}()
+	switch {
+	case !req.createsPod():
+		return mutate.Plan{Decision: mutate.Skipped, Reason: mutate.ReasonNotPodBirth}
+	case err != nil:
+		return denied(mutate.ReasonMalformed, err.Error())
+	}
+	return h.cfg.Planner.Plan(&req.Object, req.Namespace)
+}
+
+func denied(reason mutate.Reason, detail string) mutate.Plan {
+	return mutate.Plan{Decision: mutate.Denied, Reason: reason, Problems: []mutate.Problem{{Reason: reason, Detail: detail}}}
+}
+
+// record writes the one event of an admission.
+func (h *Handler) record(req *request, plan *mutate.Plan, took time.Duration) {
+	h.cfg.Metrics.observe(plan, took)
+	attrs := []any{
+		"request_id", req.UID, "namespace", req.Namespace, "pod", cmp.Or(req.Object.Metadata.Name, req.Object.Metadata.GenerateName+"*"),
+		"decision", plan.Decision, "reason", plan.Reason, "dry_run", req.DryRun, "duration_ms", float64(took.Microseconds()) / 1000,
+	}
+	if len(plan.Problems) > 0 {
+		attrs = append(attrs, "detail", plan.Problems[0].Detail)
+	}
+	h.cfg.Log.Info("admission", attrs...)
+}
+
+// reject answers a request that holds no review to answer to.
+func (h *Handler) reject(w http.ResponseWriter, code int, text string) {
+	h.cfg.Metrics.rejected(code)
+	http.Error(w, text, code)
+}
+
+func (h *Handler) acquire(r *http.Request) bool {
+	select {
+	case h.slots <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(maxWait)
+	defer timer.Stop()
+	select {
+	case h.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+func (h *Handler) buffer() *[]byte {
+	if b, ok := h.buffers.Get().(*[]byte); ok {
+		*b = (*b)[:0]
+		return b
+	}
+	b := make([]byte, 0, keepBytes/4)
+	return &b
+}
+
+func (h *Handler) keep(b *[]byte) {
+	if cap(*b) <= keepBytes {
+		h.buffers.Put(b)
+	}
+}
+
+// readAll is io.ReadAll into a buffer that is already there.
+func readAll(b []byte, r io.Reader) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/ref"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// wish is what the annotations of a pod ask for.
+type wish struct {
+	consumer   *ref.Consumer           // of the pod; nil if there is none
+	own        map[string]ref.Consumer // :: container → its own consumer
+	all        bool                    // the pod's consumer goes to every container
+	containers []string                // to these; empty means the default container
+}
+
+// readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
+func (p *planner) readAnnotations() wish {
+	var w wish
+	for _, key := range slices.Sorted(maps.Keys(p.pod.Metadata.Annotations)) {
+		if !strings.HasPrefix(key, podspec.Domain) {
+			continue
+		}
+		value := p.pod.Metadata.Annotations[key]
+		switch {
+		case key == podspec.AnnotationConsumer:
+			if c, ok := p.parseConsumer(key, value); ok {
+				w.consumer = &c
+			}
+		case strings.HasPrefix(key, podspec.AnnotationConsumerPrefix):
+			if c, ok := p.parseConsumer(key, value); ok {
+				if w.own == nil {
+					w.own = make(map[string]ref.Consumer)
+				}
+				w.own[strings.TrimPrefix(key, podspec.AnnotationConsumerPrefix)] = c
+			}
+		case key == podspec.AnnotationContainers:
+			p.readContainers(&w, value)
+		case key == podspec.AnnotationDelivery:
+			p.checkDelivery(value)
+		case key == podspec.AnnotationStatus:
+			// Ours, and never trusted: what was decided before does not count.
+		case key == podspec.LabelInject:
+			p.deny(ReasonUnknownAnnotation, annotationField(key), "this is a label, not an annotation")
+		default:
+			p.deny(ReasonUnknownAnnotation, annotationField(clip(key)), "unknown annotation")
+		}
+	}
+	if len(p.problems) > 0 {
+		return w
+	}
+	switch {
+	case w.consumer == nil && len(w.own) == 0:
+		p.deny(ReasonNoConsumer, annotationField(podspec.AnnotationConsumer), "the pod opted in with the label "+podspec.LabelInject+" but names no consumer")
+	case w.consumer == nil && (w.all || len(w.containers) > 0):
+		p.deny(ReasonContainersInvalid, annotationField(podspec.AnnotationContainers), "it says where the pod's consumer goes, but there is no "+podspec.AnnotationConsumer)
+	}
+	return w
+}
+
+func (p *planner) parseConsumer(key, value string) (ref.Consumer, bool) {
+	c, err := ref.ParseConsumer(value)
+	if err != nil {
+		p.deny(ReasonConsumerMalformed, annotationField(clip(key)), err.Error())
+	}
+	return c, err == nil
+}
+
+func (p *planner) readContainers(w *wish, value string) {
+	field := annotationField(podspec.AnnotationContainers)
+	if strings.TrimSpace(value) == podspec.AllContainers {
+		w.all = true
+		return
+	}
+	for name := range strings.SplitSeq(value, ",") {
+		name = strings.TrimSpace(name)
+		switch {
+		case name == "":
+			p.deny(ReasonContainersInvalid, field, "it has an empty name")
+			return
+		case name == podspec.AllContainers:
+			p.deny(ReasonContainersInvalid, field, "* stands alone, not in a list")
+			return
+		case slices.Contains(w.containers, name):
+			p.deny(ReasonContainersInvalid, field, fmt.Sprintf("%q is named twice", clip(name)))
+			return
+		}
+		w.containers = append(w.containers, name)
+		if len(w.containers) > wire.MaxContainers {
+			p.deny(ReasonTooMany, field, fmt.Sprintf("it names more than %d containers", wire.MaxContainers))
+			return
+		}
+	}
+}
+
+func (p *planner) checkDelivery(value string) {
+	switch wire.Delivery(value) {
+	case wire.DeliveryAuto, wire.DeliveryEnvfile:
+	default:
+		p.deny(ReasonDeliveryInvalid, annotationField(podspec.AnnotationDelivery), fmt.Sprintf("unknown delivery %q", clip(value)))
+	}
+}
+
+func annotationField(key string) string { return "metadata.annotations[" + key + "]" }
+
+// clip keeps hostile text out of messages.
+func clip(text string) string {
+	const limit = 200
+	if len(text) > limit {
+		return strings.ToValidUTF8(text[:limit], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// agentUser is the user of the init agent's image. It is only written into pods that run as root: elsewhere the pod's own user, or the one OpenShift
+// assigns, is right, and one user for all containers is what lets the kubelet keep tokens at mode 0600.
+const agentUser int64 = 65532
+
+// agent returns the init container for the pod.
+func (p *planner) agent() *container {
+	url := p.cfg.URL
+	if p.pod.Spec.HostNetwork && p.pod.Spec.DNSPolicy != "ClusterFirstWithHostNet" && p.cfg.HostNetworkURL != "" {
+		url = p.cfg.HostNetworkURL
+	}
+	c := &container{
+		Name:            podspec.ContainerInit,
+		Image:           p.cfg.Image,
+		ImagePullPolicy: p.cfg.PullPolicy,
+		Env: []envVar{
+			{Name: podspec.EnvURL, Value: url},
+			{Name: podspec.EnvCA, Value: p.cfg.CA},
+			{Name: podspec.EnvRequest, Value: p.request()},
+			{Name: podspec.EnvDeadline, Value: p.cfg.Deadline.String()},
+		},
+		VolumeMounts: []volumeMount{
+			{Name: podspec.VolumeEnv, MountPath: podspec.MountEnv},
+			{Name: podspec.VolumeToken, MountPath: podspec.MountToken, ReadOnly: true},
+		},
+		Resources: p.resourcesFor(),
+		SecurityContext: &securityContext{
+			RunAsNonRoot:             ptr(true),
+			AllowPrivilegeEscalation: ptr(false),
+			ReadOnlyRootFilesystem:   ptr(true),
+			Capabilities:             &capabilities{Drop: []string{"ALL"}},
+			SeccompProfile:           &seccompProfile{Type: "RuntimeDefault"},
+		},
+		TerminationMessagePath:   "/dev/termination-log",
+		TerminationMessagePolicy: "FallbackToLogsOnError", // an agent that could not say why it died has said something in its log
+	}
+	if p.cfg.ServerName != "" {
+		c.Env = slices.Insert(c.Env, 1, envVar{Name: podspec.EnvServerName, Value: p.cfg.ServerName})
+	}
+	if s := p.pod.Spec.SecurityContext; s != nil && s.RunAsUser != nil && *s.RunAsUser == 0 {
+		c.SecurityContext.RunAsUser = ptr(agentUser)
+	}
+	return c
+}
+
+// request is the resolve request the init agent sends: the ENVs the pod refers to, fixed now.
+func (p *planner) request() string {
+	r := wire.ResolveRequest{Protocol: wire.Protocol}
+	for i := range p.targets {
+		t := &p.targets[i]
+		if len(t.names.Envs) == 0 {
+			continue
+		}
+		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: wire.DeliveryEnvfile, Envs: make([]string, len(t.names.Envs))}
+		for j, env := range t.names.Envs {
+			c.Envs[j] = env.Name
+		}
+		r.Containers = append(r.Containers, c)
+	}
+	return string(encode(r))
+}
+
+// is reports whether c, which has the shape of an init agent, works exactly as w. What admission plugins and other webhooks add to every container is
+// tolerated where it changes nothing for the agent: service account mounts below /var/run/secrets, ENVs that are not ours, a pull policy, more resources,
+// an assigned user.
+func (c *container) is(w *container) bool {
+	return c.Image == w.Image && c.SecurityContext.is(w.SecurityContext) && c.Resources.covers(w.Resources) &&
+		slices.EqualFunc(c.ownEnv(), w.Env, envVar.is) && c.sameMounts(w)
+}
+
+func (c *container) ownEnv() []envVar {
+	var own []envVar
+	for _, e := range c.Env {
+		if strings.HasPrefix(e.Name, reservedPrefix) {
+			own = append(own, e)
+		}
+	}
+	return own
+}
+
+func (e envVar) is(w envVar) bool {
+	if e.Name != w.Name || e.Value != w.Value || (e.ValueFrom == nil) != (w.ValueFrom == nil) {
+		return false
+	}
+	return e.ValueFrom == nil || e.ValueFrom.FileKeyRef != nil && *e.ValueFrom.FileKeyRef == *w.ValueFrom.FileKeyRef
+}
+
+func (c *container) sameMounts(w *container) bool {
+	matched := 0
+	for _, m := range c.VolumeMounts {
+		switch {
+		case slices.Contains(w.VolumeMounts, m):
+			matched++
+		case !strings.HasPrefix(m.MountPath, "/var/run/secrets/"), strings.Contains(m.MountPath, ".."):
+			return false
+		}
+	}
+	return matched == len(w.VolumeMounts)
+}
+
+func (s *securityContext) is(w *securityContext) bool {
+	return s != nil &&
+		equal(s.RunAsNonRoot, w.RunAsNonRoot) && equal(s.AllowPrivilegeEscalation, w.AllowPrivilegeEscalation) && equal(s.ReadOnlyRootFilesystem, w.ReadOnlyRootFilesystem) &&
+		(s.Privileged == nil || !*s.Privileged) &&
+		(w.RunAsUser == nil && (s.RunAsUser == nil || *s.RunAsUser != 0) || equal(s.RunAsUser, w.RunAsUser)) &&
+		s.Capabilities != nil && len(s.Capabilities.Add) == 0 && slices.Equal(s.Capabilities.Drop, w.Capabilities.Drop) &&
+		s.SeccompProfile != nil && *s.SeccompProfile == *w.SeccompProfile
+}
+
+// own returns the init containers the pod is to have of us, in order: none without ENVs.
+func (p *planner) own() []*container {
+	switch {
+	case p.envs() == 0:
+		return nil
+	case p.cfg.Verify:
+		agent := p.agent()
+		return []*container{agent, verifier(agent)}
+	}
+	return []*container{p.agent()}
+}
+
+// verifier returns the container that proves, after the agent has written, that this node's kubelet reads env files.
+func verifier(agent *container) *container {
+	v := *agent
+	v.Name, v.VolumeMounts = podspec.ContainerVerify, nil
+	v.Env = []envVar{
+		{Name: podspec.EnvMode, Value: podspec.ModeVerify},
+		{Name: podspec.EnvProof, ValueFrom: &envSource{&fileKeyRef{VolumeName: podspec.VolumeEnv, Path: podspec.ProofFile, Key: podspec.EnvProof}}},
+	}
+	return &v
+}
+
+// changeInit puts our init containers in front of all others. Where they are already there, in order, they stay where they are, as long as every init container
+// that needs them comes later: other injectors put their own first, too.
+func (p *planner) changeInit() {
+	const path = "/spec/initContainers"
+	have, want := p.pod.Spec.InitContainers, p.own()
+	var ours []int // where ours are now, ascending
+	for i := range have {
+		if slices.Contains(ownNames, have[i].Name) {
+			ours = append(ours, i)
+		}
+	}
+	if p.inPlace(ours, want) {
+		for i, index := range ours {
+			if !have[index].is(want[i]) {
+				p.patch.replace(at(path, index), want[i])
+			}
+		}
+		return
+	}
+	p.removeAll(path, ours)
+	if len(have) == 0 {
+		p.patch.add(path, want)
+		return
+	}
+	for _, c := range slices.Backward(want) {
+		p.patch.add(at(path, 0), c)
+	}
+}
+
+// inPlace reports whether the containers at the indices are those wanted, in their order, and early enough.
+func (p *planner) inPlace(indices []int, want []*container) bool {
+	if len(indices) != len(want) {
+		return false
+	}
+	for i, index := range indices {
+		if p.pod.Spec.InitContainers[index].Name != want[i].Name || p.neededBefore(index) {
+			return false
+		}
+	}
+	return true
+}
+
+// neededBefore reports whether an init container that receives values comes before index.
+func (p *planner) neededBefore(index int) bool {
+	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.names.Envs) > 0 })
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

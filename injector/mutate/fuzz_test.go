@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"sigs.k8s.io/yaml"
+)
+
+// FuzzPlan feeds hostile pods, in the encoding in which the API server hands pods out. No plan may panic, every patch must apply, and a second plan of the
+// patched pod must change nothing.
+func FuzzPlan(f *testing.F) {
+	inputs, err := filepath.Glob("testdata/*.input.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, input := range inputs {
+		text, err := os.ReadFile(input)
+		if err != nil {
+			f.Fatal(err)
+		}
+		raw, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if pod, err := ParsePod(raw); err == nil {
+			testMutator(t).Plan(pod, "shop", testNames) // as it is, even if no API server would send it
+		}
+		var pod corev1.Pod
+		if json.Unmarshal(raw, &pod) != nil {
+			return
+		}
+		if pod.Labels == nil {
+			pod.Labels = map[string]string{}
+		}
+		pod.Labels["lanyard.dev/inject"] = "true"
+		before, err := json.Marshal(&pod)
+		if err != nil {
+			return
+		}
+		plan := planJSON(t, testMutator(t), before)
+		if plan.Decision == Injected {
+			checkSettled(t, apply(t, before, plan))
+		}
+	})
+}
+
+// FuzzPodOfPieces builds pods of friendly and hostile pieces, one for each byte, because bytes changed at random seldom make a pod.
+func FuzzPodOfPieces(f *testing.F) {
+	ours := func(container, name string) corev1.EnvVar {
+		return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{VolumeName: "lanyard-env", Path: container + ".env", Key: name}}}
+	}
+	last := func(pod *corev1.Pod) *corev1.Container { return &pod.Spec.Containers[len(pod.Spec.Containers)-1] }
+	pieces := []func(*corev1.Pod){
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/consumer"] = "acme/web" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/consumer"] = "acme/empty" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/consumer.b"] = "acme/worker" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/consumer.setup"] = "acme/worker" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/containers"] = "*" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/containers"] = "b,setup" },
+		func(p *corev1.Pod) { p.Annotations["kubectl.kubernetes.io/default-container"] = "b" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/status"] = "{}" },
+		func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "b"}) },
+		func(p *corev1.Pod) { p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: "app"}) },
+		func(p *corev1.Pod) {
+			p.Spec.Containers = append([]corev1.Container{{Name: "istio-proxy"}}, p.Spec.Containers...)
+		},
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "setup"})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-init", Env: []corev1.EnvVar{{Name: "LANYARD_REQUEST"}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-env", MountPath: "/run/lanyard/env"}, {Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-init"})
+		},
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, ours(c.Name, "API_KEY")) },
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, ours(c.Name, "STALE")) },
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, ours("other", "API_KEY")) },
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, corev1.EnvVar{Name: "MODE", Value: "x"}) },
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, corev1.EnvVar{Name: "API_KEY", Value: "x"}) },
+		func(p *corev1.Pod) {
+			last(p).Resources = corev1.ResourceRequirements{Limits: corev1.ResourceList{"cpu": resource.MustParse("1"), "memory": resource.MustParse("1Gi")}}
+		},
+		func(p *corev1.Pod) {
+			last(p).Resources = corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse("1m")}}
+		},
+		func(p *corev1.Pod) { p.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsUser: ptr(int64(0))} },
+		func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-env", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: "Memory"}}})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-env", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-token", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+				Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: "x", Path: "y"}}}}}})
+		},
+		func(p *corev1.Pod) { p.Spec.HostNetwork = true },
+	}
+	f.Add([]byte{0, 8, 9})
+	f.Add([]byte{0, 11, 5, 8, 12, 22, 24})
+	f.Add([]byte{1, 12, 14, 22})
+	f.Fuzz(func(t *testing.T, choices []byte) {
+		pod := corev1.Pod{}
+		pod.Labels, pod.Annotations = map[string]string{"lanyard.dev/inject": "true"}, map[string]string{}
+		pod.Spec.ServiceAccountName, pod.Spec.Containers = "web", []corev1.Container{{Name: "app"}}
+		for _, choice := range choices[:min(len(choices), 40)] {
+			pieces[int(choice)%len(pieces)](&pod)
+		}
+		before, err := json.Marshal(&pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan := planJSON(t, testMutator(t), before); plan.Decision == Injected {
+			checkSettled(t, apply(t, before, plan))
+		}
+	})
+}

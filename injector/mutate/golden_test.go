@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files and docs/reasons-admission.md")
+
+// TestGoldenPods plans every testdata/<case>.input.yaml and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml.
+func TestGoldenPods(t *testing.T) {
+	inputs, err := filepath.Glob("testdata/*.input.yaml")
+	if err != nil || len(inputs) == 0 {
+		t.Fatalf("no inputs: %v", err)
+	}
+	for _, input := range inputs {
+		name := strings.TrimSuffix(filepath.Base(input), ".input.yaml")
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(input)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, err := yaml.YAMLToJSON(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := planJSON(t, testMutator(t), before)
+			after := apply(t, before, plan)
+
+			golden := strings.TrimSuffix(input, ".input.yaml") + ".golden.yaml"
+			got := render(t, plan, after)
+			if *update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("golden pod differs (-want +got):\n%s", diff)
+			}
+			if prefix, _, _ := strings.Cut(name, "-"); (prefix == "denied") != (plan.Decision == Denied) || (prefix == "skipped") != (plan.Decision == Skipped) {
+				t.Errorf("decision = %s", plan.Decision)
+			}
+			if plan.Decision != Injected {
+				return
+			}
+			checkSettled(t, after)
+			checkUntouched(t, before, after)
+			checkPodSecurity(t, before, after)
+		})
+	}
+}
+
+// checkSettled demands that a second pass changes nothing, both on the pod as patched and as the API server would hand it out again.
+func checkSettled(t *testing.T, after []byte) {
+	t.Helper()
+	for what, pod := range map[string][]byte{"patched": after, "re-encoded": canonical(t, after)} {
+		if again := planJSON(t, testMutator(t), pod); again.Decision != Unchanged {
+			t.Errorf("second plan of the %s pod: %s, patch %s, problems %v", what, again.Decision, again.Patch, again.Problems)
+		}
+	}
+}
+
+// checkUntouched demands that containers without ENVs of ours are the same bytes as before.
+func checkUntouched(t *testing.T, before, after []byte) {
+	t.Helper()
+	type pod struct {
+		Spec struct{ InitContainers, Containers []json.RawMessage }
+	}
+	var a, b pod
+	if err := errorsOf(json.Unmarshal(before, &a), json.Unmarshal(after, &b)); err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range append(a.Spec.InitContainers, a.Spec.Containers...) {
+		var c container
+		if err := json.Unmarshal(old, &c); err != nil {
+			t.Fatal(err)
+		}
+		for _, now := range append(b.Spec.InitContainers, b.Spec.Containers...) {
+			var d container
+			if err := json.Unmarshal(now, &d); err != nil {
+				t.Fatal(err)
+			}
+			if d.Name == c.Name && c.Name != podspec.ContainerInit && !bytes.Contains(now, []byte("fileKeyRef")) && !bytes.Contains(old, []byte("fileKeyRef")) && !bytes.Equal(old, now) {
+				t.Errorf("container %q changed from\n%s to\n%s", c.Name, old, now)
+			}
+		}
+	}
+}
+
+// checkPodSecurity demands that a pod that passes the restricted Pod Security Standard still does.
+func checkPodSecurity(t *testing.T, before, after []byte) {
+	t.Helper()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
+	evaluate := func(raw []byte) policy.AggregateCheckResult {
+		var pod corev1.Pod
+		if err := json.Unmarshal(raw, &pod); err != nil {
+			t.Fatal(err)
+		}
+		return policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &pod.Spec))
+	}
+	if a, b := evaluate(before), evaluate(after); a.Allowed && !b.Allowed {
+		t.Errorf("injection broke the restricted standard: %s", b.ForbiddenDetail())
+	}
+	// Whatever the pod is, our own container passes by itself.
+	var pod corev1.Pod
+	if err := json.Unmarshal(after, &pod); err != nil {
+		t.Fatal(err)
+	}
+	alone := corev1.PodSpec{}
+	for _, c := range pod.Spec.InitContainers {
+		if c.Name == podspec.ContainerInit {
+			alone.Containers = append(alone.Containers, c)
+		}
+	}
+	if r := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &pod.ObjectMeta, &alone)); !r.Allowed {
+		t.Errorf("the init agent breaks the restricted standard: %s", r.ForbiddenDetail())
+	}
+}
+
+func testConfig() Config {
+	return Config{
+		Image: "ghcr.io/lanyard-dev/lanyard-agent:1.0.0", URL: "https://lanyard-registry.lanyard.svc:8443", HostNetworkURL: "https://10.96.7.7:8443",
+		ServerName: "lanyard-registry.lanyard.svc", CA: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
+		CPURequest: resource.MustParse("10m"), MemoryRequest: resource.MustParse("16Mi"), CPULimit: resource.MustParse("200m"), MemoryLimit: resource.MustParse("64Mi"),
+	}
+}
+
+func testMutator(t testing.TB) *Mutator {
+	t.Helper()
+	m, err := New(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+type namesMap map[string]*wire.ConsumerNames
+
+func (n namesMap) Lookup(consumer string) (*wire.ConsumerNames, bool) {
+	c, ok := n[consumer]
+	return c, ok
+}
+
+var testNames = func() namesMap {
+	web := []wire.Binding{{Namespace: "shop", ServiceAccount: "api"}, {Namespace: "shop", ServiceAccount: "web"}}
+	n := namesMap{
+		"acme/web":       {Envs: []wire.EnvName{{Name: "DB_PASSWORD"}, {Name: "API_KEY"}}, Bindings: web},
+		"acme/worker":    {Envs: []wire.EnvName{{Name: "QUEUE_URL"}}, Bindings: web},
+		"acme/empty":     {Bindings: web},
+		"acme/quoted":    {Envs: []wire.EnvName{{Name: "OK"}, {Name: "BAD", NoEnvfile: "it contains a single quote"}}, Bindings: web},
+		"acme/elsewhere": {Envs: []wire.EnvName{{Name: "X"}}, Bindings: []wire.Binding{{Namespace: "other", ServiceAccount: "web"}}},
+		"acme/other":     {Envs: []wire.EnvName{{Name: "X"}}, Bindings: []wire.Binding{{Namespace: "shop", ServiceAccount: "payments"}, {Namespace: "bank", ServiceAccount: "hidden"}}},
+	}
+	big := &wire.ConsumerNames{Bindings: web}
+	for i := range 100 {
+		big.Envs = append(big.Envs, wire.EnvName{Name: fmt.Sprintf("E%d", i)})
+	}
+	n["acme/big"] = big
+	return n
+}()
+
+func planJSON(t testing.TB, m *Mutator, raw []byte) Plan {
+	t.Helper()
+	pod, err := ParsePod(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Plan(pod, "shop", testNames)
+}
+
+func apply(t testing.TB, raw []byte, plan Plan) []byte {
+	t.Helper()
+	if plan.Patch == nil {
+		return raw
+	}
+	p, err := jsonpatch.DecodePatch(plan.Patch)
+	if err != nil {
+		t.Fatalf("patch %s: %v", plan.Patch, err)
+	}
+	out, err := p.Apply(raw)
+	if err != nil {
+		t.Fatalf("applying %s: %v", plan.Patch, err)
+	}
+	return out
+}
+
+// canonical encodes a pod as the API server does before it calls a webhook.
+func canonical(t testing.TB, raw []byte) []byte {
+	t.Helper()
+	var pod corev1.Pod
+	if err := json.Unmarshal(raw, &pod); err != nil {
+		t.Fatal(err)
+	}
+	out, err := json.Marshal(&pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func render(t *testing.T, plan Plan, after []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# %s: %s\n", plan.Decision, plan.Reason)
+	for _, w := range plan.Warnings {
+		fmt.Fprintf(&b, "# warning: %s\n", w)
+	}
+	for _, p := range plan.Problems {
+		fmt.Fprintf(&b, "# %s\n", p)
+	}
+	if plan.Decision == Injected {
+		text, err := yaml.JSONToYAML(after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(text)
+	}
+	return b.Bytes()
+}
+
+func errorsOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package mutate decides what admission does with a pod, and computes the change.
+//
+// It is pure: no I/O, no clock, no environment. What a pod becomes depends on the pod, its namespace, the consumers' names and the [Config], so the same
+// code answers the API server and a dry run on somebody's laptop.
+//
+// # What is injected
+//
+// An init container, lanyard-init, in front of every container that receives values; a memory-backed volume it writes env files to and a projected token
+// only it can read; and, in front of the ENVs of each receiving container, one fileKeyRef for each ENV of its consumer. Nothing else of the pod is touched.
+//
+// # Idempotence
+//
+// [Mutator.Plan] compares the pod's structure with the one wanted and patches the difference; a pod that already has it is [Unchanged]. The status
+// annotation plays no part. A container or volume with one of our names is either recognizably ours, and then made exactly what we would inject (a copied
+// pod, an older injector), or the pod is refused.
+package mutate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// Names is a complete view of the consumers: what exists is in it. Implementations are safe for concurrent use and do not block.
+type Names interface {
+	// Lookup returns the consumer written <organization>/<consumer>. The caller does not change it.
+	Lookup(consumer string) (*wire.ConsumerNames, bool)
+}
+
+// Config is what an installation decides. Nothing of it can be changed by a pod.
+type Config struct {
+	Image      string // of the init agent; required
+	PullPolicy string // Always, IfNotPresent or Never; empty means IfNotPresent
+	URL        string // https URL of the registry's workload listener; required
+	// HostNetworkURL replaces URL in pods that use the node's network and DNS, where names of Services do not resolve. Empty means URL.
+	HostNetworkURL string
+	ServerName     string        // name the registry's certificate is checked against; empty means the URL's host
+	CA             string        // PEM the registry's certificate is checked against; required
+	Audience       string        // of the pods' tokens; empty means podspec.Audience
+	Deadline       time.Duration // zero means podspec.DefaultDeadline
+
+	// Verify adds a second init container that proves, on the node, that the kubelet reads env files. It costs most of a second at each pod start and catches
+	// what no version tells: a kubelet with the feature turned off would start containers with empty ENVs.
+	Verify bool
+
+	// Resources of the init container. A zero quantity is left out; see resourcesFor for the rules that keep the pod's QoS class.
+	CPURequest, MemoryRequest, CPULimit, MemoryLimit resource.Quantity
+
+	// Unsupported says why the cluster cannot deliver env files. Empty means that it can.
+	Unsupported string
+	// SupportUnknown is set until the cluster's version has been learnt.
+	SupportUnknown bool
+}
+
+// A Mutator plans with one configuration. It is immutable and safe for concurrent use.
+type Mutator struct{ cfg Config }
+
+// New checks cfg and returns a Mutator for it.
+func New(cfg Config) (*Mutator, error) {
+	cfg.PullPolicy = cmp.Or(cfg.PullPolicy, "IfNotPresent")
+	cfg.Audience = cmp.Or(cfg.Audience, podspec.Audience)
+	cfg.Deadline = cmp.Or(cfg.Deadline, podspec.DefaultDeadline)
+	var errs []error
+	if cfg.Image == "" {
+		errs = append(errs, errors.New("image of the init agent is missing"))
+	}
+	switch cfg.PullPolicy {
+	case "Always", "IfNotPresent", "Never":
+	default:
+		errs = append(errs, fmt.Errorf("pull policy %q is none of Always, IfNotPresent, Never", cfg.PullPolicy))
+	}
+	if cfg.CA == "" {
+		errs = append(errs, errors.New("CA bundle of the registry is missing"))
+	}
+	errs = append(errs, checkURL("URL of the registry", cfg.URL))
+	if cfg.HostNetworkURL != "" {
+		errs = append(errs, checkURL("URL of the registry for host-network pods", cfg.HostNetworkURL))
+	}
+	if cfg.Deadline < time.Second || cfg.Deadline > podspec.MaxDeadline {
+		errs = append(errs, fmt.Errorf("deadline %s is not between 1s and %s", cfg.Deadline, podspec.MaxDeadline))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Mutator{cfg: cfg}, nil
+}
+
+func checkURL(what, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Path != "" && u.Path != "/" {
+		return fmt.Errorf("%s %q is not https://<host>[:<port>]", what, text)
+	}
+	return nil
+}
+
+// A Plan is the outcome for one pod.
+type Plan struct {
+	Decision Decision
+	Reason   Reason    // with Denied, that of the first problem
+	Problems []Problem // with Denied
+	Patch    []byte    // JSON Patch (RFC 6902); only with Injected
+	Warnings []string  // for the person who creates the pod
+}
+
+type planner struct {
+	*Mutator
+	pod       *Pod
+	namespace string
+	names     Names
+	problems  []Problem
+	targets   []target
+	patch     patch
+}
+
+func (p *planner) deny(reason Reason, field, detail string) {
+	p.problems = append(p.problems, Problem{Reason: reason, Field: field, Detail: detail})
+}
+
+func (p *planner) denied() bool { return len(p.problems) > 0 }
+
+// Plan decides about a pod that is created in namespace. It changes nothing in pod. Nil names mean that none were ever received.
+func (m *Mutator) Plan(pod *Pod, namespace string, names Names) Plan {
+	if pod.Metadata.Labels[podspec.LabelInject] != podspec.InjectTrue {
+		return Plan{Decision: Skipped, Reason: ReasonNotOptedIn}
+	}
+	if _, mirror := pod.Metadata.Annotations["kubernetes.io/config.mirror"]; mirror {
+		return Plan{Decision: Skipped, Reason: ReasonMirrorPod}
+	}
+	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names}
+	p.decide()
+	if p.denied() {
+		return Plan{Decision: Denied, Reason: p.problems[0].Reason, Problems: p.problems}
+	}
+	reason := ReasonInjected
+	if p.envs() == 0 {
+		reason = ReasonNoEnvs
+	}
+	p.change(reason)
+	plan := Plan{Decision: Injected, Reason: reason, Patch: p.patch.bytes(), Warnings: p.warnings()}
+	if plan.Patch == nil {
+		plan.Decision = Unchanged
+	}
+	return plan
+}
+
+// decide finds the targets, or every problem that can be found at once. Each step needs the ones before it to have found none.
+func (p *planner) decide() {
+	steps := []func(){p.checkCluster, func() {
+		if w := p.readAnnotations(); !p.denied() {
+			p.chooseTargets(w)
+		}
+	}, p.checkConsumers, p.checkStructure}
+	for _, step := range steps {
+		if step(); p.denied() {
+			return
+		}
+	}
+}
+
+func (p *planner) checkCluster() {
+	spec := &p.pod.Spec
+	switch {
+	case spec.OS.Name == "windows", spec.NodeSelector["kubernetes.io/os"] == "windows":
+		p.deny(ReasonWindows, "spec.os.name", "the pod is for Windows nodes")
+	case p.cfg.SupportUnknown:
+		p.deny(ReasonSupportUnknown, "", "the injector has not learnt the API server's version yet; try again")
+	case p.cfg.Unsupported != "":
+		p.deny(ReasonUnsupported, "", p.cfg.Unsupported)
+	case p.names == nil:
+		p.deny(ReasonNamesUnavailable, "", "the injector has not received the consumers' names yet; try again")
+	}
+}
+
+// envs counts the ENVs of all targets.
+func (p *planner) envs() int {
+	n := 0
+	for i := range p.targets {
+		n += len(p.targets[i].names.Envs)
+	}
+	return n
+}
+
+// change writes the patch. Lists are edited from the containers outward, so that indices found in the pod stay true until they are used.
+func (p *planner) change(reason Reason) {
+	p.changeEnvs()
+	p.changeInit()
+	p.changeVolumes()
+	if status := p.status(reason); p.pod.Metadata.Annotations[podspec.AnnotationStatus] != status {
+		p.patch.add("/metadata/annotations/lanyard.dev~1status", status)
+	}
+}
+
+func (p *planner) warnings() []string {
+	if p.envs() > 0 && (p.pod.Spec.ShareProcessNamespace || p.pod.Spec.HostPID) {
+		return []string{"lanyard: the pod shares a process namespace: other processes in it may read the injected ENVs from /proc"}
+	}
+	return nil
+}

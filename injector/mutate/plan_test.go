@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// injected returns the pod of annotations and containers after a first pass, as a struct to play other webhooks with.
+func injected(t *testing.T, input string) *corev1.Pod {
+	t.Helper()
+	var pod corev1.Pod
+	if err := json.Unmarshal([]byte(input), &pod); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(&pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := planJSON(t, testMutator(t), raw)
+	if plan.Decision != Injected {
+		t.Fatalf("first pass: %s %v", plan.Decision, plan.Problems)
+	}
+	pod = corev1.Pod{}
+	if err := json.Unmarshal(apply(t, raw, plan), &pod); err != nil {
+		t.Fatal(err)
+	}
+	return &pod
+}
+
+const twoContainers = `{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web"%s}},
+	"spec":{"serviceAccountName":"web","containers":[{"name":"app","image":"a"},{"name":"b","image":"b"}]}}`
+
+func TestReinvocationAfterOthersChangedThePod(t *testing.T) {
+	for name, tc := range map[string]struct {
+		annotations string
+		change      func(pod *corev1.Pod, agent *corev1.Container)
+		want        Decision
+		reason      Reason
+	}{
+		"a service account mount on every container is tolerated": {change: func(_ *corev1.Pod, agent *corev1.Container) {
+			agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: "kube-api-access", ReadOnly: true, MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"})
+		}, want: Unchanged, reason: ReasonInjected},
+		"defaults of a LimitRange, a pull policy, an assigned user and foreign ENVs are tolerated": {change: func(_ *corev1.Pod, agent *corev1.Container) {
+			agent.Resources.Limits = corev1.ResourceList{"cpu": resource.MustParse("1")}
+			agent.ImagePullPolicy = corev1.PullAlways
+			agent.SecurityContext.RunAsUser = ptr(int64(1000650000))
+			agent.Env = append([]corev1.EnvVar{{Name: "AWS_ROLE_ARN", Value: "x"}}, agent.Env...)
+		}, want: Unchanged, reason: ReasonInjected},
+		"an init container put in front of ours may stay there": {change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.InitContainers = append([]corev1.Container{{Name: "istio-init"}}, pod.Spec.InitContainers...)
+		}, want: Unchanged, reason: ReasonInjected},
+		"a container put in front of the default one does not become the default": {change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers = append([]corev1.Container{{Name: "unheard-of"}}, pod.Spec.Containers...)
+		}, want: Unchanged, reason: ReasonInjected},
+		"a container added later receives values if all do": {annotations: `,"lanyard.dev/containers":"*"`, change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "late"})
+		}, want: Injected, reason: ReasonInjected},
+		"a known sidecar added later does not, even if all do": {annotations: `,"lanyard.dev/containers":"*"`, change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "linkerd-proxy"})
+		}, want: Unchanged, reason: ReasonInjected},
+		"another image is put right":  {change: func(_ *corev1.Pod, agent *corev1.Container) { agent.Image = "evil" }, want: Injected, reason: ReasonInjected},
+		"privilege is taken back":     {change: func(_ *corev1.Pod, agent *corev1.Container) { agent.SecurityContext.Privileged = ptr(true) }, want: Injected, reason: ReasonInjected},
+		"the root user is taken back": {change: func(_ *corev1.Pod, agent *corev1.Container) { agent.SecurityContext.RunAsUser = ptr(int64(0)) }, want: Injected, reason: ReasonInjected},
+		"a capability is taken back": {change: func(_ *corev1.Pod, agent *corev1.Container) {
+			agent.SecurityContext.Capabilities.Add = []corev1.Capability{"SYS_ADMIN"}
+		}, want: Injected, reason: ReasonInjected},
+		"a configuration of ours by somebody else is put right": {change: func(_ *corev1.Pod, agent *corev1.Container) {
+			agent.Env = append(agent.Env, corev1.EnvVar{Name: podspec.EnvDir, Value: "/elsewhere"})
+		}, want: Injected, reason: ReasonInjected},
+		"a foreign mount is taken away": {change: func(_ *corev1.Pod, agent *corev1.Container) {
+			agent.VolumeMounts = append(agent.VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/var/run/secrets/../../run/lanyard"})
+		}, want: Injected, reason: ReasonInjected},
+		"a lost ENV is put back": {change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers[0].Env = pod.Spec.Containers[0].Env[1:]
+		}, want: Injected, reason: ReasonInjected},
+		"a doubled ENV is taken away":  {change: func(pod *corev1.Pod, _ *corev1.Container) { e := &pod.Spec.Containers[0].Env; *e = append(*e, (*e)[0]) }, want: Injected, reason: ReasonInjected},
+		"a bigger volume is put right": {change: func(pod *corev1.Pod, _ *corev1.Container) { pod.Spec.Volumes[0].EmptyDir.SizeLimit = nil }, want: Injected, reason: ReasonInjected},
+		"an optional ENV is refused": {change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers[0].Env[0].ValueFrom.FileKeyRef.Optional = ptr(true)
+		}, want: Denied, reason: ReasonVolumeMisused},
+		"an ENV of another container is refused": {change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers[1].Env = pod.Spec.Containers[0].Env
+		}, want: Denied, reason: ReasonVolumeMisused},
+		"a mount of our volume is refused": {change: func(pod *corev1.Pod, _ *corev1.Container) {
+			pod.Spec.Containers[1].VolumeMounts = []corev1.VolumeMount{{Name: podspec.VolumeEnv, MountPath: "/x"}}
+		}, want: Denied, reason: ReasonVolumeMisused},
+		"an agent that became a sidecar is refused": {change: func(_ *corev1.Pod, agent *corev1.Container) {
+			agent.RestartPolicy = ptr(corev1.ContainerRestartPolicyAlways)
+		}, want: Denied, reason: ReasonNameTaken},
+		"a second agent is refused": {change: func(pod *corev1.Pod, agent *corev1.Container) {
+			pod.Spec.InitContainers = append(pod.Spec.InitContainers, *agent)
+		}, want: Denied, reason: ReasonNameTaken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := injected(t, strings.Replace(twoContainers, "%s", tc.annotations, 1))
+			tc.change(pod, &pod.Spec.InitContainers[0])
+			raw, err := json.Marshal(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := planJSON(t, testMutator(t), raw)
+			if plan.Decision != tc.want || plan.Reason != tc.reason {
+				t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, tc.want, tc.reason, plan.Patch, plan.Problems)
+			}
+			if plan.Decision == Injected {
+				checkSettled(t, apply(t, raw, plan))
+			}
+		})
+	}
+}
+
+func TestPodsAreRefusedWhileTheInjectorIsNotReady(t *testing.T) {
+	raw := []byte(strings.Replace(twoContainers, "%s", "", 1))
+	for name, tc := range map[string]struct {
+		config func(*Config)
+		names  Names
+		want   Reason
+	}{
+		"no names yet":           {names: nil, want: ReasonNamesUnavailable},
+		"the cluster is too old": {config: func(c *Config) { c.Unsupported = "the API server is 1.34" }, names: testNames, want: ReasonUnsupported},
+		"the cluster is unknown": {config: func(c *Config) { c.SupportUnknown = true }, names: testNames, want: ReasonSupportUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			if tc.config != nil {
+				tc.config(&cfg)
+			}
+			m, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pod, err := ParsePod(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plan := m.Plan(pod, "shop", tc.names); plan.Decision != Denied || plan.Reason != tc.want {
+				t.Errorf("got %s (%s), want denied (%s)", plan.Decision, plan.Reason, tc.want)
+			}
+		})
+	}
+}
+
+func TestHostilePodsCostLittle(t *testing.T) {
+	huge := &Pod{Metadata: Metadata{Labels: map[string]string{podspec.LabelInject: podspec.InjectTrue}, Annotations: map[string]string{
+		podspec.AnnotationConsumer: "acme/web", podspec.AnnotationContainers: podspec.AllContainers,
+	}}, Spec: Spec{ServiceAccountName: "web", Containers: make([]container, 100_000)}}
+	plan := testMutator(t).Plan(huge, "shop", testNames)
+	if plan.Reason != ReasonTooMany {
+		t.Errorf("100,000 containers: %s (%s), want %s", plan.Decision, plan.Reason, ReasonTooMany)
+	}
+	long := strings.Repeat("x", 256<<10)
+	for _, key := range []string{podspec.AnnotationConsumer, podspec.AnnotationContainers, podspec.AnnotationDelivery, podspec.Domain + long} {
+		pod := &Pod{Metadata: Metadata{Labels: map[string]string{podspec.LabelInject: podspec.InjectTrue}, Annotations: map[string]string{podspec.AnnotationConsumer: "acme/web", key: long}},
+			Spec: Spec{ServiceAccountName: "web", Containers: []container{{Name: "app"}}}}
+		if plan := testMutator(t).Plan(pod, "shop", testNames); plan.Decision != Denied || len(plan.Message()) > 2048 {
+			t.Errorf("annotation %.30s…: %s with a message of %d bytes", key, plan.Decision, len(plan.Message()))
+		}
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"no image":         func(c *Config) { c.Image = "" },
+		"no CA":            func(c *Config) { c.CA = "" },
+		"plain http":       func(c *Config) { c.URL = "http://registry" },
+		"a path":           func(c *Config) { c.URL = "https://registry/v1" },
+		"no host":          func(c *Config) { c.HostNetworkURL = "https://" },
+		"pull policy":      func(c *Config) { c.PullPolicy = "Sometimes" },
+		"endless deadline": func(c *Config) { c.Deadline = podspec.MaxDeadline + 1 },
+	} {
+		cfg := testConfig()
+		change(&cfg)
+		if _, err := New(cfg); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestTheRequestIsOneTheRegistryReads(t *testing.T) {
+	pod := injected(t, strings.Replace(twoContainers, "%s", `,"lanyard.dev/consumer.b":"acme/worker"`, 1))
+	for _, env := range pod.Spec.InitContainers[0].Env {
+		if env.Name != podspec.EnvRequest {
+			continue
+		}
+		var r wire.ResolveRequest
+		if err := json.Unmarshal([]byte(env.Value), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Protocol != wire.Protocol || len(r.Containers) != 2 || r.Containers[1].Name != "b" || r.Containers[1].Consumer != "acme/worker" || r.Containers[1].Envs[0] != "QUEUE_URL" {
+			t.Errorf("request = %+v", r)
+		}
+	}
+}
+
+func TestANameCannotLeaveItsString(t *testing.T) {
+	const hostile = `X"},{"op":"add","path":"/spec/hostPID","value":true},{"name":"\`
+	names := namesMap{"acme/web": {Envs: []wire.EnvName{{Name: hostile}, {Name: "PLAIN"}}, Bindings: testNames["acme/web"].Bindings}}
+	for _, env := range []string{"", `,"env":[{"name":"A","value":"b"}]`} {
+		raw := []byte(`{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web"}},"spec":{"serviceAccountName":"web","containers":[{"name":"app"` + env + `}]}}`)
+		pod, err := ParsePod(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := ParsePod(apply(t, raw, testMutator(t).Plan(pod, "shop", names)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after.Spec.HostPID || after.Spec.Containers[0].Env[0].Name != hostile || after.Spec.Containers[0].Env[1].Name != "PLAIN" {
+			t.Errorf("pod = %+v", after.Spec)
+		}
+	}
+}

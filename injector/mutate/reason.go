@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Decision is what becomes of a pod.
+type Decision string
+
+// The decisions.
+const (
+	Injected  Decision = "injected"  // the plan's patch makes it ours
+	Unchanged Decision = "unchanged" // it already is what we would make of it
+	Skipped   Decision = "skipped"   // it is none of our business
+	Denied    Decision = "denied"    // it must not start; the problems say why
+)
+
+// A Reason says why a [Decision] was taken. The set is closed: [Reasons] lists it, docs/reasons-admission.md is generated from it.
+type Reason string
+
+// Reasons of pods that are let in.
+const (
+	ReasonInjected    Reason = "injected"
+	ReasonNoEnvs      Reason = "no_envs"
+	ReasonNotOptedIn  Reason = "not_opted_in"
+	ReasonMirrorPod   Reason = "mirror_pod"
+	ReasonNotPodBirth Reason = "not_pod_creation"
+)
+
+// Reasons of pods that are refused.
+const (
+	ReasonUnknownAnnotation Reason = "unknown_annotation"
+	ReasonNoConsumer        Reason = "no_consumer"
+	ReasonConsumerMalformed Reason = "consumer_malformed"
+	ReasonNotBound          Reason = "not_bound"
+	ReasonContainerMissing  Reason = "container_missing"
+	ReasonContainersInvalid Reason = "containers_invalid"
+	ReasonTwoConsumers      Reason = "two_consumers"
+	ReasonDeliveryInvalid   Reason = "delivery_invalid"
+	ReasonUnrepresentable   Reason = "unrepresentable"
+	ReasonTooMany           Reason = "too_many"
+	ReasonEnvConflict       Reason = "env_conflict"
+	ReasonEnvReserved       Reason = "env_reserved"
+	ReasonNameTaken         Reason = "name_taken"
+	ReasonVolumeMisused     Reason = "volume_misused"
+	ReasonWindows           Reason = "windows"
+	ReasonUnsupported       Reason = "cluster_unsupported"
+	ReasonSupportUnknown    Reason = "cluster_unknown"
+	ReasonNamesUnavailable  Reason = "names_unavailable"
+	ReasonMalformed         Reason = "malformed_review"
+	ReasonInternal          Reason = "internal"
+)
+
+// ReasonInfo describes a [Reason].
+type ReasonInfo struct {
+	Reason   Reason
+	Decision Decision
+	// Retryable tells that the same pod may be let in later without anybody changing it or a consumer.
+	Retryable bool
+	Meaning   string
+	Fix       string
+}
+
+// Reasons is the catalogue, in the order of the documentation.
+var Reasons = []ReasonInfo{
+	{ReasonInjected, Injected, false, "The pod receives the ENVs of its consumers.", ""},
+	{ReasonNoEnvs, Injected, false, "The pod's consumers have no ENVs, so only the status annotation was written.", "Add ENVs to the consumer and recreate the pod, if it was to have some."},
+	{ReasonNotOptedIn, Skipped, false, "The pod does not carry the label `lanyard.dev/inject: \"true\"`.", "Add the label to the pod template, if the pod was to be injected."},
+	{ReasonMirrorPod, Skipped, false, "The pod mirrors a static pod, which the kubelet has already started.", "Static pods have no service account and cannot be injected."},
+	{ReasonNotPodBirth, Skipped, false, "The request does not create a pod.", "Restrict the webhook's rules to CREATE of pods."},
+
+	{ReasonUnknownAnnotation, Denied, false, "The pod has an annotation of our domain that means nothing.", "Correct its spelling or remove it; docs/annotations.md lists those that exist."},
+	{ReasonNoConsumer, Denied, false, "The pod opted in but names no consumer.", "Set the annotation lanyard.dev/consumer: <organization>/<consumer>, or remove the label lanyard.dev/inject."},
+	{ReasonConsumerMalformed, Denied, false, "An annotation does not name a consumer as <organization>/<consumer>.", "Correct the annotation."},
+	{ReasonNotBound, Denied, false, "The consumer does not exist, or no binding lets this namespace and service account claim it. The two are not told apart, so that names cannot be guessed from outside.", "Add the binding to the consumer, or correct the annotation or the pod's serviceAccountName."},
+	{ReasonContainerMissing, Denied, false, "An annotation names a container that the pod does not have.", "Name one of the pod's containers or init containers."},
+	{ReasonContainersInvalid, Denied, false, "The annotation lanyard.dev/containers cannot be used.", "Give a comma-separated list of container names, or *, next to lanyard.dev/consumer."},
+	{ReasonTwoConsumers, Denied, false, "A container would receive two consumers.", "Keep either its own lanyard.dev/consumer.<container> or its place in lanyard.dev/containers."},
+	{ReasonDeliveryInvalid, Denied, false, "The annotation lanyard.dev/delivery names no delivery of this version.", "Use auto or envfile, or remove the annotation."},
+	{ReasonUnrepresentable, Denied, false, "The current value of an ENV cannot be carried unchanged by the env file.", "Store the value in another encoding, such as base64, or take the ENV out of the consumer."},
+	{ReasonTooMany, Denied, false, "The pod exceeds a limit of the resolve protocol.", "Split the consumer, or give it to fewer containers."},
+	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that its consumer has, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
+	{ReasonEnvReserved, Denied, false, "A container that receives values sets an ENV beginning with LANYARD_, which belong to the init agent.", "Rename the ENV."},
+	{ReasonNameTaken, Denied, false, "A container or volume has a name of ours and is not what we inject.", "Rename it."},
+	{ReasonVolumeMisused, Denied, false, "A container reaches into a volume that only the init agent may use.", "Remove the volume mount or the fileKeyRef."},
+	{ReasonWindows, Denied, false, "The pod is for Windows nodes, where the init agent does not run.", "Remove the label lanyard.dev/inject."},
+	{ReasonUnsupported, Denied, false, "The API server is too old for the envfile delivery, which begins with Kubernetes 1.35.", "Upgrade the cluster, or leave the label lanyard.dev/inject off until then."},
+	{ReasonSupportUnknown, Denied, true, "The injector has not learnt the API server's version yet.", "Nothing if it passes by itself; else see the injector's log."},
+	{ReasonNamesUnavailable, Denied, true, "The injector has not received the consumers' names from the secret registry since it started.", "Nothing if it passes by itself; else check the secret registry and the injector's log."},
+	{ReasonMalformed, Denied, false, "The pod in the admission review could not be read.", "Report it: the API server only sends pods that decode."},
+	{ReasonInternal, Denied, true, "The injector met an error it does not know.", "Look up the request's UID in the injector's log and report it."},
+}
+
+var reasonInfo = func() map[Reason]ReasonInfo {
+	m := make(map[Reason]ReasonInfo, len(Reasons))
+	for _, info := range Reasons {
+		m[info.Reason] = info
+	}
+	return m
+}()
+
+// Info returns what the catalogue says of r.
+func (r Reason) Info() ReasonInfo { return reasonInfo[r] }
+
+// A Problem is one reason to refuse a pod.
+type Problem struct {
+	Reason Reason
+	Field  string // path of the offending field, as kubectl explain writes it
+	Detail string // what is wrong there; names only
+}
+
+// String returns what a person reads: the field, what is wrong with it and, from the catalogue, the fix.
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.Field != "" {
+		b.WriteString(p.Field)
+		b.WriteString(": ")
+	}
+	fmt.Fprintf(&b, "%s [%s]", p.Detail, p.Reason)
+	if fix := p.Reason.Info().Fix; fix != "" {
+		b.WriteString(". Fix: ")
+		b.WriteString(strings.TrimSuffix(fix, "."))
+	}
+	return b.String()
+}
+
+// maxProblems bounds the message of a denial: a pod with more wrong is told of the rest when these are gone.
+const maxProblems = 8
+
+// Message joins the problems of a denied plan into what kubectl prints.
+func (p *Plan) Message() string {
+	parts := make([]string, 0, maxProblems+1)
+	for i, problem := range p.Problems {
+		if i == maxProblems {
+			parts = append(parts, fmt.Sprintf("and %d more", len(p.Problems)-maxProblems))
+			break
+		}
+		parts = append(parts, problem.String())
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import "github.com/lanyard-dev/lanyard/pkg/wire"
+
+// StatusVersion is the value of [Status.V].
+const StatusVersion = 1
+
+// Status is the JSON of the status annotation: what was decided, for people and their tools. It is never read as input.
+type Status struct {
+	V          int               `json:"v"`
+	Reason     Reason            `json:"reason"`
+	Delivery   wire.Delivery     `json:"delivery"`
+	Containers []ContainerStatus `json:"containers"`
+}
+
+// ContainerStatus tells what one container receives.
+type ContainerStatus struct {
+	Name     string `json:"name"`
+	Consumer string `json:"consumer"`
+	Envs     int    `json:"envs"`
+}
+
+func (p *planner) status(reason Reason) string {
+	s := Status{V: StatusVersion, Reason: reason, Delivery: wire.DeliveryEnvfile, Containers: make([]ContainerStatus, len(p.targets))}
+	for i := range p.targets {
+		t := &p.targets[i]
+		s.Containers[i] = ContainerStatus{Name: t.c.Name, Consumer: t.consumer.String(), Envs: len(t.names.Envs)}
+	}
+	return string(encode(s))
+}

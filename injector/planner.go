@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package injector
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/lanyard-dev/lanyard/injector/mutate"
+	"github.com/lanyard-dev/lanyard/injector/names"
+)
+
+// planner plans with the configuration and the names of this moment. Plan takes no lock.
+type planner struct {
+	names   *names.Client
+	mutator atomic.Pointer[mutate.Mutator]
+
+	mu  sync.Mutex // guards cfg
+	cfg mutate.Config
+}
+
+func (p *planner) Plan(pod *mutate.Pod, namespace string) mutate.Plan {
+	var view mutate.Names
+	if v := p.names.View(); v != nil {
+		view = v
+	}
+	return p.mutator.Load().Plan(pod, namespace, view)
+}
+
+// change applies an edit to the configuration, or leaves everything as it is if the outcome is invalid.
+func (p *planner) change(edit func(*mutate.Config)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	cfg := p.cfg
+	edit(&cfg)
+	m, err := mutate.New(cfg)
+	if err != nil {
+		return err
+	}
+	p.cfg = cfg
+	p.mutator.Store(m)
+	return nil
+}
+
+// maxCA bounds the bundle that is written into every pod. An ENV may have 128 KiB; a dozen certificates take 20.
+const maxCA = 32 << 10
+
+// loadCA reads the registry's CA from path.
+func (p *planner) loadCA(path string) error {
+	text, err := os.ReadFile(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the registry's CA: %w", err)
+	case len(text) > maxCA:
+		return fmt.Errorf("the registry's CA file has more than %d bytes", maxCA)
+	case !x509.NewCertPool().AppendCertsFromPEM(text):
+		return errors.New("the registry's CA file holds no certificate")
+	}
+	return p.change(func(c *mutate.Config) { c.CA = string(text) })
+}
+
+// watchCA loads the CA again whenever something happens beside its file: the kubelet replaces a mounted file by swapping a symlink of its directory. A file
+// that cannot be used leaves the last one in place.
+func (p *planner) watchCA(ctx context.Context, path string, log *slog.Logger) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching the registry's CA: %w", err)
+	}
+	defer watcher.Close()
+	if err := watcher.Add(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("watching the registry's CA: %w", err)
+	}
+	often := time.NewTicker(time.Minute) // events may be lost
+	defer often.Stop()
+	for {
+		if err := p.loadCA(path); err != nil {
+			log.Warn("keeping the registry's last CA", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-often.C:
+		case <-watcher.Events:
+		case err := <-watcher.Errors:
+			log.Warn("watching the registry's CA", "err", err)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/lanyard-dev/lanyard/registry/api"
+	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/workloadapi"
+)
+
+// apis are the handlers of the two listeners that serve users' data, and the audit log behind them.
+type apis struct {
+	admin, workload http.Handler
+	audit           *audit.Log
+}
+
+// buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
+func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
+	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
+	if r.config.AuditOut != nil {
+		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
+	}
+	log, err := audit.New(audit.Config{Sinks: sinks, Logger: r.log, Registerer: r.metrics})
+	if err != nil {
+		return nil, err
+	}
+	denied := audit.NewDenials(log.Record, r.log)
+	resolver, err := resolve.New(resolve.Config{
+		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
+		Audit:  log,
+		Denied: denied,
+	})
+	if err != nil {
+		return nil, err
+	}
+	authenticator, err := r.workloadAuthenticator()
+	if err != nil {
+		return nil, err
+	}
+	workload, err := workloadapi.New(workloadapi.Config{
+		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
+		Drain: drain, Logger: r.log, Registerer: r.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	admin, err := api.New(api.Config{
+		Store: r.store, Authenticator: api.BootstrapToken{File: r.config.BootstrapTokenFile}, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &apis{admin: admin, workload: workload, audit: log}, nil
+}
+
+func (r *server) workloadAuthenticator() (workloadapi.Authenticator, error) {
+	if r.config.NoCluster {
+		return authn.Off{}, nil
+	}
+	restConfig, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the API server, which reviews the tokens of pods: %w", err)
+	}
+	kubernetes, err := authn.Dial(restConfig)
+	if err != nil {
+		return nil, err
+	}
+	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
+	return authn.New(authn.Config{
+		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,
+	})
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package registry is the secret registry: it wires the store, the two APIs and the audit log together, and runs them until it is told to stop.
+package registry
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// Config is everything a registry is told. [Config.Flags] binds it to a command line, [Config.Validate] checks it.
+type Config struct {
+	// Exactly one of DataDir (an etcd in this process) and EtcdEndpoints (one of yours) is set.
+	DataDir       string
+	EtcdEndpoints []string
+	EtcdCAFile    string
+	EtcdCertFile  string
+	EtcdKeyFile   string
+	EtcdPrefix    string
+
+	KeyDir             string // the key ring, as a mounted Secret
+	BootstrapTokenFile string // empty: there is no bootstrap token
+
+	// TLSDir holds tls.crt and tls.key. If they are an authority, leaves for TLSNames are signed in memory. Empty serves plain HTTP, on loopback only.
+	TLSDir   string
+	TLSNames []string
+
+	APIAddress      string
+	WorkloadAddress string
+	MetricsAddress  string
+
+	// Audience, ClusterName and InjectorServiceAccount ("<namespace>/<name>") say whose tokens are accepted. NoCluster turns the workload API off.
+	Audience               string
+	ClusterName            string
+	InjectorServiceAccount string
+	NoCluster              bool
+
+	DrainDelay time.Duration
+	LogLevel   slog.Level
+
+	// AuditOut receives every audit event as a line of JSON; stdout in production. LogOut receives the log; stderr.
+	AuditOut io.Writer
+	LogOut   io.Writer
+	// Started, if set, is called once with the addresses that were bound.
+	Started func(Addresses)
+}
+
+// Addresses are where a running registry listens.
+type Addresses struct{ API, Workload, Metrics string }
+
+// Flags binds c to flags, with the defaults of production.
+func (c *Config) Flags(flags *flag.FlagSet) {
+	flags.StringVar(&c.DataDir, "data-dir", "", "`directory` of the etcd inside this process; without it, -etcd-endpoints")
+	flags.Func("etcd-endpoints", "comma-separated `URLs` of an etcd of yours, never the API server's", list(&c.EtcdEndpoints))
+	flags.StringVar(&c.EtcdCAFile, "etcd-ca-file", "", "PEM `file` to verify etcd against")
+	flags.StringVar(&c.EtcdCertFile, "etcd-cert-file", "", "PEM `file` of the client certificate for etcd")
+	flags.StringVar(&c.EtcdKeyFile, "etcd-key-file", "", "PEM `file` of the client certificate's key")
+	flags.StringVar(&c.EtcdPrefix, "etcd-prefix", store.DefaultPrefix, "prefix of all keys, ending with a slash")
+	flags.StringVar(&c.KeyDir, "key-dir", "/etc/lanyard/keys", "`directory` of the key ring: one file a key, and `primary`")
+	flags.StringVar(&c.BootstrapTokenFile, "bootstrap-token-file", "", "`file` of the bootstrap token; without it there is none")
+	flags.StringVar(&c.TLSDir, "tls-dir", "/etc/lanyard/tls", "`directory` of tls.crt and tls.key: a certificate, or an authority to sign one with")
+	flags.Func("tls-dns-name", "DNS `name` of the certificates signed with the authority; repeatable", appendTo(&c.TLSNames))
+	flags.StringVar(&c.APIAddress, "api-address", ":8443", "`address` of the administrators' API")
+	flags.StringVar(&c.WorkloadAddress, "workload-address", ":9443", "`address` of the workload API")
+	flags.StringVar(&c.MetricsAddress, "metrics-address", ":9090", "`address` of metrics and health, plain HTTP")
+	flags.StringVar(&c.Audience, "audience", podspec.Audience, "audience of the tokens of pods and of the injector")
+	flags.StringVar(&c.ClusterName, "cluster-name", "default", "name of this cluster in bindings")
+	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
+	flags.DurationVar(&c.DrainDelay, "drain-delay", 5*time.Second, "how long to go on answering after SIGTERM while others notice")
+	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error; no level logs a value")
+}
+
+// Validate reports everything that is wrong with c, each with the flag to correct.
+func (c *Config) Validate() error {
+	var problems []error
+	complain := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if (c.DataDir == "") == (len(c.EtcdEndpoints) == 0) {
+		complain("give exactly one of -data-dir and -etcd-endpoints")
+	}
+	if (c.EtcdCertFile == "") != (c.EtcdKeyFile == "") {
+		complain("-etcd-cert-file and -etcd-key-file go together")
+	}
+	for _, endpoint := range c.EtcdEndpoints {
+		if strings.HasPrefix(endpoint, "https://") && c.EtcdCAFile == "" {
+			complain("-etcd-endpoints: %s needs -etcd-ca-file", endpoint)
+		}
+	}
+	if c.KeyDir == "" {
+		complain("-key-dir is required")
+	}
+	if !c.NoCluster {
+		if namespace, name, ok := strings.Cut(c.InjectorServiceAccount, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+			complain("-injector-service-account: %q is not <namespace>/<name>", c.InjectorServiceAccount)
+		}
+		if c.Audience == "" || c.ClusterName == "" {
+			complain("-audience and -cluster-name are required")
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func list(into *[]string) func(string) error {
+	return func(text string) error {
+		*into = nil
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item == "" {
+				return errors.New("empty item in the list")
+			}
+			*into = append(*into, item)
+		}
+		return nil
+	}
+}
+
+func appendTo(into *[]string) func(string) error {
+	return func(text string) error {
+		*into = append(*into, text)
+		return nil
+	}
+}

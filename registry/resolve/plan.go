@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// plan is what a request asks for: items in its order, which point to the secrets behind them. A secret asked for twice is opened once, so that two
+// containers of one pod never see different versions of it.
+type plan struct {
+	request   Request
+	consumers []store.Consumer // of each container
+	items     []item
+	secrets   []*secret
+}
+
+// item is one ENV of one container.
+type item struct {
+	container int
+	env       string
+	plain     *redact.Value // a copy of a value that is not secret; nil with secret
+	secret    *secret       // nil with plain, or if the ENV is missing
+}
+
+// secret is one version of a secret, and what became of opening it.
+type secret struct {
+	orgID, id string
+	pinned    uint64 // 0 means the active one
+	meta      store.Secret
+	version   uint64 // that was opened; 0 of a remote one
+	value     redact.Value
+	code      wire.Code // why there is no value; empty if there is one
+	message   string
+	provider  string
+	err       error // the cause, for the log
+}
+
+func (s *secret) fail(code wire.Code, message string, err error) {
+	s.code, s.message, s.err = code, message, err
+}
+
+// lookUp finds what each ENV refers to, without opening anything.
+func lookUp(view View, req Request, consumers []store.Consumer) *plan {
+	p := &plan{request: req, consumers: consumers}
+	type key struct {
+		orgID, id string
+		pinned    uint64
+	}
+	var known map[key]*secret
+	for i, c := range req.containers {
+		for _, name := range c.Envs {
+			it := item{container: i, env: name}
+			switch env, found := find(consumers[i].Envs, name); {
+			case !found:
+			case env.Value != nil:
+				value := redact.New([]byte(*env.Value))
+				it.plain = &value
+			default:
+				k := key{consumers[i].OrgID, env.SecretID, env.Version}
+				s, ok := known[k]
+				if !ok {
+					s = newSecret(view, k.orgID, k.id, k.pinned)
+					p.secrets = append(p.secrets, s)
+					if known == nil {
+						known = make(map[key]*secret)
+					}
+					known[k] = s
+				}
+				it.secret = s
+			}
+			p.items = append(p.items, it)
+		}
+	}
+	return p
+}
+
+func find(envs []store.Env, name string) (store.Env, bool) {
+	for _, e := range envs {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return store.Env{}, false
+}
+
+func newSecret(view View, orgID, id string, pinned uint64) *secret {
+	s := &secret{orgID: orgID, id: id, pinned: pinned}
+	meta, err := view.FindSecret(orgID, id)
+	switch {
+	case err == nil:
+		s.meta = meta
+	case errors.Is(err, store.ErrNotFound):
+		s.fail(wire.CodeSecretMissing, "the secret does not exist or was deleted", nil)
+	default:
+		s.fail(wire.CodeIntegrity, "the stored record does not verify", fmt.Errorf("reading secret %s: %w", id, err))
+	}
+	return s
+}
+
+// openLocal opens the version a local secret resolves to. It returns only errors that concern every secret: a key that is missing, the store itself.
+func (s *secret) openLocal(view View) error {
+	number := s.pinned
+	if number == 0 {
+		number = s.meta.ActiveVersion
+	}
+	if number == 0 {
+		s.fail(wire.CodeVersionMissing, "the secret has no active version", nil)
+		return nil
+	}
+	value, err := view.OpenVersion(s.orgID, s.id, number)
+	switch {
+	case err == nil:
+		s.value, s.version = value, number
+	case errors.Is(err, store.ErrNotFound):
+		s.fail(wire.CodeVersionMissing, fmt.Sprintf("version %d of the secret does not exist or was destroyed", number), nil)
+	case errors.Is(err, store.ErrIntegrity):
+		s.fail(wire.CodeIntegrity, "the stored record does not verify", fmt.Errorf("opening version %d of secret %s: %w", number, s.id, err))
+	default:
+		return fmt.Errorf("opening version %d of secret %s: %w", number, s.id, err)
+	}
+	return nil
+}
+
+// assemble returns the response, or the problem of every item that has no value or one that its delivery cannot carry.
+func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemProblem) {
+	response := &wire.ResolveResponse{RequestID: requestID, Containers: make([]wire.ContainerValues, len(p.request.containers))}
+	for i, c := range p.request.containers {
+		response.Containers[i] = wire.ContainerValues{Name: c.Name, Envs: make([]wire.Env, 0, len(c.Envs))}
+	}
+	var problems []wire.ItemProblem
+	for _, it := range p.items {
+		problem := wire.ItemProblem{Container: p.request.containers[it.container].Name, Env: it.env}
+		env := wire.Env{Name: it.env}
+		switch {
+		case it.plain != nil:
+			env.Value = *it.plain
+		case it.secret == nil:
+			problem.Code, problem.Message = wire.CodeEnvMissing, fmt.Sprintf("consumer %s has no such ENV", p.request.consumers[it.container])
+		default:
+			problem.Secret, problem.Provider = it.secret.meta.Name, it.secret.provider
+			problem.Code, problem.Message = it.secret.code, it.secret.message
+			env.Value, env.Secret, env.Version = it.secret.value, it.secret.meta.Name, it.secret.version
+		}
+		if problem.Code == "" {
+			if err := envfile.Check(it.env, env.Value.Reveal()); err != nil {
+				problem.Code, problem.Message = wire.CodeUnrepresentable, err.Error()
+			}
+		}
+		if problem.Code != "" {
+			problems = append(problems, problem)
+			continue
+		}
+		envs := &response.Containers[it.container].Envs
+		*envs = append(*envs, env)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return response, nil
+}
+
+// wipe destroys every value of the plan.
+func (p *plan) wipe() {
+	for _, s := range p.secrets {
+		s.value.Wipe()
+	}
+}
+
+// cause joins what failed, for the log.
+func (p *plan) cause() error {
+	var errs []error
+	for _, s := range p.secrets {
+		errs = append(errs, s.err)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/lanyard-dev/lanyard/pkg/ref"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// Event returns what every audit event about a pod begins with. The zero principal is a caller who could not be authenticated.
+func (c Call) Event(outcome audit.Outcome, reason string) audit.Event {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic(err) // crypto/rand does not fail
+	}
+	e := audit.Event{
+		ID: id.String(), Time: time.Now().UTC(), RequestID: c.RequestID, SourceIP: c.SourceIP,
+		Actor: "anonymous:" + c.SourceIP, Action: audit.WorkloadResolve, Outcome: outcome, Reason: reason,
+	}
+	if p := c.Principal; p != (authn.Principal{}) {
+		e.Actor = "serviceaccount:" + p.Namespace + "/" + p.ServiceAccount
+		e.ResourceKind, e.ResourceID, e.ResourceName = "pod", p.PodUID, p.Namespace+"/"+p.Pod
+		e.Workload = &audit.Workload{
+			Cluster: p.Cluster, Namespace: p.Namespace, ServiceAccount: p.ServiceAccount, Pod: p.Pod, PodUID: p.PodUID, Node: p.Node, TokenID: p.TokenID,
+		}
+	}
+	return e
+}
+
+// perOrg returns one event for each organization among the consumers, in their order: members of one must not read what was released of another.
+func perOrg(call Call, consumers []store.Consumer, outcome audit.Outcome, reason string) []audit.Event {
+	var events []audit.Event
+	for _, c := range consumers {
+		if event(events, c.OrgID) == nil {
+			e := call.Event(outcome, reason)
+			e.OrgID = c.OrgID
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+func event(events []audit.Event, orgID string) *audit.Event {
+	for i := range events {
+		if events[i].OrgID == orgID {
+			return &events[i]
+		}
+	}
+	return nil
+}
+
+// released tells which ENVs are about to be sent.
+func released(call Call, p *plan) []audit.Event {
+	events := perOrg(call, p.consumers, audit.Allowed, "")
+	for _, it := range p.items {
+		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), Env: it.env}
+		if s := it.secret; s != nil {
+			grant.Secret, grant.SecretID, grant.Version = s.meta.Name, s.id, s.version
+		}
+		w := event(events, p.consumers[it.container].OrgID).Workload
+		w.Released = append(w.Released, grant)
+	}
+	return events
+}
+
+// unresolved tells each organization that a pod it allowed got nothing.
+func unresolved(call Call, p *plan) []audit.Event {
+	return perOrg(call, p.consumers, audit.Denied, string(wire.CodeUnresolved))
+}
+
+// unbound tells of every consumer that was claimed without a binding. Consumers that do not exist belong to no organization.
+func unbound(call Call, refs []ref.Consumer, consumers []store.Consumer) []audit.Event {
+	var events []audit.Event
+	seen := map[ref.Consumer]bool{}
+	for i, r := range refs {
+		if seen[r] || binds(consumers[i], call.Principal) {
+			continue
+		}
+		seen[r] = true
+		e := call.Event(audit.Denied, string(wire.CodeNotBound))
+		e.OrgID, e.ResourceKind, e.ResourceID, e.ResourceName = consumers[i].OrgID, "consumer", consumers[i].ID, r.String()
+		events = append(events, e)
+	}
+	return events
+}

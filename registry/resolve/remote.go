@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// Fetcher reads remote secrets. Fetch returns the value as it is at the provider at some moment after the call began; the value belongs to the caller, who
+// wipes it. It bounds its own time, returns when ctx ends, and may be called concurrently. Its errors are [*FetchError]; any other is taken for an
+// unavailable provider.
+type Fetcher interface {
+	Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error)
+}
+
+// FetchError is why a provider gave no value.
+type FetchError struct {
+	Code     wire.Code // one of the provider codes
+	Provider string    // the provider's name, if it was found
+	Err      error     // the cause, for the log only: it must hold nothing of a value, credential or answer's body
+}
+
+func (e *FetchError) Error() string {
+	return fmt.Sprintf("provider %q: %s: %v", e.Provider, e.Code, e.Err)
+}
+func (e *FetchError) Unwrap() error { return e.Err }
+
+// open opens every secret of the plan: local ones here, remote ones at once within the Resolver's bound. What fails is noted on the secret; the error
+// returned concerns the request as a whole.
+func (r *Resolver) open(ctx context.Context, view View, p *plan) error {
+	var remote []*secret
+	for _, s := range p.secrets {
+		switch {
+		case s.code != "":
+		case s.meta.Storage == store.StorageRemote:
+			remote = append(remote, s)
+		default:
+			if err := s.openLocal(view); err != nil {
+				return err
+			}
+		}
+	}
+	if len(remote) == 0 {
+		return nil
+	}
+	if r.config.Fetcher == nil {
+		for _, s := range remote {
+			s.fail(wire.CodeProviderUnavailable, "this registry has no secret providers", nil)
+		}
+		return nil
+	}
+	work := make(chan *secret)
+	var workers sync.WaitGroup
+	for range min(r.config.Fetches, len(remote)) {
+		workers.Go(func() {
+			for s := range work {
+				s.fetch(ctx, r.config.Fetcher)
+			}
+		})
+	}
+	for _, s := range remote {
+		work <- s
+	}
+	close(work)
+	workers.Wait()
+	return nil
+}
+
+// fetch fetches a remote secret. A fetcher that panics costs its own request only: net/http does not guard goroutines of handlers.
+func (s *secret) fetch(ctx context.Context, f Fetcher) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.failRemote(&FetchError{Code: wire.CodeProviderUnavailable, Err: fmt.Errorf("panic of type %T", p)})
+		}
+	}()
+	switch {
+	case s.meta.Remote == nil:
+		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret without a reference")})
+		return
+	case s.pinned != 0:
+		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret has no version of ours to pin")})
+		return
+	}
+	value, err := f.Fetch(ctx, s.orgID, *s.meta.Remote)
+	if err != nil {
+		failed, ok := errors.AsType[*FetchError](err)
+		if !ok || !strings.HasPrefix(string(failed.Code), "provider_") {
+			failed = &FetchError{Code: wire.CodeProviderUnavailable, Err: err}
+		}
+		s.failRemote(failed)
+		return
+	}
+	s.value = value
+	if len(value.Reveal()) > wire.MaxValueBytes {
+		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("the value exceeds the limit of a value")})
+	}
+}
+
+func (s *secret) failRemote(err *FetchError) {
+	s.provider = err.Provider
+	s.fail(err.Code, err.Code.Info().Meaning, fmt.Errorf("fetching remote secret %s: %w", s.id, err))
+}

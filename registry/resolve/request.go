@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lanyard-dev/lanyard/pkg/ref"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// maxContainerName is that of a DNS label, which Kubernetes demands of containers.
+const maxContainerName = 63
+
+// Request is a resolve request that keeps every rule which does not depend on who asks. [Parse] and [Decode] make it; the zero Request asks for nothing.
+type Request struct {
+	containers []wire.ContainerRequest
+	consumers  []ref.Consumer // of each container
+}
+
+// Envfile reports whether any container receives its values by env file.
+func (r Request) Envfile() bool {
+	return slices.ContainsFunc(r.containers, func(c wire.ContainerRequest) bool { return c.Delivery == wire.DeliveryEnvfile })
+}
+
+// Decode parses the body of a resolve request. Unknown fields are ignored; the problem quotes nothing of the body but names.
+func Decode(body []byte) (Request, *Refusal) {
+	var req wire.ResolveRequest
+	if err := json.Unmarshal(body, &req); err != nil {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+			return Request{}, invalid("the body is not JSON: syntax error at byte %d", syntax.Offset)
+		}
+		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field != "" {
+			return Request{}, invalid("the field %s is of the wrong type", mismatch.Field)
+		}
+		return Request{}, invalid("the body is no resolve request")
+	}
+	return Parse(req)
+}
+
+func invalid(format string, args ...any) *Refusal {
+	return refuse(wire.CodeInvalid, fmt.Sprintf(format, args...), nil)
+}
+
+// Parse checks a request, which the caller must not change afterwards.
+func Parse(req wire.ResolveRequest) (Request, *Refusal) {
+	switch {
+	case req.Protocol != wire.Protocol:
+		return Request{}, invalid("protocol %d is unknown, this registry speaks %d", req.Protocol, wire.Protocol)
+	case len(req.Containers) == 0:
+		return Request{}, invalid("no container is asked for")
+	case len(req.Containers) > wire.MaxContainers:
+		return Request{}, invalid("more than %d containers", wire.MaxContainers)
+	}
+	refs := make([]ref.Consumer, len(req.Containers))
+	envs := 0
+	for i, c := range req.Containers {
+		if !isContainerName(c.Name) {
+			return Request{}, invalid("container %d has no proper name", i)
+		}
+		for _, before := range req.Containers[:i] {
+			if before.Name == c.Name {
+				return Request{}, invalid("container %s is asked for twice", c.Name)
+			}
+		}
+		consumer, err := ref.ParseConsumer(c.Consumer)
+		if err != nil {
+			return Request{}, invalid("container %s: %v", c.Name, err)
+		}
+		refs[i] = consumer
+		if c.Delivery != wire.DeliveryEnvfile {
+			return Request{}, invalid("container %s: the delivery must be %s", c.Name, wire.DeliveryEnvfile)
+		}
+		if envs += len(c.Envs); envs > wire.MaxEnvs {
+			return Request{}, invalid("more than %d ENVs", wire.MaxEnvs)
+		}
+		for j, name := range c.Envs {
+			// Names that have become reserved are no error here: the consumer has the last word on what it has.
+			if name == "" || len(name) > ref.MaxEnvName {
+				return Request{}, invalid("container %s: ENV %d has no proper name", c.Name, j)
+			}
+			for _, before := range c.Envs[:j] {
+				if before == name {
+					return Request{}, invalid("container %s: ENV %s is asked for twice", c.Name, name)
+				}
+			}
+		}
+	}
+	return Request{req.Containers, refs}, nil
+}
+
+func isContainerName(name string) bool {
+	if name == "" || len(name) > maxContainerName {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if ('a' > c || c > 'z') && ('0' > c || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}

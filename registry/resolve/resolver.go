@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resolve decides which values one pod receives, and fetches them.
+//
+// The order is the promise: the request's limits; then, for every consumer it names, whether a binding lets this pod claim it; only then what the
+// consumers refer to. A pod that may not claim a consumer learns nothing of it, not even whether it exists. All values or none: what cannot be resolved
+// fails the request as a whole and is told ENV by ENV. Before anything is returned the audit log has accepted a record of it.
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// View is what the store held at one moment, no earlier than the call that returned it, as store.View. Its errors wrap store.ErrNotFound,
+// store.ErrIntegrity or store.ErrKey.
+type View interface {
+	FindConsumer(org, name string) (store.Consumer, error)
+	// FindSecret does not find soft-deleted secrets.
+	FindSecret(orgID, id string) (store.Secret, error)
+	// OpenVersion returns a value that the caller owns and may wipe.
+	OpenVersion(orgID, secretID string, number uint64) (redact.Value, error)
+}
+
+// Auditor keeps records, as audit.Log does. Record must return when ctx ends; an error means that nothing may be released.
+type Auditor interface {
+	Record(ctx context.Context, events ...audit.Event) error
+}
+
+// Denier keeps records of refusals, as audit.Denials does.
+type Denier interface {
+	Record(ctx context.Context, events ...audit.Event)
+}
+
+// Config is what a [Resolver] works with.
+type Config struct {
+	// View runs the store's read barrier. Its error wraps store.ErrUnavailable, store.ErrKey or the context's.
+	View    func(context.Context) (View, error)
+	Fetcher Fetcher // of remote secrets; if nil, they are unavailable
+	Audit   Auditor
+	Denied  Denier
+	// Fetches is how many remote values of one request are fetched at once; 8 if 0.
+	Fetches      int
+	AuditTimeout time.Duration // 2 s if 0
+}
+
+// Resolver resolves requests. It keeps no state between them and is safe for concurrent use.
+type Resolver struct{ config Config }
+
+// New returns a Resolver.
+func New(config Config) (*Resolver, error) {
+	if config.View == nil || config.Audit == nil || config.Denied == nil {
+		return nil, errors.New("creating resolver: View, Audit and Denied are required")
+	}
+	config.Fetches = cmp.Or(config.Fetches, 8)
+	config.AuditTimeout = cmp.Or(config.AuditTimeout, 2*time.Second)
+	return &Resolver{config}, nil
+}
+
+// Call is who asks, and in which HTTP request.
+type Call struct {
+	Principal authn.Principal
+	RequestID string
+	SourceIP  string
+}
+
+// Refusal is why a request got no values: the problem to answer with, and for the log what caused it. Neither contains a value.
+type Refusal struct {
+	Problem wire.Problem
+	Err     error // nil if nothing failed
+}
+
+func (r *Refusal) Error() string {
+	if r.Err != nil {
+		return fmt.Sprintf("%s: %v", r.Problem.Code, r.Err)
+	}
+	return string(r.Problem.Code)
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+func refuse(code wire.Code, message string, err error) *Refusal {
+	return &Refusal{wire.Problem{Code: code, Message: message}, err}
+}
+
+// Resolve returns the values req asks for, which the caller owns and wipes; or why there are none.
+func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.ResolveResponse, *Refusal) {
+	view, err := r.config.View(ctx)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	consumers, refusal := claim(view, call.Principal, req.consumers)
+	if refusal != nil {
+		r.config.Denied.Record(ctx, unbound(call, req.consumers, consumers)...)
+		return nil, refusal
+	}
+	plan := lookUp(view, req, consumers)
+	if err := r.open(ctx, view, plan); err != nil {
+		plan.wipe()
+		return nil, unreadable(err)
+	}
+	response, items := plan.assemble(call.RequestID)
+	if len(items) > 0 {
+		plan.wipe()
+		refusal := refuse(wire.CodeUnresolved, "not every ENV has a value", plan.cause())
+		refusal.Problem.Items = items
+		r.config.Denied.Record(ctx, unresolved(call, plan)...)
+		return nil, refusal
+	}
+	if err := r.record(ctx, released(call, plan)); err != nil {
+		plan.wipe()
+		return nil, refuse(wire.CodeAuditUnavailable, "the audit record was not accepted, so nothing was released", err)
+	}
+	return response, nil
+}
+
+func (r *Resolver) record(ctx context.Context, events []audit.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, r.config.AuditTimeout)
+	defer cancel()
+	return r.config.Audit.Record(ctx, events...)
+}
+
+// unreadable maps an error of the store to the code of a request. An error it does not know is ours, and internal.
+func unreadable(err error) *Refusal {
+	switch {
+	case errors.Is(err, store.ErrKey):
+		return refuse(wire.CodeKeyUnavailable, "a key-encryption key is missing", err)
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return refuse(wire.CodeStoreUnavailable, "the store could not be read in time", err)
+	}
+	return refuse(wire.CodeInternal, "internal error", err)
+}

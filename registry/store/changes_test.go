@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/store"
+	"github.com/lanyard-dev/lanyard/registry/store/storetest"
+)
+
+func TestConsumersAreToldOnceThenSyncedThenAsTheyChange(t *testing.T) {
+	s := storetest.Start(t)
+	o := organization(t, s, "acme")
+	secret := local(t, s, o.ID, "db", "plain")
+	c := consumer(t, s, o.ID, "api", store.Env{Name: "DB", SecretID: "db"})
+	if _, err := s.View(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	changes := make(chan string)
+	go func() {
+		defer close(changes)
+		for c := range s.WatchConsumers(ctx) {
+			text := "synced"
+			switch {
+			case c.Synced:
+			case c.Consumer == nil:
+				text = "gone " + c.Ref.String()
+			default:
+				text = c.Ref.String() + " " + c.Consumer.Description
+				for _, e := range c.Consumer.Envs {
+					secret, _ := c.View.Secret(c.OrgID, e.SecretID)
+					v, _ := c.View.Version(c.OrgID, e.SecretID, secret.ActiveVersion)
+					text += e.Name + ":" + v.NoEnvfile
+				}
+			}
+			changes <- text
+		}
+	}()
+	want := func(texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			select {
+			case got := <-changes:
+				if got != text {
+					t.Fatalf("got %q, want %q", got, text)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%q was not told", text)
+			}
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("acme/api DB:", "synced")
+	_, _, err := s.PutVersion(t.Context(), act, o.ID, secret.ID, 0, *secretValue("it's"), true)
+	must(err)
+	want("acme/api DB:it contains a single quote")
+	_, err = s.UpdateConsumer(t.Context(), act, o.ID, c.ID, 0, func(c *store.Consumer) error { c.Name, c.Description = "web", "x "; return nil })
+	must(err)
+	want("gone acme/api", "acme/web x DB:it contains a single quote")
+	must(s.DeleteConsumer(t.Context(), act, o.ID, c.ID, 0))
+	want("gone acme/web")
+	stop()
+	if text, more := <-changes; more {
+		t.Errorf("after the end: %q", text)
+	}
+}
+
+func TestOldAuditEventsAreDroppedAndTheRestStillVerifies(t *testing.T) {
+	for name, config := range map[string]store.Config{
+		"beyond the number": {AuditEvents: 5},
+		"beyond the age":    {AuditAge: time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config.Client, _ = storetest.Etcd(t)
+			config.Keys = storetest.Ring(t, storetest.Key(t))
+			s := storetest.Open(t, config)
+			o := organization(t, s, "acme")
+			event := func(id string, age time.Duration) {
+				if err := s.AppendAudit(t.Context(), []audit.Event{{ID: id, OrgID: o.ID, Time: time.Now().Add(-age)}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, id := range []string{"a", "b", "c", "d"} {
+				event(id, 2*time.Hour)
+			}
+			for _, id := range []string{"e", "f", "g", "h", "i"} {
+				event(id, time.Minute)
+			}
+			for range 2 { // trimming again changes nothing
+				s.TrimAudit(t.Context())
+				page, err := s.AuditEvents(t.Context(), o.ID, store.AuditQuery{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ids []string
+				for _, e := range page.Items {
+					ids = append(ids, e.ID)
+				}
+				if diff := cmp.Diff([]string{"i", "h", "g", "f", "e"}, ids); diff != "" {
+					t.Error(diff)
+				}
+				if n, err := s.VerifyAudit(t.Context(), o.ID); err != nil || n != 5 {
+					t.Errorf("verified %d: %v", n, err)
+				}
+			}
+			event("j", 0)
+			if n, err := s.VerifyAudit(t.Context(), o.ID); err != nil || n != 6 {
+				t.Errorf("verified %d: %v", n, err)
+			}
+		})
+	}
+}

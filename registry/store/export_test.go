@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import "context"
+
+// TrimAudit does at once what Run does every minute.
+func (s *Store) TrimAudit(ctx context.Context) { s.trimAudit(ctx) }
+
+// Contact is when the watch last said something.
+func (s *Store) Contact() int64 { return s.contact.Load() }
+
+// RunAhead makes memory claim a revision etcd has not reached, as after a restore of etcd.
+func (s *Store) RunAhead() {
+	s.following.Lock()
+	defer s.following.Unlock()
+	ahead := s.image().clone()
+	ahead.rev += 1_000_000
+	s.publish(ahead, nil)
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// DefaultPrefix is where an installation keeps its keys.
+const DefaultPrefix = "/lanyard/v1/"
+
+// installation is the audit chain of what belongs to no organization.
+const installation = "installation"
+
+// The kinds of records. They are part of what the MAC covers.
+const (
+	kindAudit        = "audit"
+	kindAuditHead    = "audit-head"
+	kindKeyCheck     = "key-check"
+	kindOrganization = "organization"
+	kindConsumerName = "consumer-name"
+	kindConsumer     = "consumer"
+	kindSecretName   = "secret-name"
+	kindSecret       = "secret"
+	kindVersion      = "version"
+	kindSchema       = "schema"
+	kindSlug         = "slug"
+	kindTip          = "tip"
+)
+
+// keyspace builds and parses keys; it is the prefix, with its final slash.
+type keyspace string
+
+func (k keyspace) schema() string                { return string(k) + "schema" }
+func (k keyspace) tip() string                   { return string(k) + "tip" }
+func (k keyspace) keyChecks() string             { return string(k) + "keys/" }
+func (k keyspace) keyCheck(kid string) string    { return string(k) + "keys/" + kid }
+func (k keyspace) slug(slug string) string       { return string(k) + "slugs/" + slug }
+func (k keyspace) org(id string) string          { return string(k) + "orgs/" + id }
+func (k keyspace) under(org, kind string) string { return k.org(org) + "/" + kind + "/" }
+
+func (k keyspace) secret(org, id string) string         { return k.under(org, "secrets") + id }
+func (k keyspace) secretName(org, name string) string   { return k.under(org, "secretnames") + name }
+func (k keyspace) consumer(org, id string) string       { return k.under(org, "consumers") + id }
+func (k keyspace) consumerName(org, name string) string { return k.under(org, "consumernames") + name }
+func (k keyspace) version(org, secret string, number uint64) string {
+	return fmt.Sprintf("%s%s/%020d", k.under(org, "versions"), secret, number)
+}
+
+func (k keyspace) audits() string                { return string(k) + "audit/" }
+func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }
+func (k keyspace) auditEvents(chain string, seq uint64) string {
+	return fmt.Sprintf("%s%s/events/%020d", k.audits(), chain, seq)
+}
+
+// watched is the range of keys kept in memory.
+func (k keyspace) watched() (from, to string) { return string(k) + "keys/", k.end() }
+
+// end is the first key after the prefix: its final '/' raised by one.
+func (k keyspace) end() string { return string(k[:len(k)-1]) + "0" }
+
+// address is a parsed key of the watched range.
+type address struct {
+	kind   string
+	org    string
+	id     string // id or name, by kind
+	number uint64 // of a version
+}
+
+// parse reports what a key addresses; ok is false for keys this release does not know.
+func (k keyspace) parse(key string) (a address, ok bool) {
+	rest, ok := strings.CutPrefix(key, string(k))
+	if !ok {
+		return address{}, false
+	}
+	part := strings.Split(rest, "/")
+	switch {
+	case len(part) == 1 && part[0] == "schema":
+		return address{kind: kindSchema}, true
+	case len(part) == 1 && part[0] == "tip":
+		return address{kind: kindTip}, true
+	case len(part) == 2 && part[0] == "keys":
+		return address{kind: kindKeyCheck, id: part[1]}, true
+	case len(part) == 2 && part[0] == "slugs":
+		return address{kind: kindSlug, id: part[1]}, true
+	case len(part) == 2 && part[0] == "orgs":
+		return address{kind: kindOrganization, org: part[1], id: part[1]}, true
+	case len(part) == 4 && part[0] == "orgs":
+		kind, known := kindOf[part[2]]
+		return address{kind: kind, org: part[1], id: part[3]}, known
+	case len(part) == 5 && part[0] == "orgs" && part[2] == "versions":
+		number, err := strconv.ParseUint(part[4], 10, 64)
+		return address{kind: kindVersion, org: part[1], id: part[3], number: number}, err == nil && len(part[4]) == 20
+	}
+	return address{}, false
+}
+
+var kindOf = map[string]string{ // :: path element → kind
+	"secrets":       kindSecret,
+	"secretnames":   kindSecretName,
+	"consumers":     kindConsumer,
+	"consumernames": kindConsumerName,
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"strings"
+
+	"k8s.io/utils/third_party/forked/golang/btree"
+)
+
+// Lists are ordered by name, byte for byte. A page continues after the last name of the page before it, on what there is then: an item that exists all the
+// while is neither skipped nor repeated, whatever else comes and goes. Objects whose records do not verify are left out.
+
+// Organizations lists organizations.
+func (s *Store) Organizations(ctx context.Context, q Query) (Page[Organization], error) {
+	m, err := s.fresh(ctx)
+	if err != nil {
+		return Page[Organization]{}, err
+	}
+	return list(s, m.slugs, "", kindOrganization, q, func(i index) (Organization, bool) {
+		o, err := m.orgBySlug(s.space, i.name)
+		if err != nil {
+			return Organization{}, false
+		}
+		return *o, true
+	})
+}
+
+// Secrets lists secrets, without a value of any.
+func (s *Store) Secrets(ctx context.Context, orgID string, q Query) (Page[Secret], error) {
+	m, err := s.fresh(ctx)
+	if err != nil {
+		return Page[Secret]{}, err
+	}
+	return list(s, m.secretNames, orgID, kindSecret, q, func(i index) (Secret, bool) {
+		secret, err := m.secretByName(s.space, orgID, i.name)
+		if err != nil || (secret.DeletedAt != nil) != q.Deleted || !hasLabels(secret.Labels, q.Labels) ||
+			q.Storage != "" && secret.Storage != q.Storage ||
+			q.ProviderID != "" && (secret.Remote == nil || secret.Remote.ProviderID != q.ProviderID) {
+			return Secret{}, false
+		}
+		return secret.clone(), true
+	})
+}
+
+// Consumers lists consumers.
+func (s *Store) Consumers(ctx context.Context, orgID string, q Query) (Page[Consumer], error) {
+	m, err := s.fresh(ctx)
+	if err != nil {
+		return Page[Consumer]{}, err
+	}
+	return list(s, m.consumerNames, orgID, kindConsumer, q, func(i index) (Consumer, bool) {
+		c, err := m.consumerByName(s.space, orgID, i.name)
+		if err != nil || !hasLabels(c.Labels, q.Labels) {
+			return Consumer{}, false
+		}
+		return c.clone(), true
+	})
+}
+
+// list walks an index from where the query continues. get returns the object of an entry, and false for one that is not wanted.
+func list[T any](s *Store, names *btree.BTree[index], orgID, kind string, q Query, get func(index) (T, bool)) (Page[T], error) {
+	limit, err := pageSize(q.Limit)
+	if err != nil {
+		return Page[T]{}, err
+	}
+	after, err := s.openToken(q.After, kind, orgID, q)
+	if err != nil {
+		return Page[T]{}, err
+	}
+	search := strings.ToLower(q.Search)
+	page := Page[T]{Items: make([]T, 0, min(limit, names.Len()))}
+	last := ""
+	names.AscendGreaterOrEqual(index{org: orgID, name: after}, func(i index) bool {
+		if i.org != orgID {
+			return false
+		}
+		if i.name == after && after != "" || !strings.Contains(strings.ToLower(i.name), search) {
+			return true
+		}
+		item, ok := get(i)
+		if !ok {
+			return true
+		}
+		if len(page.Items) == limit {
+			page.Next = s.token(last, kind, orgID, q)
+			return false
+		}
+		page.Items, last = append(page.Items, item), i.name
+		return true
+	})
+	return page, nil
+}
+
+func hasLabels(have, want map[string]string) bool {
+	for key, value := range want {
+		if got, ok := have[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+func pageSize(limit int) (int, error) {
+	switch {
+	case limit == 0:
+		return DefaultPage, nil
+	case limit < 0 || limit > MaxPage:
+		return 0, invalid("/page_size", "range", "it must be 1 to %d", MaxPage)
+	}
+	return limit, nil
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/lanyard-dev/lanyard/registry/audit"
+)
+
+// CreateOrganization creates an organization from Slug and DisplayName; other fields are ignored. It returns a [FieldError] or [ErrExists].
+func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization) (Organization, error) {
+	o = Organization{Meta: act.meta(), Slug: o.Slug, DisplayName: o.DisplayName}
+	if err := checkOrganization(o); err != nil {
+		return Organization{}, err
+	}
+	rev, err := s.mutate(ctx, installation, func(m *image) (*change, error) {
+		slug := s.space.slug(o.Slug)
+		if _, err := m.orgBySlug(s.space, o.Slug); !errors.Is(err, ErrNotFound) {
+			return nil, fmt.Errorf("organization %q: %w", o.Slug, taken(err))
+		}
+		ch := &change{
+			compares: []clientv3.Cmp{absent(slug), absent(s.space.org(o.ID))},
+			event:    act.event(o.ID, audit.OrganizationCreate),
+		}
+		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
+		return ch, s.puts(ch, record{s.space.org(o.ID), kindOrganization, o}, record{slug, kindSlug, o.ID})
+	})
+	if err != nil {
+		return Organization{}, fmt.Errorf("creating organization: %w", err)
+	}
+	o.Revision = rev
+	return o, nil
+}
+
+// UpdateOrganization changes the display name. The slug is part of every pod's annotations and never changes.
+func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, expect int64, edit func(*Organization) error) (Organization, error) {
+	var o Organization
+	rev, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+		old, err := m.org(s.space, orgID)
+		if err != nil {
+			return nil, err
+		}
+		if err := old.expect(expect); err != nil {
+			return nil, err
+		}
+		o = *old
+		if err := edit(&o); err != nil {
+			return nil, err
+		}
+		if o.Slug != old.Slug {
+			return nil, &FieldError{"/slug", "immutable", "the slug of an organization cannot change; create another organization"}
+		}
+		o.Meta = old.Meta
+		if o == *old {
+			return nil, nil
+		}
+		if err := checkOrganization(o); err != nil {
+			return nil, err
+		}
+		o.update(act)
+		key := s.space.org(orgID)
+		ch := &change{compares: []clientv3.Cmp{exists(key, old.Revision)}, event: act.event(orgID, audit.OrganizationUpdate)}
+		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
+		ch.event.Changed = []string{"display_name"}
+		return ch, s.puts(ch, record{key, kindOrganization, o})
+	})
+	if err != nil {
+		return Organization{}, fmt.Errorf("updating organization: %w", err)
+	}
+	o.settleRevision(rev)
+	return o, nil
+}
+
+// DeleteOrganization deletes an organization with its soft-deleted secrets, for good. It returns [ErrReferenced] while there are consumers or live secrets.
+// Its audit events stay until their age ends.
+func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, expect int64) error {
+	_, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+		o, err := m.org(s.space, orgID)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.expect(expect); err != nil {
+			return nil, err
+		}
+		if refs := m.contents(s.space, orgID); len(refs) > 0 {
+			return nil, &ReferencedError{refs}
+		}
+		key := s.space.org(orgID)
+		ch := &change{
+			compares: []clientv3.Cmp{exists(key, o.Revision)},
+			ops: []clientv3.Op{
+				clientv3.OpDelete(key),
+				clientv3.OpDelete(s.space.slug(o.Slug)),
+				clientv3.OpDelete(key+"/", clientv3.WithPrefix()),
+			},
+			event: act.event(orgID, audit.OrganizationDelete),
+		}
+		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
+		return ch, nil
+	})
+	if err != nil {
+		return fmt.Errorf("deleting organization: %w", err)
+	}
+	return nil
+}
+
+// contents are the first objects that keep an organization from being deleted. Records that do not verify count: nobody knows what they are.
+func (m *image) contents(k keyspace, orgID string) []Reference {
+	const enough = 100
+	var refs []Reference
+	for key := range m.broken {
+		if name, ok := strings.CutPrefix(key, k.org(orgID)+"/"); ok {
+			refs = append(refs, Reference{Kind: "record", Name: name, Field: "organization"})
+		}
+	}
+	m.consumers.AscendGreaterOrEqual(&Consumer{OrgID: orgID}, func(c *Consumer) bool {
+		if c.OrgID == orgID {
+			refs = append(refs, Reference{Kind: "consumer", ID: c.ID, Name: c.Name, Field: "organization"})
+		}
+		return c.OrgID == orgID && len(refs) < enough
+	})
+	m.secrets.AscendGreaterOrEqual(&Secret{OrgID: orgID}, func(s *Secret) bool {
+		if s.OrgID == orgID && s.DeletedAt == nil {
+			refs = append(refs, Reference{Kind: "secret", ID: s.ID, Name: s.Name, Field: "organization"})
+		}
+		return s.OrgID == orgID && len(refs) < enough
+	})
+	return refs
+}
+
+// record is what one put writes.
+type record struct {
+	key, kind string
+	object    any
+}
+
+// puts adds operations that write records.
+func (s *Store) puts(ch *change, records ...record) error {
+	for _, r := range records {
+		sealed, err := seal(s.keys, r.key, r.kind, r.object)
+		if err != nil {
+			return err
+		}
+		ch.ops = append(ch.ops, clientv3.OpPut(r.key, sealed))
+	}
+	return nil
+}
+
+// settleRevision sets the revision of an object that was written at rev, or not written if rev is 0.
+func (m *Meta) settleRevision(rev int64) {
+	if rev != 0 {
+		m.Revision = rev
+	}
+}
+
+// taken is the error for a name whose lookup ended with err: in use, or nobody knows because a record does not verify.
+func taken(err error) error {
+	if err == nil {
+		return ErrExists
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package workloadapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/ref"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// Names is where the names stream comes from: every consumer, then one Change with Synced, then changes as they happen, until ctx ends or the channel is
+// closed because the watch broke. A consumer is sent again when the active version of a secret it refers to changes.
+type Names func(ctx context.Context) <-chan Change
+
+// Change tells that a consumer is as told, or is gone.
+type Change struct {
+	Ref      ref.Consumer
+	OrgID    string
+	Consumer *store.Consumer // nil: deleted
+	View     NamesView       // at or after the change
+	Synced   bool            // everything that existed has been sent; nothing else is set
+}
+
+// StoreNames returns the Names of a store.
+func StoreNames(s *store.Store) Names {
+	return func(ctx context.Context) <-chan Change {
+		changes := make(chan Change, burst)
+		go func() {
+			defer close(changes)
+			for c := range s.WatchConsumers(ctx) {
+				select {
+				case changes <- Change{c.Ref, c.OrgID, c.Consumer, c.View, c.Synced}:
+				case <-ctx.Done():
+					return
+				}
+			}
+		}()
+		return changes
+	}
+}
+
+// NamesView is the part of the store's view that says whether a value can be delivered. It opens no value.
+type NamesView interface {
+	Secret(orgID, id string) (store.Secret, bool)
+	Version(orgID, secretID string, number uint64) (store.Version, bool)
+}
+
+const (
+	// pingInterval leaves a fifth of the promised interval for the way.
+	pingInterval = wire.NamesPingInterval * 4 / 5
+	// writeTimeout is how long a client may take nothing before it counts as dead: what it would wait for a silent registry itself.
+	writeTimeout = 3 * wire.NamesPingInterval
+	// streamLifetime is the longest a stream lives before the client has to authenticate anew, give or take a fifth.
+	streamLifetime = time.Hour
+	// burst is how many changes are sent in one flush.
+	burst = 256
+)
+
+func (s *server) names(e *exchange) {
+	principal, err := s.config.Authenticator.Injector(e.r.Context(), e.token())
+	if err != nil {
+		e.refuseError(err)
+		return
+	}
+	e.principal = principal
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		e.refuse(wire.Problem{Code: wire.CodeOverloaded, Message: "too many names streams"})
+		return
+	}
+	lifetime := streamLifetime*4/5 + rand.N(streamLifetime*2/5)
+	ctx, cancel := context.WithTimeout(e.r.Context(), lifetime)
+	defer cancel()
+	e.code = codeOK
+	e.err = s.follow(ctx, e)
+}
+
+// follow writes the stream until the client, the watch or the registry ends it, and returns why if something failed.
+func (s *server) follow(ctx context.Context, e *exchange) error {
+	out := newStream(e.w)
+	if err := out.open(); err != nil {
+		return err
+	}
+	changes := s.config.Names(ctx)
+	ping := time.NewTicker(pingInterval)
+	defer ping.Stop()
+	for {
+		select {
+		case first, ok := <-changes:
+			if !ok {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return errors.New("the watch of consumers broke")
+			}
+			for _, c := range gather(first, changes) {
+				if err := out.write(s.event(c)); err != nil {
+					return err
+				}
+			}
+		case <-ping.C:
+			if err := out.write(wire.NamesEvent{Type: wire.NamesPing}); err != nil {
+				return err
+			}
+		case <-s.config.Drain:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+		if err := out.flush(); err != nil {
+			return err
+		}
+	}
+}
+
+// gather returns first and what has arrived behind it. A closed channel is seen again by the next receive.
+func gather(first Change, changes <-chan Change) []Change {
+	batch := []Change{first}
+	for len(batch) < burst {
+		select {
+		case c, ok := <-changes:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, c)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// event is what the stream says of a change.
+func (s *server) event(c Change) wire.NamesEvent {
+	switch {
+	case c.Synced:
+		return wire.NamesEvent{Type: wire.NamesSynced}
+	case c.Consumer == nil:
+		return wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: c.Ref.String()}}
+	}
+	return wire.NamesEvent{Type: wire.NamesPut, Consumer: namesOf(c, s.config.Cluster)}
+}
+
+// namesOf returns what admission in one cluster needs to know of a consumer.
+func namesOf(c Change, cluster string) *wire.ConsumerNames {
+	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}}
+	for _, env := range c.Consumer.Envs {
+		names.Envs = append(names.Envs, wire.EnvName{Name: env.Name, NoEnvfile: noEnvfile(c.View, c.OrgID, env)})
+	}
+	for _, b := range c.Consumer.Bindings {
+		if b.Cluster == cluster {
+			names.Bindings = append(names.Bindings, wire.Binding{Namespace: b.Namespace, ServiceAccount: b.ServiceAccount})
+		}
+	}
+	return names
+}
+
+// noEnvfile tells why an ENV's current value is known not to survive an env file. Of remote and missing secrets nothing is known.
+func noEnvfile(view NamesView, orgID string, env store.Env) string {
+	if env.Value != nil {
+		if err := envfile.Check(env.Name, []byte(*env.Value)); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	number := env.Version
+	if number == 0 {
+		secret, _ := view.Secret(orgID, env.SecretID)
+		number = secret.ActiveVersion
+	}
+	version, _ := view.Version(orgID, env.SecretID, number)
+	return version.NoEnvfile
+}
+
+// stream writes lines of JSON to a client that may have died. It replaces the server's write timeout, which bounds whole requests, with one for each
+// write; the read timeout ends with the request's head.
+type stream struct {
+	control *http.ResponseController
+	encoder *json.Encoder
+	header  http.Header
+}
+
+func newStream(w http.ResponseWriter) *stream {
+	encoder := json.NewEncoder(io.Writer(w))
+	encoder.SetEscapeHTML(false)
+	return &stream{control: http.NewResponseController(w), encoder: encoder, header: w.Header()}
+}
+
+func (s *stream) open() error {
+	s.header.Set("Content-Type", "application/x-ndjson")
+	return s.flush()
+}
+
+func (s *stream) write(event wire.NamesEvent) error {
+	if err := s.extend(); err != nil {
+		return err
+	}
+	return s.encoder.Encode(event)
+}
+
+func (s *stream) flush() error {
+	if err := s.extend(); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+func (s *stream) extend() error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return fmt.Errorf("extending the write timeout: %w", err)
+	}
+	return nil
+}
