@@ -73,7 +73,7 @@ func (m *Manager) read(ctx context.Context, orgID string, remote store.Remote) (
 	defer cancel()
 	o, err := m.acquire(ctx, orgID, remote.ProviderID)
 	if err != nil {
-		m.metrics.fetch("", outcome(asError(err)), false)
+		m.metrics.fetch("unknown", outcome(asError(err)), false)
 		return Document{}, err
 	}
 	defer m.release(o)

@@ -169,8 +169,10 @@ func TestAReadNobodyWantsIsCancelledAndItsGroupForgotten(t *testing.T) {
 		r := &reads{epoch: time.Now()}
 		var c coalescer
 		var all sync.WaitGroup
+		all.Go(func() { _, _, _ = c.do(expired(t, 300*time.Millisecond), Ref{}, r.read) })
+		synctest.Wait()
 		for range 5 {
-			all.Go(func() { _, _, _ = c.do(expired(t, 300*time.Millisecond), Ref{}, r.read) })
+			all.Go(func() { _, _, _ = c.do(expired(t, 200*time.Millisecond), Ref{}, r.read) })
 		}
 		all.Wait()
 		synctest.Wait()

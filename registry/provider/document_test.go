@@ -61,6 +61,18 @@ func TestEscapesThatLookLikeSurrogatesAreText(t *testing.T) {
 	}
 }
 
+func TestNumbersKeepEveryDigit(t *testing.T) {
+	d, err := provider.NewDocument([]byte(`{"long":12345678901234567890,"exact":1.50,"exponent":1E+2}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"long": "12345678901234567890", "exact": "1.50", "exponent": "1E+2"} {
+		if v, err := d.Value(key); err != nil || string(v.Reveal()) != want {
+			t.Errorf("%s = %q, %v", key, v.Reveal(), err)
+		}
+	}
+}
+
 func FuzzDocument(f *testing.F) {
 	f.Add([]byte(`{"a":"\ud83d\udd11","b":1}`), "a")
 	f.Add([]byte(`{"a":"\ud83d"}`), "a")

@@ -23,15 +23,15 @@ import (
 )
 
 const (
-	rootToken = "e2e-root-token"
-	roleID    = "e2e-role-id"
-	secretID  = "e2e-secret-id"
+	roleID   = "e2e-role-id"
+	secretID = "e2e-secret-id"
 )
 
 // server is a real Vault on loopback, with KV version 2 at kv/, version 1 at kv1/, and an AppRole that may read everything below them but denied/.
 type server struct {
 	binary  string
 	listen  string
+	root    string // token
 	process *exec.Cmd
 	// reads counts requests for secrets, if the server is reached through proxy.
 	reads atomic.Int64
@@ -57,16 +57,18 @@ func start(t *testing.T) *server {
 // up starts the server and sets it up. What an earlier process kept is gone.
 func (s *server) up(t *testing.T) {
 	t.Helper()
-	s.process = exec.Command(s.binary, "-listen", s.listen, "-root-token", rootToken, "-log-level", "error")
+	s.process = exec.Command(s.binary, "-listen", s.listen, "-log-level", "off")
 	stdout, err := s.process.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || !strings.HasPrefix(line, "ready ") {
-		t.Fatalf("vault did not start: %q, %v", line, err)
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if _, err := fmt.Sscanf(line, "ready address="+s.address()+" root_token=%s", &s.root); err != nil {
+		t.Fatalf("vault did not start: %v", err)
 	}
 	s.must(t, "POST", "sys/mounts/kv1", `{"type":"kv","options":{"version":"1"}}`)
 	s.must(t, "PUT", "sys/policies/acl/reader", `{"policy":"path \"kv/*\" { capabilities = [\"read\"] } path \"kv1/*\" { capabilities = [\"read\"] } path \"kv/data/denied/*\" { capabilities = [\"deny\"] } path \"kv1/denied/*\" { capabilities = [\"deny\"] }"}`)
@@ -109,7 +111,7 @@ func (s *server) call(t *testing.T, method, path, body string) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("X-Vault-Token", rootToken)
+	req.Header.Set("X-Vault-Token", s.root)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -157,7 +157,7 @@ func TestTokensOfEveryKind(t *testing.T) {
 		return open(t, record(t, s.address(), vault.Auth{Method: vault.MethodToken}, vault.Credentials{Token: token}), host)
 	}
 	for name, token := range map[string]string{
-		"root": rootToken, "with a policy": s.token(t, `{"policies":["reader"],"ttl":"1h"}`), "without the default policy": s.token(t, `{"policies":["reader"],"no_default_policy":true}`),
+		"root": s.root, "with a policy": s.token(t, `{"policies":["reader"],"ttl":"1h"}`), "without the default policy": s.token(t, `{"policies":["reader"],"no_default_policy":true}`),
 		"batch": s.token(t, `{"policies":["reader"],"type":"batch","ttl":"1h"}`),
 	} {
 		if got, err := read(t, static(token), "kv/x", ""); err != nil || got != "1" {
@@ -250,7 +250,8 @@ func TestSealed(t *testing.T) {
 func TestKubernetesLogin(t *testing.T) {
 	s := start(t)
 	s.put(t, "kv/x", `{"a":"1"}`)
-	claims := `{"iss":"kubernetes/serviceaccount","aud":["vault"],"exp":4102444800,"sub":"system:serviceaccount:lanyard:registry","kubernetes.io":{"namespace":"lanyard","serviceaccount":{"name":"registry","uid":"u1"}}}`
+	now := time.Now().Unix()
+	claims := fmt.Sprintf(`{"iss":"kubernetes/serviceaccount","aud":["vault"],"iat":%d,"nbf":%d,"exp":%d,"sub":"system:serviceaccount:lanyard:registry","kubernetes.io":{"namespace":"lanyard","serviceaccount":{"name":"registry","uid":"u1"}}}`, now, now, now+600)
 	jwt := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + "." + base64.RawURLEncoding.EncodeToString([]byte("signature"))
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var review struct {
