@@ -239,6 +239,14 @@ func TestTheEnvironmentOfTheProcessIsIgnored(t *testing.T) {
 	}
 }
 
+func TestAMalformedVariableOfVaultIsNamedAsTheCause(t *testing.T) {
+	s := vaulttest.New(t)
+	t.Setenv("VAULT_RATE_LIMIT", "nonsense")
+	if _, err := read(t, open(t, record(t, s, nil)), "kv/x"); err == nil || err.Reason != provider.ReasonConfig || !strings.Contains(err.Message, "VAULT_") {
+		t.Errorf("error = %v", err)
+	}
+}
+
 func TestTLSFailsClosedAndSaysWhy(t *testing.T) {
 	s := vaulttest.New(t)
 	s.Put("kv/x", `{"a":"1"}`)

@@ -51,16 +51,23 @@ func open(t testing.TB, r provider.Record) *vault.Vault {
 }
 
 func TestConformance(t *testing.T) {
-	for name, mount := range map[string]string{"KV version 2": "kv/", "KV version 2 with data in the path": "kv/data/", "KV version 1": "kv1/"} {
+	for name, tc := range map[string]struct {
+		mount string
+		serve func(testing.TB) *vaulttest.Server
+	}{
+		"KV version 2":                       {"kv/", vaulttest.New},
+		"KV version 2 over HTTP/2":           {"kv/", vaulttest.NewHTTP2},
+		"KV version 2 with data in the path": {"kv/data/", vaulttest.New},
+		"KV version 1":                       {"kv1/", vaulttest.New},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			providertest.Run(t, func(t *testing.T) providertest.Harness { return harness(t, mount) })
+			providertest.Run(t, func(t *testing.T) providertest.Harness { return harness(t, tc.serve(t), tc.mount) })
 		})
 	}
 }
 
-func harness(t *testing.T, mount string) providertest.Harness {
-	s := vaulttest.New(t)
+func harness(t *testing.T, s *vaulttest.Server, mount string) providertest.Harness {
 	kept := func(path string) string { // as the server knows it
 		if mount == "kv/data/" {
 			return "kv/" + path[len(mount):]

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -51,11 +53,24 @@ type State struct {
 // StaticToken is always accepted.
 const StaticToken = "static-token"
 
-// New starts a server that stops with the test.
+// New starts a server that stops with the test. It speaks HTTP/1.1.
 func New(t testing.TB) *Server {
 	t.Helper()
+	return start(t, false)
+}
+
+// NewHTTP2 starts a server that speaks HTTP/2 too, as the real one does.
+func NewHTTP2(t testing.TB) *Server {
+	t.Helper()
+	return start(t, true)
+}
+
+func start(t testing.TB, http2 bool) *Server {
 	s := &Server{State: State{Renewable: true, Secrets: map[string][]json.RawMessage{}, Denied: map[string]bool{}, Tokens: map[string]time.Time{StaticToken: {}}}}
-	s.http = httptest.NewTLSServer(http.HandlerFunc(s.serve))
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
+	s.http.EnableHTTP2 = http2
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are what some tests are about
+	s.http.StartTLS()
 	t.Cleanup(s.http.Close)
 	return s
 }
