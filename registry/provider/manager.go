@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -54,8 +55,8 @@ type Manager struct {
 
 type id struct{ org, provider string }
 
-// idle is how long an unused provider stays open. Logging in again costs a few milliseconds; the token it would keep is worth more to a thief than to us.
-const idle = time.Hour
+// reconcileEvery is how long a provider that nobody reads from may outlive a change of its record.
+const reconcileEvery = time.Minute
 
 // NewManager returns a manager. The caller closes it.
 func NewManager(config Config) (*Manager, error) {
@@ -147,6 +148,20 @@ func (m *Manager) Try(ctx context.Context, r Record) error {
 	return named(p.Check(ctx), r.Name)
 }
 
+// Run retires providers whose records changed or went, also those that nobody reads from. It returns nil when ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	tick := time.NewTicker(reconcileEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			m.reconcile(ctx)
+		}
+	}
+}
+
 // Close closes every provider and waits until they are closed. Fetches afterwards fail.
 func (m *Manager) Close() error {
 	m.mu.Lock()
@@ -187,7 +202,6 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 		}
 		m.retireLocked(key, o)
 	}
-	m.sweepLocked()
 	p, err := t.Open(r, m.config.Host)
 	if err != nil {
 		return nil, named(err, r.Name)
@@ -208,7 +222,6 @@ func (m *Manager) typeOf(r Record) (Type, error) {
 func (m *Manager) release(o *opened) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	o.used = time.Now()
 	if o.users--; o.users == 0 && o.retired {
 		m.closeLocked(o)
 	}
@@ -239,11 +252,23 @@ func (m *Manager) closeLocked(o *opened) {
 	})
 }
 
-func (m *Manager) sweepLocked() {
-	for key, o := range m.opened {
-		if o.users == 0 && time.Since(o.used) > idle {
+// reconcile retires the providers whose records are gone or changed, so that their tokens end although nobody reads. It does not close idle ones: they keep tokens alive that would be
+// lost for ever if nobody renewed them.
+func (m *Manager) reconcile(ctx context.Context) {
+	m.mu.Lock()
+	opened := maps.Clone(m.opened)
+	m.mu.Unlock()
+	for key, o := range opened {
+		r, err := m.config.Records.Record(ctx, key.org, key.provider)
+		gone := errors.Is(err, ErrNoRecord)
+		if changed := err == nil && m.digest(r) != o.digest && r.Revision >= o.revision; !gone && !changed {
+			continue
+		}
+		m.mu.Lock()
+		if m.opened[key] == o {
 			m.retireLocked(key, o)
 		}
+		m.mu.Unlock()
 	}
 }
 

@@ -348,7 +348,29 @@ func TestAReplacedProviderEndsItsReadsFirst(t *testing.T) {
 	})
 }
 
-func TestADeletedProviderIsClosedAndAnIdleOneToo(t *testing.T) {
+func TestProvidersOfRecordsThatChangeOrGoAreClosedThoughNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, m := newFake(t, func(context.Context, Ref) (Document, error) { return document(`{"a":"1"}`), nil })
+		for _, id := range []string{"p1", "p2", "p3"} {
+			f.set(Record{ID: id, Type: "fake", Revision: 1})
+			_, _ = fetch(t.Context(), m, id, "x")
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		go m.Run(ctx)
+		f.set(Record{ID: "p2", Type: "fake", Config: []byte("new"), Revision: 2})
+		f.mu.Lock()
+		delete(f.record, "p1")
+		f.mu.Unlock()
+		time.Sleep(100 * reconcileEvery)
+		synctest.Wait()
+		if !f.opened[0].closed.Load() || !f.opened[1].closed.Load() || f.opened[2].closed.Load() {
+			t.Error("the wrong providers are open")
+		}
+		stop()
+	})
+}
+
+func TestADeletedProviderIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, m := newFake(t, func(context.Context, Ref) (Document, error) { return document(`{"a":"1"}`), nil })
 		_, _ = fetch(t.Context(), m, "p1", "x")
@@ -359,13 +381,9 @@ func TestADeletedProviderIsClosedAndAnIdleOneToo(t *testing.T) {
 		if err.Kind != KindNotFound || err.Reason != ReasonProvider {
 			t.Error(err)
 		}
-		f.set(Record{ID: "p3", Type: "fake"})
-		_, _ = fetch(t.Context(), m, "p2", "x")
-		time.Sleep(2 * idle)
-		_, _ = fetch(t.Context(), m, "p3", "x")
 		synctest.Wait()
-		if !f.opened[0].closed.Load() || !f.opened[1].closed.Load() || f.opened[2].closed.Load() {
-			t.Error("the wrong providers are open")
+		if !f.opened[0].closed.Load() {
+			t.Error("the provider is still open")
 		}
 	})
 }

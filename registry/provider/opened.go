@@ -22,7 +22,6 @@ type opened struct {
 
 	// Guarded by Manager.mu.
 	users   int
-	used    time.Time
 	retired bool
 }
 
@@ -37,7 +36,7 @@ func newOpened(m *Manager, t Type, r Record, digest [sha256.Size]byte, p Provide
 	}
 	return &opened{
 		kind: t, name: r.Name, revision: r.Revision, digest: digest, provider: p,
-		gate: newGate(m.config.Concurrency, m.config.Queue, changed), timeout: m.config.Timeout, metrics: m.metrics, used: time.Now(),
+		gate: newGate(m.config.Concurrency, m.config.Queue, changed), timeout: m.config.Timeout, metrics: m.metrics,
 	}
 }
 

@@ -90,6 +90,7 @@ func TestTheOperatorOpensAndCloses(t *testing.T) {
 		"an IPv6 host in brackets":                      {egress.Guard{AllowHosts: []string{"[fd00:ec2::1]"}}, "https://[fd00:ec2::1]", true},
 		"a denied network":                              {egress.Guard{Deny: prefixes("10.96.0.0/12")}, "https://10.96.0.1", false},
 		"a denied network through NAT64":                {egress.Guard{Deny: prefixes("10.96.0.0/12")}, "https://[64:ff9b::10.96.0.1]", false},
+		"a denied network of translated addresses":      {egress.Guard{Deny: prefixes("64:ff9b::/96")}, "https://[64:ff9b::8.8.8.8]", false},
 		"denied wins over allowed":                      {egress.Guard{Allow: prefixes("10.0.0.0/8"), Deny: prefixes("10.96.0.0/12")}, "https://10.96.0.1", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -65,14 +65,14 @@ func (g *Guard) Check(addr netip.Addr) error {
 	if addr.Zone() != "" {
 		return fmt.Errorf("%w: %s has a zone", ErrDenied, addr)
 	}
+	if slices.ContainsFunc(g.Deny, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return fmt.Errorf("%w: %s is in a denied network", ErrDenied, addr)
+	}
 	if inner, ok := embedded(addr); ok {
 		if slices.ContainsFunc(g.Allow, func(p netip.Prefix) bool { return p.Contains(addr) }) && !addr.Is4In6() {
 			return nil
 		}
 		return g.Check(inner)
-	}
-	if slices.ContainsFunc(g.Deny, func(p netip.Prefix) bool { return p.Contains(addr) }) {
-		return fmt.Errorf("%w: %s is in a denied network", ErrDenied, addr)
 	}
 	if slices.ContainsFunc(g.Allow, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 		return nil

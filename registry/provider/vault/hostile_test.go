@@ -31,7 +31,7 @@ import (
 
 func read(t testing.TB, v *vault.Vault, path string) (string, *provider.Error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	doc, err := v.Read(ctx, provider.Ref{Path: path})
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
@@ -57,7 +58,7 @@ func (v *Vault) exchange(ctx context.Context, body map[string]string) (*session,
 	if err != nil {
 		return nil, err
 	}
-	return &session{client: c, expires: expiry(began, a.Auth.LeaseDuration), renewable: a.Auth.Renewable, ours: true}, nil
+	return &session{client: c, expires: expiry(began, a.Auth.LeaseDuration), renewable: a.Auth.Renewable, ours: true, leased: new(atomic.Bool)}, nil
 }
 
 // adopt uses the configured token. It asks for its life, to renew it in time; a token that may not look at itself is used as it is.
@@ -66,7 +67,7 @@ func (v *Vault) adopt(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{client: c}
+	s := &session{client: c, leased: new(atomic.Bool)}
 	began := time.Now()
 	a, err := c.get(ctx, lookupSelf, nil)
 	if forbidden(err) {
@@ -103,8 +104,7 @@ func (s *session) renew(ctx context.Context) (*session, error) {
 	if a.Auth == nil {
 		return nil, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonAnswer, Message: "Vault answered the renewal without a lease"}
 	}
-	next := &session{client: s.client, expires: expiry(began, a.Auth.LeaseDuration), renewable: a.Auth.Renewable, ours: s.ours}
-	next.leased.Store(s.leased.Load())
+	next := &session{client: s.client, expires: expiry(began, a.Auth.LeaseDuration), renewable: a.Auth.Renewable, ours: s.ours, leased: s.leased}
 	if s.ours && !next.expires.IsZero() && time.Until(next.expires) < before*3/2 {
 		return nil, errShort
 	}

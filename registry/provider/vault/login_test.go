@@ -4,10 +4,17 @@ package vault_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +73,31 @@ func TestManyReadsShareOneLogin(t *testing.T) {
 	all()
 	if n := count(s, logins); n != 2 {
 		t.Errorf("%d logins after the token was revoked, want exactly one more", n)
+	}
+}
+
+func TestADenialIsNotFinalWhileTheTokenCannotBeLookedAt(t *testing.T) {
+	s := vaulttest.New(t)
+	s.Change(func(st *vaulttest.State) {
+		st.Denied["kv/x"] = true
+		st.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/lookup-self") {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return true
+			}
+			return false
+		}
+	})
+	if _, err := read(t, open(t, record(t, s, nil)), "kv/x"); err == nil || err.Kind != provider.KindUnavailable {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestACheckNeedsNoPolicy(t *testing.T) {
+	s := vaulttest.New(t)
+	s.Change(func(st *vaulttest.State) { st.NoLookupSelf = true })
+	if err := open(t, record(t, s, nil)).Check(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -242,6 +274,29 @@ func TestTokenFileHandsOutTokensOfOneAudienceOnly(t *testing.T) {
 	}
 	if _, err := provider.TokenFile(file, "vault")(t.Context(), "https://kubernetes.default.svc"); err == nil {
 		t.Error("a token was handed out for another audience")
+	}
+}
+
+func TestAVaultBehindAGatewayHasAPath(t *testing.T) {
+	s := vaulttest.New(t)
+	s.Put("kv/x", `{"a":"1"}`)
+	target, err := url.Parse(s.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	inner := http.DefaultTransport.(*http.Transport).Clone()
+	inner.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // the gateway of a test
+	proxy.Transport = inner
+	gateway := httptest.NewTLSServer(http.StripPrefix("/vault/prod", proxy))
+	defer gateway.Close()
+	defer inner.CloseIdleConnections()
+	v := open(t, record(t, s, func(c *vault.Config, _ *vault.Credentials) {
+		c.Address = gateway.URL + "/vault/prod/"
+		c.CABundle = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: gateway.Certificate().Raw}))
+	}))
+	if got, err := read(t, v, "kv/x"); err != nil || got != "1" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -20,8 +20,8 @@ type session struct {
 	client    client
 	expires   time.Time // zero: never
 	renewable bool
-	ours      bool        // we logged in for it, so we may revoke it
-	leased    atomic.Bool // credentials of a dynamic engine depend on it
+	ours      bool         // we logged in for it, so we may revoke it
+	leased    *atomic.Bool // credentials of a dynamic engine depend on the token; shared by the sessions that renewing makes of one token
 }
 
 func (s *session) expired() bool { return !s.expires.IsZero() && !time.Now().Before(s.expires) }
@@ -62,7 +62,12 @@ func (l *login) get(ctx context.Context, path string, query url.Values) (answer,
 		return answer{}, nil, err
 	}
 	a, err := s.client.get(ctx, path, query)
-	if !forbidden(err) || l.known(ctx, s, path) {
+	if !forbidden(err) {
+		return a, s, err
+	}
+	if known, lookup := s.known(ctx, path); lookup != nil {
+		return answer{}, nil, lookup // whether the denial was meant is not known: it must not be taken for final
+	} else if known {
 		return a, s, err
 	}
 	if !s.ours {
@@ -79,12 +84,15 @@ func (l *login) get(ctx context.Context, path string, query url.Values) (answer,
 const lookupSelf = "auth/token/lookup-self"
 
 // known reports whether Vault knows a token that it just denied something to. If not even that may be asked, the token is taken for unknown.
-func (l *login) known(ctx context.Context, s *session, path string) bool {
+func (s *session) known(ctx context.Context, path string) (bool, error) {
 	if path == lookupSelf {
-		return false
+		return false, nil
 	}
 	_, err := s.client.get(ctx, lookupSelf, nil)
-	return !forbidden(err)
+	if forbidden(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func forbidden(err error) bool {

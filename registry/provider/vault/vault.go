@@ -164,15 +164,15 @@ func explainRead(m mount, err error) error {
 
 // Check implements [provider.Provider]. It logs in if need be and asks Vault about the token.
 func (v *Vault) Check(ctx context.Context) error {
-	_, _, err := v.login.get(ctx, "auth/token/lookup-self", nil)
-	if err != nil {
-		e := *explain(err)
-		if e.Kind == provider.KindDenied {
-			e.Reason, e.Message = provider.ReasonCredentials, "Vault does not accept the credentials, or their policies do not let the token look at itself"
-		}
-		return &e
+	_, _, err := v.login.get(ctx, lookupSelf, nil)
+	switch {
+	case err == nil:
+		return nil
+	case forbidden(err):
+		return nil // a login has just succeeded; its policies do not let the token look at itself, which it need not
+	default:
+		return explain(err)
 	}
-	return nil
 }
 
 // Close implements [provider.Provider]. A token that dynamic credentials were made with is not revoked: they would end with it, while pods use them.
