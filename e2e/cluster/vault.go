@@ -36,3 +36,17 @@ func (c *Cluster) StartVault(ctx context.Context) (*Vault, error) {
 	}
 	return &Vault{Address: address, RootToken: token}, nil
 }
+
+// VaultBinary returns the path of the Vault server for tests that need one
+// without a cluster. It is built if it is not in the cache yet.
+func VaultBinary(ctx context.Context, config Config) (string, error) {
+	tools, err := config.tools()
+	if err != nil {
+		return "", err
+	}
+	dir, err := tools.Get(ctx, toolchain.Vault)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, toolchain.Vault.Name), nil
+}
