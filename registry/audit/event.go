@@ -79,5 +79,8 @@ const (
 	ConsumerCreate     Action = "consumer.create"
 	ConsumerUpdate     Action = "consumer.update"
 	ConsumerDelete     Action = "consumer.delete"
+	ProviderCreate     Action = "provider.create"
+	ProviderUpdate     Action = "provider.update"
+	ProviderDelete     Action = "provider.delete"
 	WorkloadResolve    Action = "workload.resolve"
 )
