@@ -63,7 +63,7 @@ func TestEscapesThatLookLikeSurrogatesAreText(t *testing.T) {
 }
 
 func TestBracketsInStringsDoNotNest(t *testing.T) {
-	object := `{"a":"` + strings.Repeat(`[{"`, 100) + `","b":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`
+	object := `{"a":"` + strings.Repeat(`[{\"`, 100) + `","b":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`
 	d, err := provider.NewDocument([]byte(object))
 	if err != nil {
 		t.Fatal(err)
