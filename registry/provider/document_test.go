@@ -24,7 +24,8 @@ func TestDocumentsThatCannotBeUsed(t *testing.T) {
 		"null":                           {`null`, "", provider.KindInvalid},
 		"two texts":                      {`{"a":"` + canary + `"}{}`, "", provider.KindInvalid},
 		"bad UTF-8":                      {"{\"a\":\"" + canary + "\xff\"}", "a", provider.KindInvalid},
-		"nested too deep":                {strings.Repeat(`{"a":`, 100_000) + `"` + canary + `"` + strings.Repeat("}", 100_000), "", provider.KindInvalid},
+		"nested too deep":                {strings.Repeat(`{"a":`, 33) + `"` + canary + `"` + strings.Repeat("}", 33), "", provider.KindInvalid},
+		"nested far too deep":            {strings.Repeat(`{"a":`, 100_000) + `"` + canary + `"` + strings.Repeat("}", 100_000), "", provider.KindInvalid},
 		"half a surrogate pair":          {`{"a":"` + canary + `\ud83d"}`, "a", provider.KindUnrepresentable},
 		"the other half":                 {`{"a":"\udd11` + canary + `"}`, "a", provider.KindUnrepresentable},
 		"two first halves":               {`{"a":"\ud83d\ud83d` + canary + `"}`, "a", provider.KindUnrepresentable},
@@ -58,6 +59,17 @@ func TestEscapesThatLookLikeSurrogatesAreText(t *testing.T) {
 		if v, err := d.Value(key); err != nil || string(v.Reveal()) != want {
 			t.Errorf("%s = %q, %v", key, v.Reveal(), err)
 		}
+	}
+}
+
+func TestBracketsInStringsDoNotNest(t *testing.T) {
+	object := `{"a":"` + strings.Repeat(`[{\"`, 100) + `","b":` + strings.Repeat("[", 30) + strings.Repeat("]", 30) + `}`
+	d, err := provider.NewDocument([]byte(object))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := d.Value("a"); err != nil || string(v.Reveal()) != strings.Repeat(`[{"`, 100) {
+		t.Errorf("%q, %v", v.Reveal(), err)
 	}
 }
 

@@ -83,7 +83,7 @@ func receive(ctx context.Context, resp *api.Response, err error) (answer, error)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return answer{}, tooLarge()
-	case err != nil:
+	case err != nil, ctx.Err() != nil: // a server that sees us hang up may still end its answer in good form, in the middle
 		return answer{}, networkError(ctx, err)
 	case len(body) == 0:
 		return answer{}, nil

@@ -185,7 +185,8 @@ func hijack(answer string) http.HandlerFunc {
 
 func TestARedirectIsNotFollowedWithTheTokenInHand(t *testing.T) {
 	var seen atomic.Int32
-	attacker := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
+	// It has a certificate the provider accepts: only the redirect stands between it and the token.
+	attacker := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
 	defer attacker.Close()
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		s := vaulttest.New(t)
@@ -236,6 +237,28 @@ func TestTheEnvironmentOfTheProcessIsIgnored(t *testing.T) {
 	other := record(t, s, func(c *vault.Config, _ *vault.Credentials) { c.CABundle = authority(t) })
 	if _, err := read(t, open(t, other), "kv/x"); err == nil || err.Reason != provider.ReasonTLS {
 		t.Errorf("with another authority: %v", err)
+	}
+}
+
+func TestAFailedRevocationRepeatsNothing(t *testing.T) {
+	s := vaulttest.New(t)
+	s.Put("kv/x", `{"a":"1"}`)
+	s.Change(func(st *vaulttest.State) {
+		st.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, "/revoke-self") {
+				return false
+			}
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `{"errors":["%s %s"]}`, canary, r.Header.Get("X-Vault-Token"))
+			return true
+		}
+	})
+	v := open(t, record(t, s, nil))
+	if _, err := read(t, v, "kv/x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Close(); err == nil || contains(err, canary) || contains(err, "login-token") {
+		t.Errorf("error = %v", err)
 	}
 }
 
