@@ -44,6 +44,9 @@ type Config struct {
 	InjectorServiceAccount string
 	NoCluster              bool
 
+	// Providers is where the registry may connect for remote secrets, and to whom it may show its own service account.
+	Providers ProviderPolicy
+
 	DrainDelay time.Duration
 	LogLevel   slog.Level
 
@@ -76,6 +79,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.Audience, "audience", podspec.Audience, "audience of the tokens of pods and of the injector")
 	flags.StringVar(&c.ClusterName, "cluster-name", "default", "name of this cluster in bindings")
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
+	c.Providers.flags(flags)
 	flags.DurationVar(&c.DrainDelay, "drain-delay", 5*time.Second, "how long to go on answering after SIGTERM while others notice")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error; no level logs a value")
 }
@@ -105,6 +109,9 @@ func (c *Config) Validate() error {
 		if c.Audience == "" || c.ClusterName == "" {
 			complain("-audience and -cluster-name are required")
 		}
+	}
+	if err := c.Providers.validate(); err != nil {
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }

@@ -6,8 +6,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,14 +98,22 @@ func (m *Manager) Validate(r Record) error {
 	return nil
 }
 
-// ValidateRef reports why a reference into a provider can never be read. The error is an [*Error].
+// ValidateRef reports why a reference into a provider can never be read, as far as it can be told without asking the server. The error is an [*Error].
 func (m *Manager) ValidateRef(r Record, remote store.Remote) error {
 	t, err := m.typeOf(r)
 	if err != nil {
 		return err
 	}
-	if _, err := t.Path(remote.Path, remote.Version); err != nil {
+	ref, err := t.Path(remote.Path, remote.Version)
+	if err != nil {
 		return named(err, r.Name)
+	}
+	allows := t.Allows
+	if allows == nil {
+		allows = Allowed
+	}
+	if len(r.AllowedPrefixes) > 0 && !allows(ref.Path, r.AllowedPrefixes) {
+		return &Error{Kind: KindDenied, Reason: ReasonPrefix, Provider: r.Name, Message: "the path is outside the allowed prefixes of the provider"}
 	}
 	return nil
 }
@@ -144,7 +154,7 @@ func (m *Manager) Try(ctx context.Context, r Record) error {
 func (m *Manager) typeOf(r Record) (Type, error) {
 	t, ok := m.types[r.Type]
 	if !ok {
-		return Type{}, &Error{Kind: KindInvalid, Reason: ReasonConfig, Provider: r.Name, Message: fmt.Sprintf("this registry knows no provider type %q", r.Type)}
+		return Type{}, &Error{Kind: KindInvalid, Reason: ReasonConfig, Provider: r.Name, Message: "this registry does not know the provider's type; it knows " + strings.Join(slices.Sorted(maps.Keys(m.types)), ", ")}
 	}
 	return t, nil
 }

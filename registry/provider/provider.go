@@ -52,6 +52,8 @@ type Type struct {
 	Validate func(Record, Host) error
 	// Path brings the path and version of a secret to the type's canonical form, or reports why they can never be read. It does no I/O.
 	Path func(path, version string) (Ref, error)
+	// Allows reports whether a path that Path returned can be within prefixes, as far as it can be told without asking the server; nil means [Allowed].
+	Allows func(path string, prefixes []string) bool
 	// Open returns a provider for a record that Validate accepts. It does no I/O either: the first read connects. The provider enforces Record.AllowedPrefixes.
 	Open func(Record, Host) (Provider, error)
 }

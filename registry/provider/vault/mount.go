@@ -78,13 +78,13 @@ func (v *Vault) allowed(m mount, path string) bool {
 	return provider.Allowed(m.logical(path), prefixes)
 }
 
-// mayBeAllowed reports whether the path is allowed under some engine: what is not is refused without a question to Vault, whose answer would tell what mounts there are.
-func (v *Vault) mayBeAllowed(path string) bool {
-	var prefixes []string
-	for _, p := range v.prefixes {
-		prefixes = append(prefixes, variants(p)...)
+// mayBeAllowed reports whether the path is within prefixes under some engine: what is not is refused without a question to Vault, whose answer would tell what mounts there are.
+func mayBeAllowed(path string, prefixes []string) bool {
+	var all []string
+	for _, p := range prefixes {
+		all = append(all, variants(strings.TrimSuffix(p, "/"))...)
 	}
-	return slices.ContainsFunc(variants(path), func(variant string) bool { return provider.Allowed(variant, prefixes) })
+	return slices.ContainsFunc(variants(path), func(variant string) bool { return provider.Allowed(variant, all) })
 }
 
 // variants are the logical forms a path can have, whatever is mounted where.

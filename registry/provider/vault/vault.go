@@ -22,6 +22,7 @@ func Type() provider.Type {
 		Name:     Name,
 		Validate: func(r provider.Record, host provider.Host) error { _, err := parse(r, host); return err },
 		Path:     ref,
+		Allows:   mayBeAllowed,
 		Open:     func(r provider.Record, host provider.Host) (provider.Provider, error) { return Open(r, host) },
 	}
 }
@@ -80,7 +81,7 @@ func ref(path, version string) (provider.Ref, error) {
 
 // Read implements [provider.Provider].
 func (v *Vault) Read(ctx context.Context, ref provider.Ref) (provider.Document, error) {
-	if !v.mayBeAllowed(ref.Path) {
+	if !mayBeAllowed(ref.Path, v.prefixes) {
 		return provider.Document{}, outsidePrefixes()
 	}
 	m, err := v.mount(ctx, ref.Path)
