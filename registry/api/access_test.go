@@ -58,7 +58,7 @@ func needs(operation, method string) authz.Role {
 
 func TestEveryRouteIsGuarded(t *testing.T) {
 
-	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}})
+	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}, Checker: checks{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 	handlers := make(map[string]http.Handler)
 	for name, class := range callers {
-		h, err := api.New(api.Config{Store: failing{store: errReached}, Authenticator: class.caller})
+		h, err := api.New(api.Config{Store: failing{store: errReached}, Authenticator: class.caller, Checker: checks{}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			t.Errorf("%s needs role %d, want %d", id, rule.Needs, want)
 		}
 		for name, class := range callers {
-			path := strings.NewReplacer(":organization", "acme", ":secret", "s", ":consumer", "c", ":version", "1").Replace(route.Path)
+			path := strings.NewReplacer(":organization", "acme", ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1").Replace(route.Path)
 			body := &watched{Reader: strings.NewReader("{}")}
 			r := httptest.NewRequest(route.Method, path, body)
 			r.Header.Set("Content-Type", "application/json")
