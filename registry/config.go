@@ -102,6 +102,9 @@ func (c *Config) Validate() error {
 	if c.KeyDir == "" {
 		complain("-key-dir is required")
 	}
+	if len(c.Providers.TrustedAddresses) > 0 && c.Providers.TokenAudience == c.Audience {
+		complain("-provider-token-audience: %q is the audience of pods: a provider could use the registry's token against the registry", c.Audience)
+	}
 	if !c.NoCluster {
 		if namespace, name, ok := strings.Cut(c.InjectorServiceAccount, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 			complain("-injector-service-account: %q is not <namespace>/<name>", c.InjectorServiceAccount)
