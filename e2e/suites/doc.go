@@ -7,6 +7,7 @@
 //	Outage        registry, webhook and API server down: nothing starts without its secrets, everything recovers by itself
 //	OldKubelet    a node that ignores fileKeyRef starts nothing
 //	WorkloadAuth  tokens that must be refused, made by the API server itself
+//	Remote        values from a real Vault: fresh, refused, missing, down and back; the registry's own service account; the operator's allow-list
 //	Secrecy       no value in any object, log or file
 //
 // The suites share one cluster and one installation; each leaves both as it found them.

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/lanyard-dev/lanyard/e2e/cluster"
 	"github.com/lanyard-dev/lanyard/e2e/installation"
 )
 
@@ -28,16 +29,24 @@ var values = map[string]string{ // :: ENV → value
 	"STRIPE_API_KEY": "sk_live_51-dEmO \"quoted\" $HOME `x` a=b\\n ",
 	"TLS_KEY":        "-----BEGIN PRIVATE KEY-----\nZGVtb25zdHJhdGlvbiBvbmx5LCBub3QgYSBrZXk=\n-----END PRIVATE KEY-----\n",
 	"GREETING":       "grüße, 世界 ✓ dEmO-utf8",
+	inVault:          "dEmO in Vault, never here",
 }
 
-// rotated is the value STRIPE_API_KEY is given while the pod runs.
-const rotated = "sk_live_52-dEmO rotated"
+// inVault is the ENV whose value Vault keeps.
+const inVault = "DB_PASSWORD"
+
+// rotated is the value STRIPE_API_KEY is given while the pod runs, and changed the one Vault is given for DB_PASSWORD.
+const (
+	rotated = "sk_live_52-dEmO rotated"
+	changed = "dEmO changed in Vault alone"
+)
 
 // tour is what the demo shows, step by step.
 type tour struct {
 	*installation.Installation
-	out  io.Writer
-	step int
+	vault *cluster.Vault
+	out   io.Writer
+	step  int
 }
 
 func (t *tour) run(ctx context.Context) error {
@@ -54,6 +63,7 @@ func (t *tour) run(ctx context.Context) error {
 		{"no value stands in any Kubernetes object", t.searchObjects},
 		{"no value stands in etcd's files", t.searchFiles},
 		{"a rotated secret: the running pod keeps its value, a new pod has the new one", t.rotate},
+		{"a value changed in Vault alone: the running pod keeps its own, the next pod has the new one", t.changeInVault},
 		{"a service account without a binding gets nothing and is told why", t.refuse},
 	} {
 		t.step++
@@ -71,14 +81,20 @@ func (t *tour) putSecrets(ctx context.Context) error {
 	if err := t.API.Call(ctx, "POST", "/api/v1/organizations", map[string]any{"slug": "acme", "display_name": "Acme"}, nil); err != nil {
 		return err
 	}
+	if err := t.provide(ctx); err != nil {
+		return err
+	}
 	envs := []map[string]any{{"name": "MODE", "value": "live"}}
 	for env, value := range values {
 		name := strings.ToLower(strings.ReplaceAll(env, "_", "-"))
-		secret := map[string]any{"name": name, "storage": "local", "value": value}
+		secret, where := map[string]any{"name": name, "storage": "local", "value": value}, "encrypted here"
+		if env == inVault {
+			secret, where = map[string]any{"name": name, "provider_id": "vault", "remote_path": "kv/billing/db", "remote_key": "password"}, "in Vault, at kv/billing/db"
+		}
 		if err := t.API.Call(ctx, "POST", "/api/v1/organizations/acme/secrets", secret, nil); err != nil {
 			return err
 		}
-		t.say("secret acme/%s", name)
+		t.say("secret acme/%s: %s", name, where)
 		envs = append(envs, map[string]any{"name": env, "secret": name})
 	}
 	err := t.API.Call(ctx, "POST", "/api/v1/organizations/acme/consumers", map[string]any{
@@ -90,6 +106,37 @@ func (t *tour) putSecrets(ctx context.Context) error {
 	}
 	t.say("consumer %s: %d ENVs, for service account %s/%s", consumer, len(envs), namespace, account)
 	return nil
+}
+
+// provide puts a value into Vault and tells Lanyard how to read it. Its root token is what a demo can afford; docs/providers.md has better ways to log in.
+func (t *tour) provide(ctx context.Context) error {
+	if err := t.putInVault(ctx, values[inVault]); err != nil {
+		return err
+	}
+	err := t.API.Call(ctx, "POST", "/api/v1/organizations/acme/providers", map[string]any{
+		"name": "vault", "type": "vault", "config": map[string]any{"address": t.vault.Address, "auth": map[string]any{"method": "token"}},
+		"credentials": map[string]any{"token": t.vault.RootToken}, "allowed_prefixes": []string{"kv/billing"},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	var test struct {
+		OK      bool
+		Message string
+		Latency float64 `json:"latency_ms"`
+	}
+	if err := t.API.Call(ctx, "POST", "/api/v1/organizations/acme/providers/vault/test", nil, &test); err != nil {
+		return err
+	}
+	if !test.OK {
+		return fmt.Errorf("testing the provider: %s", test.Message)
+	}
+	t.say("provider acme/vault: tested, %.1f ms", test.Latency)
+	return nil
+}
+
+func (t *tour) putInVault(ctx context.Context, value string) error {
+	return t.vault.Write(ctx, "kv/data/billing/db", map[string]any{"data": map[string]any{"password": value}})
 }
 
 func (t *tour) startPods(ctx context.Context) error {
@@ -214,6 +261,24 @@ func (t *tour) rotate(ctx context.Context) error {
 	}
 	t.say("recreated:")
 	return t.expect(ctx, "billing", map[string]string{"STRIPE_API_KEY": rotated, "TLS_KEY": values["TLS_KEY"]})
+}
+
+func (t *tour) changeInVault(ctx context.Context) error {
+	if err := t.putInVault(ctx, changed); err != nil {
+		return err
+	}
+	if _, err := t.Create(ctx, t.Pod(namespace, "billing-next", account, consumer)); err != nil {
+		return err
+	}
+	if _, err := t.Running(ctx, namespace, "billing-next"); err != nil {
+		return err
+	}
+	t.say("the running pod:")
+	if err := t.expect(ctx, "billing", map[string]string{inVault: values[inVault]}); err != nil {
+		return err
+	}
+	t.say("the next pod:")
+	return t.expect(ctx, "billing-next", map[string]string{inVault: changed, "STRIPE_API_KEY": rotated})
 }
 
 func (t *tour) refuse(ctx context.Context) error {
