@@ -14,6 +14,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/lanyard-dev/lanyard/e2e/cluster"
 	"github.com/lanyard-dev/lanyard/e2e/installation"
@@ -213,6 +214,7 @@ func (v *vault) enableKubernetes(w *world) {
 	w.must(err)
 	config, err := lanyard.Cluster.RESTConfig()
 	w.must(err)
+	w.must(rest.LoadTLSFiles(config))
 	w.must(v.Write(w.ctx, "sys/auth/kubernetes", map[string]any{"type": "kubernetes"}))
 	w.must(v.Write(w.ctx, "auth/kubernetes/config", map[string]any{
 		"kubernetes_host": config.Host, "kubernetes_ca_cert": string(config.CAData), "token_reviewer_jwt": token.Status.Token, "disable_local_ca_jwt": true,
