@@ -38,7 +38,7 @@ func (r *Resolver) Check(ctx context.Context, orgID, secretID string) (Outcome, 
 		return Outcome{}, err
 	}
 	if s.code != "" {
-		return Outcome{Code: s.code, Reason: s.reason, Message: s.message, Provider: s.provider}, nil
+		return Outcome{Code: s.code, Reason: s.reason, Message: strings.TrimPrefix(s.message, s.reason+": "), Provider: s.provider}, nil
 	}
 	var out Outcome
 	if err := envfile.Check(longestName, s.value.Reveal()); err != nil {
