@@ -5,8 +5,10 @@ package provider
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -34,4 +36,30 @@ func BenchmarkFetch(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkStorm is a thousand starts at once on one path of a server that takes 2 ms, and reports what they cost the server.
+func BenchmarkStorm(b *testing.B) {
+	doc := document(`{"a":"value"}`)
+	f := &fake{record: map[string]Record{"p1": {ID: "p1", Type: "fake"}}, answer: func(context.Context, Ref) (Document, error) {
+		time.Sleep(2 * time.Millisecond)
+		return doc, nil
+	}}
+	m, err := NewManager(Config{Records: f, Types: []Type{f.kind()}, Host: Host{Egress: &egress.Guard{}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.Close()
+	for b.Loop() {
+		var all sync.WaitGroup
+		for range 1000 {
+			all.Go(func() {
+				if _, err := m.Fetch(b.Context(), "org", store.Remote{ProviderID: "p1", Path: "kv/db", Key: "a"}); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		all.Wait()
+	}
+	b.ReportMetric(float64(f.reads.Load())/float64(b.N), "reads/storm")
 }

@@ -131,7 +131,7 @@ func (t *tour) startPods(ctx context.Context) error {
 func (t *tour) checkEnv(ctx context.Context) error { return t.expect(ctx, "billing", values) }
 
 func (t *tour) expect(ctx context.Context, pod string, want map[string]string) error {
-	env, err := t.Env(ctx, namespace, pod, "app")
+	env, err := t.printed(ctx, pod)
 	if err != nil {
 		return err
 	}
@@ -147,6 +147,25 @@ func (t *tour) expect(ctx context.Context, pod string, want map[string]string) e
 	return nil
 }
 
+// printed returns the environment a pod printed, as soon as it has: a pod counts as running a moment before its first line can be read.
+func (t *tour) printed(ctx context.Context, pod string) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		env, err := t.Env(ctx, namespace, pod, "app")
+		if err == nil {
+			return env, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-again.C:
+		}
+	}
+}
+
 func (t *tour) checkNeighbour(ctx context.Context) error {
 	pod, err := t.Running(ctx, namespace, "neighbour")
 	if err != nil {
@@ -156,7 +175,7 @@ func (t *tour) checkNeighbour(ctx context.Context) error {
 	if touched || len(pod.Spec.InitContainers) > 0 || len(pod.Spec.Containers[0].Env) > 0 {
 		return fmt.Errorf("the pod without the label was changed")
 	}
-	env, err := t.Env(ctx, namespace, "neighbour", "app")
+	env, err := t.printed(ctx, "neighbour")
 	if err != nil {
 		return err
 	}
