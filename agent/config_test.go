@@ -54,6 +54,9 @@ func TestConfigHasTheDocumentedDefaults(t *testing.T) {
 	if c.URL != "https://lanyard.lanyard.svc.:8443" || c.ServerName != "lanyard.lanyard.svc" {
 		t.Errorf("URL %q, server name %q", c.URL, c.ServerName)
 	}
+	if c.BinDir != "/run/lanyard/bin" || c.ValuesDir != "/run/lanyard/values" {
+		t.Errorf("defaults: %q, %q", c.BinDir, c.ValuesDir)
+	}
 	if c.TokenFile != "/run/lanyard/token/token" || c.Dir != "/run/lanyard/env" || c.TerminationLog != "/dev/termination-log" || c.Deadline != 2*time.Minute {
 		t.Errorf("defaults: %q, %q, %q, %v", c.TokenFile, c.Dir, c.TerminationLog, c.Deadline)
 	}
@@ -67,8 +70,8 @@ func TestConfigNamesTheVariableAndTheFix(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("E%d", i)
 	}
-	exec, unnamed, unowned := container("app", "A"), container("", "A"), container("app", "A")
-	exec.Delivery, unowned.Consumer = "exec", "web"
+	unknown, unnamed, unowned := container("app", "A"), container("", "A"), container("app", "A")
+	unknown.Delivery, unowned.Consumer = "auto", "web"
 	for name, tc := range map[string]struct{ variable, value, want string }{
 		"no URL":                      {podspec.EnvURL, "", "is empty: set it"},
 		"not https":                   {podspec.EnvURL, "http://registry:8080", "only sent over TLS"},
@@ -93,7 +96,7 @@ func TestConfigNamesTheVariableAndTheFix(t *testing.T) {
 		"a container without name":    {podspec.EnvRequest, requestJSON(unnamed), "DNS label"},
 		"a container that is a path":  {podspec.EnvRequest, requestJSON(container("../app", "A")), "DNS label"},
 		"a consumer without an owner": {podspec.EnvRequest, requestJSON(unowned), "<organization>/<consumer>"},
-		"another delivery":            {podspec.EnvRequest, requestJSON(exec), `knows "envfile"`},
+		"another delivery":            {podspec.EnvRequest, requestJSON(unknown), "does not know"},
 		"an ENV twice":                {podspec.EnvRequest, requestJSON(container("app", "A", "A")), "ENV A of container \"app\" twice"},
 		"an ENV that is none":         {podspec.EnvRequest, requestJSON(container("app", "A B")), `"A B"`},
 		"a reserved ENV":              {podspec.EnvRequest, requestJSON(container("app", "LD_PRELOAD")), "dynamic loader"},
@@ -104,6 +107,8 @@ func TestConfigNamesTheVariableAndTheFix(t *testing.T) {
 		"a deadline too long":         {podspec.EnvDeadline, "11m", "at most 10m"},
 		"a relative token file":       {podspec.EnvTokenFile, "token", "begin it with a slash"},
 		"a relative directory":        {podspec.EnvDir, "env", "begin it with a slash"},
+		"a relative binary directory": {podspec.EnvBinDir, "bin", "begin it with a slash"},
+		"a relative values directory": {podspec.EnvValuesDir, "values", "begin it with a slash"},
 		"a relative termination log":  {podspec.EnvTerminationLog, "log", "begin it with a slash"},
 	} {
 		t.Run(name, func(t *testing.T) {

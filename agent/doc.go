@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package agent is the init agent: it runs once, as an init container of a pod, proves the pod's identity to the registry, fetches the values the pod may
-// have and writes them where the kubelet reads ENV values from. Then it ends, and nothing of it stays beside the application.
+// have and writes them where the kubelet reads ENV values from, or where a container finds its files. Then it ends, and nothing of it stays beside the
+// application. Where a container's command is wrapped (the exec delivery), the same program, copied to a volume, starts it: see [Exec].
 //
 // It hands over every value asked for or none. It takes nothing from the machine it runs on: no system certificates, no proxy, no file but its token.
 //
 // # Environment
 //
-// The injector writes these variables into the pod; none is secret. There are no flags.
+// The injector writes these variables into the pod; none is secret. There are no flags. The one argument, "exec -- command…", stands in wrapped containers.
 //
 //	LANYARD_MODE             empty, or "verify": fetch nothing, and fail unless LANYARD_PROOF is set. The second init container runs so where asked for.
 //	LANYARD_PROOF            set by the kubelet from the env file _proof.env, which every run that writes anything writes too.
@@ -19,6 +20,9 @@
 //	LANYARD_DEADLINE         how long to try, a Go duration of at most 10m. Default: 2m.
 //	LANYARD_TOKEN_FILE       absolute path of the pod's projected token, read again at every try. Default: /run/lanyard/token/token.
 //	LANYARD_ENV_DIR          absolute path of the directory for env files, a memory-backed volume. Default: /run/lanyard/env.
+//	LANYARD_BIN_DIR          absolute path of the directory the agent copies itself to, if a command is wrapped. Default: /run/lanyard/bin.
+//	LANYARD_VALUES_DIR       absolute path of the directory with one memory-backed volume for each container of the exec and file deliveries; in a wrapped
+//	                         container, of its own volume. Default: /run/lanyard/values.
 //	LANYARD_TERMINATION_LOG  absolute path of the termination message; not created if missing. Default: /dev/termination-log.
 //
 // # Exit codes
@@ -30,20 +34,25 @@
 //	13   configuration    an ENV variable, an argument or the token file is wrong
 //	14   writing          the files could not be written
 //	15   unresolved       at least one ENV has no value
-//	16   unrepresentable  at least one value does not survive an env file
+//	16   unrepresentable  at least one value does not survive its container's delivery
 //	17   protocol         the answer is malformed, not complete or not the registry's
 //	18   node             the node's kubelet does not set ENVs from env files
+//	19   values           a wrapped container's values cannot be read
+//	126  unrunnable       a wrapped container's command cannot be run
+//	127  notfound         a wrapped container's command was not found
 //	143  signal           SIGTERM or SIGINT came first
 //
 // Go's own exit code 2 would be a panic. docs/exit-codes.md tells what to do about each.
 //
 // # Output
 //
-// Standard error carries one line of JSON per try and one at the end. The termination message, which kubectl describe shows, says in at most 4,096 bytes what
-// happened, which ENVs have no value and what to do. Neither ever holds a value, a token or the length of one.
+// Standard error of the init agent carries one line of JSON per try and one at the end. The termination message, which kubectl describe shows, says in at most 4,096 bytes what
+// happened, which ENVs have no value and what to do. In a wrapped container the agent says nothing unless the command cannot be run, and then one line there
+// and in the termination message. None of it ever holds a value, a token or the length of one.
 //
 // # Files
 //
-// Each container named by the request gets one env file, <container>.env, mode 0400. How the set is replaced, and what a killed run leaves, is told in
-// package projection.
+// A container of the envfile delivery gets one env file, <container>.env, mode 0400. In the volumes of the others, which nothing else mounts, files have mode
+// 0444: "environ" for the exec delivery (package execfile), one called like each ENV for the file delivery. How the files are replaced, and what a killed
+// run leaves, is told in package projection.
 package agent

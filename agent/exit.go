@@ -27,6 +27,9 @@ const (
 	ExitUnrepresentable Exit = 16
 	ExitProtocol        Exit = 17
 	ExitNode            Exit = 18
+	ExitValues          Exit = 19
+	ExitUnrunnable      Exit = 126 // as a shell would say it
+	ExitNotFound        Exit = 127 // as a shell would say it
 	ExitSignal          Exit = 143 // 128 + SIGTERM, as a shell would say it
 )
 
@@ -47,9 +50,12 @@ var Exits = []ExitInfo{
 	{ExitConfiguration, "configuration", "The agent's own configuration is wrong: an ENV variable, an argument or the token file.", "Recreate the pod. If it happens again, compare the versions of injector and init agent, and look for another webhook that changes the init container."},
 	{ExitWriting, "writing", "The files could not be written: the volume is full, read-only or missing.", "See the termination message. Raise the size limit of the volume if it is full."},
 	{ExitUnresolved, "unresolved", "At least one ENV has no value.", "See the reason code of each ENV in the termination message."},
-	{ExitUnrepresentable, "unrepresentable", "At least one value cannot be written to an env file unchanged.", "Use another delivery, or another encoding of the value."},
+	{ExitUnrepresentable, "unrepresentable", "At least one value cannot be handed over unchanged by the container's delivery, or all of them together are too long for it.", "Use another delivery, or another encoding of the value."},
 	{ExitProtocol, "protocol", "The answer is malformed, not complete or not the registry's, or the registry takes the request for malformed.", "Use an init agent no newer than the registry, and check what listens at LANYARD_URL."},
 	{ExitNode, "node", "The node's kubelet does not set ENVs from env files; found by the verifying init container.", "Upgrade the kubelet to 1.35 or later with its feature gate EnvFiles on, or keep opted-in pods off the node."},
+	{ExitValues, "values", "In a container whose command is wrapped: the values cannot be read.", "Recreate the pod. If it happens again, look for another webhook that changes the container's volume mounts."},
+	{ExitUnrunnable, "unrunnable", "In a container whose command is wrapped: the command was found and cannot be run, as in a shell.", "See the message: the command is not executable, not a program, or its arguments and ENVs are too long."},
+	{ExitNotFound, "notfound", "In a container whose command is wrapped: the command was not found, as in a shell.", "Correct the container's command, its workingDir or its PATH."},
 	{ExitSignal, "signal", "SIGTERM or SIGINT ended the agent before every value was written; none is.", "Nothing. The pod is being deleted."},
 }
 
@@ -63,7 +69,7 @@ func (e Exit) Info() ExitInfo {
 	return ExitInfo{Exit: e}
 }
 
-// A Failure is the error of [ConfigFromEnv] and [Run].
+// A Failure is the error of [ConfigFromEnv], [Run], [Verify] and [Exec].
 type Failure struct {
 	Exit Exit
 	// Items are the ENVs that have no value, if that is the reason.

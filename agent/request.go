@@ -11,7 +11,7 @@ import (
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
-// parseRequest parses and checks what the injector wrote. Names become parts of paths and of the env file, so that nothing behind it has to doubt them.
+// parseRequest parses and checks what the injector wrote. Names become parts of paths and of files, so that nothing behind it has to doubt them.
 func parseRequest(text string) (wire.ResolveRequest, error) {
 	var req wire.ResolveRequest
 	if text == "" {
@@ -54,8 +54,10 @@ func checkContainer(c wire.ContainerRequest) error {
 	if _, err := ref.ParseConsumer(c.Consumer); err != nil {
 		return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
 	}
-	if c.Delivery != wire.DeliveryEnvfile {
-		return fmt.Errorf("wants delivery %.80q for container %q and this agent knows %q: use an init agent of the injector's version", c.Delivery, c.Name, wire.DeliveryEnvfile)
+	switch c.Delivery {
+	case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+	default:
+		return fmt.Errorf("wants delivery %.80q for container %q, which this agent does not know: use an init agent of the injector's version", c.Delivery, c.Name)
 	}
 	seen := make(map[string]bool, len(c.Envs))
 	for _, name := range c.Envs {

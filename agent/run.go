@@ -5,14 +5,10 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
-	"github.com/lanyard-dev/lanyard/pkg/envfile"
-	"github.com/lanyard-dev/lanyard/pkg/podspec"
-	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // Run fetches the values of the pod and writes them, or writes nothing and returns a [*Failure]. It blocks until then, at most for the deadline of c, and
@@ -31,7 +27,7 @@ func Run(ctx context.Context, c Config) error {
 		return resolveFailure(err)
 	}
 	defer fetch.Wipe(answer)
-	files, err := render(&c.Request, answer)
+	sets, err := render(&c, answer)
 	if err != nil {
 		return err
 	}
@@ -43,7 +39,13 @@ func Run(ctx context.Context, c Config) error {
 			stop()
 		}
 	})()
-	if err := projection.Write(writing, c.Dir, files); err != nil {
+	if c.wraps() {
+		if err := installBinary(c.BinDir); err != nil {
+			projection.Wipe(sets)
+			return writeFailure(err)
+		}
+	}
+	if err := projection.Write(writing, sets); err != nil {
 		return writeFailure(err)
 	}
 	return nil
@@ -54,47 +56,4 @@ func (c *Config) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return c.Logger
-}
-
-// render makes the files of all containers, so that nothing has been written when a value turns out not to fit. The answer must be complete. The error is a
-// [*Failure] that names every such value.
-func render(req *wire.ResolveRequest, answer *wire.ResolveResponse) ([]projection.File, error) {
-	values := make(map[string]map[string]wire.Env, len(answer.Containers)) // :: container → ENV
-	for _, c := range answer.Containers {
-		values[c.Name] = make(map[string]wire.Env, len(c.Envs))
-		for _, env := range c.Envs {
-			values[c.Name][env.Name] = env
-		}
-	}
-	files := make([]projection.File, 0, len(req.Containers))
-	var unfit []wire.ItemProblem
-	for _, c := range req.Containers {
-		data := make([]byte, 0, fileSize(c.Envs, values[c.Name]))
-		for _, name := range c.Envs {
-			env := values[c.Name][name]
-			longer, err := envfile.Append(data, name, env.Value.Reveal())
-			if err != nil {
-				unfit = append(unfit, wire.ItemProblem{Container: c.Name, Env: name, Secret: env.Secret, Code: wire.CodeUnrepresentable, Message: err.Error()})
-				continue
-			}
-			data = longer
-		}
-		files = append(files, projection.File{Name: podspec.EnvFile(c.Name), Data: data})
-	}
-	if len(unfit) == 0 {
-		return append(files, projection.File{Name: podspec.ProofFile, Data: []byte(podspec.EnvProof + "='" + proof + "'\n")}), nil
-	}
-	for _, f := range files {
-		clear(f.Data)
-	}
-	return nil, &Failure{Exit: ExitUnrepresentable, Items: unfit, Err: fmt.Errorf("%w: %d of them", envfile.ErrUnrepresentable, len(unfit))}
-}
-
-// fileSize is the exact size of a file, so that no outgrown slice keeps values.
-func fileSize(names []string, values map[string]wire.Env) int {
-	n := 0
-	for _, name := range names {
-		n += len(name) + len("=''\n") + len(values[name].Value.Reveal())
-	}
-	return n
 }

@@ -14,10 +14,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/execfile"
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
@@ -34,9 +37,16 @@ func newConfig(tb testing.TB, s *httptest.Server, containers ...wire.ContainerRe
 		TokenFile:      filepath.Join(dir, "token"),
 		TerminationLog: filepath.Join(dir, "termination-log"),
 		Dir:            filepath.Join(dir, "env"),
+		BinDir:         filepath.Join(dir, "bin"),
+		ValuesDir:      filepath.Join(dir, "values"),
+	}
+	for _, container := range containers {
+		if err := os.MkdirAll(filepath.Join(c.ValuesDir, container.Name), 0o700); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	c.CA.AddCert(s.Certificate())
-	for _, err := range []error{os.Mkdir(c.Dir, 0o700), os.WriteFile(c.TokenFile, []byte("token"), 0o600), os.WriteFile(c.TerminationLog, nil, 0o600)} {
+	for _, err := range []error{os.Mkdir(c.Dir, 0o700), os.Mkdir(c.BinDir, 0o700), os.WriteFile(c.TokenFile, []byte("token"), 0o600), os.WriteFile(c.TerminationLog, nil, 0o600)} {
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -98,6 +108,56 @@ func TestRunNamesEveryValueThatDoesNotFitAndWritesNone(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(c.Dir); len(entries) != 0 {
 		t.Errorf("it left %v", entries)
+	}
+}
+
+func TestRunGivesEachDeliveryItsFiles(t *testing.T) {
+	const odd = canary + "'\r\n"
+	s := registry(t, containerValues("app", "A", odd), containerValues("side", "A", odd+"\x00", "EMPTY", ""), containerValues("plain", "A", canary))
+	wrapped, files := container("app", "A"), container("side", "A", "EMPTY")
+	wrapped.Delivery, files.Delivery = wire.DeliveryExec, wire.DeliveryFile
+	c := newConfig(t, s, wrapped, files, container("plain", "A"))
+	if err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	values, err := execfile.Parse([]byte(read(t, filepath.Join(c.ValuesDir, "app", podspec.ExecFile))))
+	if err != nil || !slices.Equal(values, []string{"A=" + odd}) {
+		t.Errorf("values of the wrapped container: %q, %v", values, err)
+	}
+	for path, want := range map[string]string{"side/A": odd + "\x00", "side/EMPTY": "", "../env/plain.env": "A='" + canary + "'\n"} {
+		if got := read(t, filepath.Join(c.ValuesDir, path)); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestRunRefusesWhatNoProcessCanReceive(t *testing.T) {
+	var names, pairs []string
+	for i := range 40 {
+		names = append(names, fmt.Sprintf("E%d", i))
+		pairs = append(pairs, names[i], strings.Repeat(canary, 60<<10/len(canary)))
+	}
+	for name, tc := range map[string]struct {
+		values []string
+		want   string
+	}{
+		"a NUL byte":            {[]string{"E0", canary + "\x00"}, "E0 of container app, secret secret-E0: unrepresentable: ENV E0: an ENV cannot have this value: it contains a NUL byte"},
+		"too much in total":     {pairs, "container app: its ENVs together are longer than a process may receive"},
+		"nothing extraordinary": {[]string{"E0", canary}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wrapped := container("app", names[:len(tc.values)/2]...)
+			wrapped.Delivery = wire.DeliveryExec
+			c := newConfig(t, registry(t, containerValues("app", tc.values...)), wrapped)
+			code := Report(c, Run(t.Context(), c))
+			message := read(t, c.TerminationLog)
+			if (code != 0) != (tc.want != "") || code != 0 && code != int(ExitUnrepresentable) || !strings.Contains(message, tc.want) || strings.Contains(message, canary) {
+				t.Errorf("exit code %d, termination message %q", code, message)
+			}
+			if entries, _ := os.ReadDir(filepath.Join(c.ValuesDir, "app")); code != 0 && len(entries) != 0 {
+				t.Errorf("it left %v", entries)
+			}
+		})
 	}
 }
 

@@ -198,7 +198,7 @@ func (i *injector) watchVersion(ctx context.Context) {
 			why := unsupported(info)
 			err = i.planner.change(func(c *mutate.Config) { c.Unsupported, c.SupportUnknown = why, false })
 			if first := i.versioned.CompareAndSwap(false, true); first && why != "" {
-				i.log.Warn("pods will be refused", "reason", mutate.ReasonUnsupported, "version", info.GitVersion)
+				i.log.Warn("the envfile delivery is not available", "reason", mutate.ReasonUnsupported, "version", info.GitVersion)
 			}
 		}
 		if err != nil && ctx.Err() == nil {

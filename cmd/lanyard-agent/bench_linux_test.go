@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,33 @@ func BenchmarkProcess(b *testing.B) {
 			b.ReportMetric(float64(peakRSS(b, p))/1024, "peak-MiB")
 			b.ReportMetric(float64(median(cpu))/1e6, "cpu-ms")
 			b.ReportMetric(float64(median(faults)), "faults")
+		})
+	}
+}
+
+// BenchmarkExec is what a wrapped container pays at each start: a process that ends at once, started directly and by the agent.
+func BenchmarkExec(b *testing.B) {
+	values := make(map[string]string)
+	for i := range 10 {
+		values[fmt.Sprintf("ENV_%d", i)] = "0123456789012345678901234567890123456789"
+	}
+	l := launch{program: "/bin/true", argv: []string{"/bin/true"}, values: values}
+	for name, command := range map[string]func(testing.TB) *exec.Cmd{"direct": l.direct, "wrapped": l.wrapped} {
+		b.Run(name, func(b *testing.B) {
+			cmd := command(b)
+			var took []time.Duration
+			for b.Loop() {
+				run := exec.CommandContext(b.Context(), cmd.Path, cmd.Args[1:]...)
+				run.Env = cmd.Env
+				began := time.Now()
+				if err := run.Run(); err != nil {
+					b.Fatal(err)
+				}
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
+			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1000, "p95-ms")
 		})
 	}
 }

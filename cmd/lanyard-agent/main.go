@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command lanyard-agent is the init agent. It is configured by ENV variables alone; see package agent for them and for the exit codes.
+// Command lanyard-agent is the init agent, and what starts the command of a wrapped container. It is configured by ENV variables alone; see package agent for them and for the exit codes.
 //
 // There is no tuning of the Go runtime here: measured over 200 starts each, GOGC=off and runtime.GOMAXPROCS(1) in main change nothing, because the heap stays
 // under the first collection. GOMAXPROCS=1 in the environment saves a twentieth of a start. Post-quantum key exchange costs a quarter of a millisecond and
@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/lanyard-dev/lanyard/agent"
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 )
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -25,6 +26,9 @@ func run(args []string) int {
 	if len(args) == 1 && (args[0] == "version" || args[0] == "-version") {
 		fmt.Println("lanyard-agent", version())
 		return 0
+	}
+	if len(args) > 0 && args[0] == podspec.ModeExec { // before anything touches signals, limits or memory: the command inherits the process
+		return agent.ReportExec(os.Stderr, agent.Exec(args[1:], os.Environ()))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -3,11 +3,13 @@
 // Package suites runs Lanyard on a real Kubernetes and checks, from outside, what it promises. `make e2e` runs all of it, `make e2e SUITE=name` one suite:
 //
 //	Injection     values reach containers byte for byte, nothing else is touched, rotation, restarts
+//	Delivery      each way to hand values over, also of values an env file cannot carry, byte for byte
 //	Refusal       what must not be admitted or started is not, and says why
 //	Outage        registry, webhook and API server down: nothing starts without its secrets, everything recovers by itself
 //	OldKubelet    a node that ignores fileKeyRef starts nothing
 //	WorkloadAuth  tokens that must be refused, made by the API server itself
 //	Remote        values from a real Vault: fresh, refused, missing, down and back; the registry's own service account; the operator's allow-list
+//	Golden        the API server accepts every pod of the injector's golden files
 //	Secrecy       no value in any object, log or file
 //
 // The suites share one cluster and one installation; each leaves both as it found them.

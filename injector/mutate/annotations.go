@@ -5,6 +5,7 @@ package mutate
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -19,11 +20,15 @@ type wish struct {
 	own        map[string]ref.Consumer // :: container → its own consumer
 	all        bool                    // the pod's consumer goes to every container
 	containers []string                // to these; empty means the default container
+
+	delivery   wire.Delivery            // of all containers
+	deliveries map[string]wire.Delivery // :: container → its own
+	filesPath  string                   // of the file delivery; empty if the pod does not say
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
 func (p *planner) readAnnotations() wish {
-	var w wish
+	w := wish{delivery: wire.DeliveryAuto}
 	for _, key := range slices.Sorted(maps.Keys(p.pod.Metadata.Annotations)) {
 		if !strings.HasPrefix(key, podspec.Domain) {
 			continue
@@ -44,7 +49,14 @@ func (p *planner) readAnnotations() wish {
 		case key == podspec.AnnotationContainers:
 			p.readContainers(&w, value)
 		case key == podspec.AnnotationDelivery:
-			p.checkDelivery(value)
+			w.delivery = p.parseDelivery(key, value)
+		case strings.HasPrefix(key, podspec.AnnotationDeliveryPrefix):
+			if w.deliveries == nil {
+				w.deliveries = make(map[string]wire.Delivery)
+			}
+			w.deliveries[strings.TrimPrefix(key, podspec.AnnotationDeliveryPrefix)] = p.parseDelivery(key, value)
+		case key == podspec.AnnotationFilesPath:
+			w.filesPath = p.parseFilesPath(value)
 		case key == podspec.AnnotationStatus:
 			// Ours, and never trusted: what was decided before does not count.
 		case key == podspec.LabelInject:
@@ -100,13 +112,26 @@ func (p *planner) readContainers(w *wish, value string) {
 	}
 }
 
-func (p *planner) checkDelivery(value string) {
-	switch wire.Delivery(value) {
-	case wire.DeliveryAuto, wire.DeliveryEnvfile:
+func (p *planner) parseDelivery(key, value string) wire.Delivery {
+	d := wire.Delivery(value)
+	switch d {
+	case wire.DeliveryAuto, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
 	default:
-		p.deny(ReasonDeliveryInvalid, annotationField(podspec.AnnotationDelivery), fmt.Sprintf("unknown delivery %q", clip(value)))
+		p.deny(ReasonDeliveryInvalid, annotationField(clip(key)), fmt.Sprintf("unknown delivery %q", clip(value)))
 	}
+	return d
 }
+
+// parseFilesPath refuses what could mean another directory to the kubelet or to the container than it does to a reader: it becomes part of ENVs.
+func (p *planner) parseFilesPath(value string) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-"
+	if len(value) > maxFilesPath || !path.IsAbs(value) || path.Clean(value) != value || value == "/" || strings.Trim(value, alphabet) != "" {
+		p.deny(ReasonFilesPathInvalid, annotationField(podspec.AnnotationFilesPath), fmt.Sprintf("%q is no such directory", clip(value)))
+	}
+	return value
+}
+
+const maxFilesPath = 256
 
 func annotationField(key string) string { return "metadata.annotations[" + key + "]" }
 

@@ -30,11 +30,8 @@ func (p *planner) agent() *container {
 			{Name: podspec.EnvRequest, Value: p.request()},
 			{Name: podspec.EnvDeadline, Value: p.cfg.Deadline.String()},
 		},
-		VolumeMounts: []volumeMount{
-			{Name: podspec.VolumeEnv, MountPath: podspec.MountEnv},
-			{Name: podspec.VolumeToken, MountPath: podspec.MountToken, ReadOnly: true},
-		},
-		Resources: p.resourcesFor(),
+		VolumeMounts: p.agentMounts(),
+		Resources:    p.resourcesFor(),
 		SecurityContext: &securityContext{
 			RunAsNonRoot:             ptr(true),
 			AllowPrivilegeEscalation: ptr(false),
@@ -54,6 +51,29 @@ func (p *planner) agent() *container {
 	return c
 }
 
+// agentMounts are the init agent's: what it writes to, and its token.
+func (p *planner) agentMounts() []volumeMount {
+	var mounts []volumeMount
+	if p.envsBy(wire.DeliveryEnvfile) > 0 {
+		mounts = append(mounts, volumeMount{Name: podspec.VolumeEnv, MountPath: podspec.MountEnv})
+	}
+	mounts = append(mounts, volumeMount{Name: podspec.VolumeToken, MountPath: podspec.MountToken, ReadOnly: true})
+	if p.envsBy(wire.DeliveryExec) > 0 {
+		mounts = append(mounts, volumeMount{Name: podspec.VolumeBin, MountPath: podspec.MountBin})
+	}
+	for i := range p.targets {
+		if t := &p.targets[i]; t.ownVolume() {
+			mounts = append(mounts, volumeMount{Name: podspec.ValuesVolume(t.c.Name), MountPath: podspec.MountValues + "/" + t.c.Name})
+		}
+	}
+	return mounts
+}
+
+// ownVolume reports whether the values of t have a volume of their own.
+func (t *target) ownVolume() bool {
+	return t.delivery == wire.DeliveryExec || t.delivery == wire.DeliveryFile
+}
+
 // request is the resolve request the init agent sends: the ENVs the pod refers to, fixed now.
 func (p *planner) request() string {
 	r := wire.ResolveRequest{Protocol: wire.Protocol}
@@ -62,7 +82,7 @@ func (p *planner) request() string {
 		if len(t.names.Envs) == 0 {
 			continue
 		}
-		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: wire.DeliveryEnvfile, Envs: make([]string, len(t.names.Envs))}
+		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
 		for j, env := range t.names.Envs {
 			c.Envs[j] = env.Name
 		}
@@ -123,7 +143,7 @@ func (p *planner) own() []*container {
 	switch {
 	case p.envs() == 0:
 		return nil
-	case p.cfg.Verify:
+	case p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0:
 		agent := p.agent()
 		return []*container{agent, verifier(agent)}
 	}

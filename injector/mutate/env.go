@@ -4,6 +4,7 @@ package mutate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
@@ -13,10 +14,12 @@ import (
 // reservedPrefix begins the ENVs that configure the init agent.
 const reservedPrefix = "LANYARD_"
 
-// isOurs reports whether e is what we inject into the container so named, for an ENV of some consumer.
-func (e *envVar) isOurs(container string) bool {
-	r := e.fileRef()
-	return r != nil && r.Path == podspec.EnvFile(container) && r.Key == e.Name && !r.Optional
+// isOurs reports whether e is what we inject into c, for an ENV of some consumer. dir is where c is to have files; empty if nowhere.
+func (e *envVar) isOurs(c *container, dir string) bool {
+	if r := e.fileRef(); r != nil {
+		return r.Path == podspec.EnvFile(c.Name) && r.Key == e.Name && !r.Optional
+	}
+	return e.isPath(c, dir)
 }
 
 // fileRef returns the reference into our volume, if e is one.
@@ -27,26 +30,68 @@ func (e *envVar) fileRef() *fileKeyRef {
 	return e.ValueFrom.FileKeyRef
 }
 
-// wanted returns what c receives: nothing unless it is a target.
-func (p *planner) wanted(list string, index int) []wire.EnvName {
-	for i := range p.targets {
-		if t := &p.targets[i]; t.list == list && t.index == index {
-			return t.names.Envs
-		}
+// isPath reports whether e tells where a file of c is or would be, under the name we give such an ENV.
+func (e *envVar) isPath(c *container, dir string) bool {
+	name, ok := strings.CutSuffix(e.Name, podspec.FileSuffix)
+	if !ok || name == "" || e.ValueFrom != nil {
+		return false
 	}
-	return nil
+	return dir != "" && e.Value == dir+"/"+name || slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool {
+		return m.isOurs(c.Name) && m.Name != podspec.VolumeBin && e.Value == m.MountPath+"/"+name
+	})
+}
+
+// envBlock is what stands in front of a container's ENVs: references into its env file, or paths of its files. The zero block is nothing.
+type envBlock struct {
+	envs   []wire.EnvName
+	suffix string // of the ENVs' names in the pod
+	dir    string // of files; empty with an env file
+	file   []byte // path of the env file, as JSON
+}
+
+func (p *planner) envBlock(t *target) envBlock {
+	switch {
+	case t == nil:
+	case t.delivery == wire.DeliveryEnvfile:
+		return envBlock{envs: t.names.Envs, file: encode(podspec.EnvFile(t.c.Name))}
+	case t.delivery == wire.DeliveryFile:
+		return envBlock{envs: t.names.Envs, suffix: podspec.FileSuffix, dir: p.filesPath()}
+	}
+	return envBlock{}
+}
+
+// has reports whether e, which is ours, is of this block, if its name is.
+func (b *envBlock) has(e *envVar) bool {
+	if b.dir == "" {
+		return e.fileRef() != nil
+	}
+	return e.Value == b.dir+"/"+strings.TrimSuffix(e.Name, podspec.FileSuffix)
+}
+
+// append appends an ENV of the block as JSON, without the detour through reflection: pods receive dozens of them.
+func (b *envBlock) append(dst []byte, name string) []byte {
+	dst = appendString(append(dst, `{"name":`...), name+b.suffix)
+	if b.dir != "" {
+		return append(appendString(append(dst, `,"value":`...), b.dir+"/"+name), '}')
+	}
+	dst = append(dst, `,"valueFrom":{"fileKeyRef":{"volumeName":"`+podspec.VolumeEnv+`","path":`...)
+	dst = append(append(dst, b.file...), `,"key":`...)
+	return append(appendString(dst, name), "}}}"...)
 }
 
 // checkEnvs refuses ENVs that collide with what is injected, or that reach into our volume in a way we would not write.
 func (p *planner) checkEnvs(list string, index int, c *container) {
-	envs := p.wanted(list, index)
-	names := make(map[string]struct{}, len(envs))
-	for _, env := range envs {
-		names[env.Name] = struct{}{}
+	t := p.wanted(list, index)
+	block := p.envBlock(t)
+	names := make(map[string]struct{})
+	if t != nil {
+		for _, env := range t.names.Envs {
+			names[env.Name+block.suffix] = struct{}{}
+		}
 	}
 	for i := range c.Env {
 		e := &c.Env[i]
-		if e.isOurs(c.Name) {
+		if e.isOurs(c, block.dir) {
 			continue
 		}
 		_, conflict := names[e.Name]
@@ -55,7 +100,7 @@ func (p *planner) checkEnvs(list string, index int, c *container) {
 			p.deny(ReasonVolumeMisused, envField(list, index, i), fmt.Sprintf("ENV %q refers to volume %s, which only the injector may refer to", clip(e.Name), podspec.VolumeEnv))
 		case conflict:
 			p.deny(ReasonEnvConflict, envField(list, index, i), fmt.Sprintf("container %q sets ENV %s, which its consumer has too", clip(c.Name), e.Name))
-		case len(envs) > 0 && strings.HasPrefix(e.Name, reservedPrefix):
+		case t != nil && strings.HasPrefix(e.Name, reservedPrefix):
 			p.deny(ReasonEnvReserved, envField(list, index, i), fmt.Sprintf("container %q sets ENV %q", clip(c.Name), clip(e.Name)))
 		}
 		if len(p.problems) > maxProblems {
@@ -68,27 +113,18 @@ func envField(list string, container, env int) string {
 	return fmt.Sprintf("%s.env[%d]", containerField(list, container), env)
 }
 
-// changeEnvs puts every container's fileKeyRefs in front of its ENVs, where ENVs of the container can refer to them with $(NAME), and takes away those
-// that a copied pod brought and its consumer no longer has.
-func (p *planner) changeEnvs() {
-	p.pod.Spec.each(func(list string, index int, c *container) {
-		if list == listEphemeral {
-			return
-		}
-		p.changeEnv("/spec/"+list+"/"+fmt.Sprint(index)+"/env", c, p.wanted(list, index))
-	})
-}
-
-func (p *planner) changeEnv(path string, c *container, envs []wire.EnvName) {
-	missing := make(map[string]struct{}, len(envs))
-	for _, env := range envs {
-		missing[env.Name] = struct{}{}
+// changeEnv puts the block in front of the container's ENVs, where they can refer to it with $(NAME), and takes away what a copied pod brought and the
+// block does not have.
+func (p *planner) changeEnv(path string, c *container, b envBlock) {
+	missing := make(map[string]struct{}, len(b.envs))
+	for _, env := range b.envs {
+		missing[env.Name+b.suffix] = struct{}{}
 	}
 	var ours, stale []int
 	for i := range c.Env {
-		if e := &c.Env[i]; e.isOurs(c.Name) {
+		if e := &c.Env[i]; e.isOurs(c, b.dir) {
 			ours = append(ours, i)
-			if _, want := missing[e.Name]; want {
+			if _, want := missing[e.Name]; want && b.has(e) {
 				delete(missing, e.Name)
 			} else {
 				stale = append(stale, i)
@@ -99,12 +135,11 @@ func (p *planner) changeEnv(path string, c *container, envs []wire.EnvName) {
 	case len(missing) == 0:
 		p.removeAll(path, stale)
 	case len(c.Env) == 0:
-		p.patch.addEnvs(path, encode(podspec.EnvFile(c.Name)), envs)
+		p.patch.addEnvs(path, b)
 	default:
 		p.removeAll(path, ours) // the block goes in as a whole, in the consumer's order
-		file := encode(podspec.EnvFile(c.Name))
-		for i, env := range envs {
-			p.patch.addEnv(at(path, i), file, env.Name)
+		for i, env := range b.envs {
+			p.patch.addEnv(at(path, i), b, env.Name)
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 )
 
 // FuzzPlan feeds hostile pods, in the encoding in which the API server hands pods out. No plan may panic, every patch must apply, and a second plan of the
@@ -58,6 +60,9 @@ func FuzzPlan(f *testing.F) {
 func FuzzPodOfPieces(f *testing.F) {
 	ours := func(container, name string) corev1.EnvVar {
 		return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{FileKeyRef: &corev1.FileKeySelector{VolumeName: "lanyard-env", Path: container + ".env", Key: name}}}
+	}
+	mount := func(c *corev1.Container, volume, path string) {
+		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volume, MountPath: path, ReadOnly: true})
 	}
 	last := func(pod *corev1.Pod) *corev1.Container { return &pod.Spec.Containers[len(pod.Spec.Containers)-1] }
 	pieces := []func(*corev1.Pod){
@@ -107,7 +112,36 @@ func FuzzPodOfPieces(f *testing.F) {
 				Sources: []corev1.VolumeProjection{{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: "x", Path: "y"}}}}}})
 		},
 		func(p *corev1.Pod) { p.Spec.HostNetwork = true },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/delivery"] = "exec" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/delivery"] = "file" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/delivery.b"] = "exec" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/delivery.app"] = "file" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/files-path"] = "/keys" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/consumer"] = "acme/quoted" },
+		func(p *corev1.Pod) { last(p).Command = append(last(p).Command, "run", "$(API_KEY") },
+		func(p *corev1.Pod) { last(p).Command = append(podspec.Wrapper(), last(p).Command...) },
+		func(p *corev1.Pod) { last(p).Command = append(podspec.Wrapper()[:1], last(p).Command...) },
+		func(p *corev1.Pod) { last(p).Args = append(last(p).Args, "$$(API_KEY)", "$(DB_PASSWORD)") },
+		func(p *corev1.Pod) { mount(last(p), "lanyard-bin", "/run/lanyard/bin") },
+		func(p *corev1.Pod) { mount(last(p), podspec.ValuesVolume(last(p).Name), "/run/lanyard/values") },
+		func(p *corev1.Pod) { mount(last(p), podspec.ValuesVolume(last(p).Name), "/keys") },
+		func(p *corev1.Pod) { mount(last(p), "data", "/keys") },
+		func(p *corev1.Pod) { mount(last(p), "lanyard-values-app", "/x") },
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "API_KEY_FILE", Value: "/keys/API_KEY"}, corev1.EnvVar{Name: "GONE_FILE", Value: "/run/lanyard/files/GONE"})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: podspec.ValuesVolume(last(p).Name), VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: "Memory"}}})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
+		},
 	}
+	f.Add([]byte{0, 26, 32})
+	f.Add([]byte{0, 26, 32, 33, 33, 36, 37, 42, 43})
+	f.Add([]byte{0, 27, 30, 38, 41})
+	f.Add([]byte{31, 32, 8, 28, 4})
 	f.Add([]byte{0, 8, 9})
 	f.Add([]byte{0, 11, 5, 8, 12, 22, 24})
 	f.Add([]byte{1, 12, 14, 22})

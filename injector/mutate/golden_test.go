@@ -103,7 +103,7 @@ func checkUntouched(t *testing.T, before, after []byte) {
 			if err := json.Unmarshal(now, &d); err != nil {
 				t.Fatal(err)
 			}
-			if d.Name == c.Name && c.Name != podspec.ContainerInit && !bytes.Contains(now, []byte("fileKeyRef")) && !bytes.Contains(old, []byte("fileKeyRef")) && !bytes.Equal(old, now) {
+			if d.Name == c.Name && c.Name != podspec.ContainerInit && !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
 				t.Errorf("container %q changed from\n%s to\n%s", c.Name, old, now)
 			}
 		}
@@ -175,6 +175,7 @@ var testNames = func() namesMap {
 		"acme/worker":    {Envs: []wire.EnvName{{Name: "QUEUE_URL"}}, Bindings: web},
 		"acme/empty":     {Bindings: web},
 		"acme/quoted":    {Envs: []wire.EnvName{{Name: "OK"}, {Name: "BAD", NoEnvfile: "it contains a single quote"}}, Bindings: web},
+		"acme/binary":    {Envs: []wire.EnvName{{Name: "BLOB", NoEnvfile: "it contains a NUL byte", NoExec: "it contains a NUL byte"}}, Bindings: web},
 		"acme/elsewhere": {Envs: []wire.EnvName{{Name: "X"}}, Bindings: []wire.Binding{{Namespace: "other", ServiceAccount: "web"}}},
 		"acme/other":     {Envs: []wire.EnvName{{Name: "X"}}, Bindings: []wire.Binding{{Namespace: "shop", ServiceAccount: "payments"}, {Namespace: "bank", ServiceAccount: "hidden"}}},
 	}

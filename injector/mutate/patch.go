@@ -5,9 +5,6 @@ package mutate
 import (
 	"encoding/json"
 	"strconv"
-
-	"github.com/lanyard-dev/lanyard/pkg/podspec"
-	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // patch builds a JSON Patch (RFC 6902). Operations apply in the order they were added, so one that shifts indices of a list comes after those that use
@@ -42,33 +39,25 @@ func (p *patch) begin(op, path string) {
 	p.buf = append(p.buf, '"')
 }
 
-// addEnv adds a reference to a key of an env file, without the detour through reflection: pods receive dozens of them.
-func (p *patch) addEnv(path string, file []byte, name string) {
+// addEnv adds one ENV of a block.
+func (p *patch) addEnv(path string, b envBlock, name string) {
 	p.begin("add", path)
 	p.buf = append(p.buf, `,"value":`...)
-	p.buf = appendEnv(p.buf, file, name)
+	p.buf = b.append(p.buf, name)
 	p.buf = append(p.buf, '}')
 }
 
 // addEnvs adds a whole list of them.
-func (p *patch) addEnvs(path string, file []byte, envs []wire.EnvName) {
+func (p *patch) addEnvs(path string, b envBlock) {
 	p.begin("add", path)
 	p.buf = append(p.buf, `,"value":[`...)
-	for i, env := range envs {
+	for i, env := range b.envs {
 		if i > 0 {
 			p.buf = append(p.buf, ',')
 		}
-		p.buf = appendEnv(p.buf, file, env.Name)
+		p.buf = b.append(p.buf, env.Name)
 	}
 	p.buf = append(p.buf, "]}"...)
-}
-
-// appendEnv appends one ENV; file is its path as JSON.
-func appendEnv(dst, file []byte, name string) []byte {
-	dst = appendString(append(dst, `{"name":`...), name)
-	dst = append(dst, `,"valueFrom":{"fileKeyRef":{"volumeName":"`+podspec.VolumeEnv+`","path":`...)
-	dst = append(append(dst, file...), `,"key":`...)
-	return append(appendString(dst, name), "}}}"...)
 }
 
 // appendString quotes a name. Names are identifiers; whatever else a registry sends goes the long way and cannot leave its string.

@@ -7,8 +7,14 @@
 //
 // # What is injected
 //
-// An init container, lanyard-init, in front of every container that receives values; a memory-backed volume it writes env files to and a projected token
-// only it can read; and, in front of the ENVs of each receiving container, one fileKeyRef for each ENV of its consumer. Nothing else of the pod is touched.
+// An init container, lanyard-init, in front of every container that receives values, and a projected token only it can read. What else depends on how the
+// values reach a container:
+//
+//	envfile  a memory-backed volume, which no container but the init agent mounts, and in front of the container's ENVs one fileKeyRef for each of its consumer
+//	exec     a memory-backed volume of the container's own, a volume with the agent's binary, and that binary in front of the container's command
+//	file     a memory-backed volume of the container's own, and in front of its ENVs one NAME_FILE for each ENV of its consumer
+//
+// Nothing else of the pod is touched.
 //
 // # Idempotence
 //
@@ -117,6 +123,7 @@ type planner struct {
 	namespace string
 	names     Names
 	problems  []Problem
+	wish      wish
 	targets   []target
 	patch     patch
 }
@@ -155,10 +162,10 @@ func (m *Mutator) Plan(pod *Pod, namespace string, names Names) Plan {
 // decide finds the targets, or every problem that can be found at once. Each step needs the ones before it to have found none.
 func (p *planner) decide() {
 	steps := []func(){p.checkCluster, func() {
-		if w := p.readAnnotations(); !p.denied() {
-			p.chooseTargets(w)
+		if p.wish = p.readAnnotations(); !p.denied() {
+			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return
@@ -171,10 +178,6 @@ func (p *planner) checkCluster() {
 	switch {
 	case spec.OS.Name == "windows", spec.NodeSelector["kubernetes.io/os"] == "windows":
 		p.deny(ReasonWindows, "spec.os.name", "the pod is for Windows nodes")
-	case p.cfg.SupportUnknown:
-		p.deny(ReasonSupportUnknown, "", "the injector has not learnt the API server's version yet; try again")
-	case p.cfg.Unsupported != "":
-		p.deny(ReasonUnsupported, "", p.cfg.Unsupported)
 	case p.names == nil:
 		p.deny(ReasonNamesUnavailable, "", "the injector has not received the consumers' names yet; try again")
 	}
@@ -182,16 +185,23 @@ func (p *planner) checkCluster() {
 
 // envs counts the ENVs of all targets.
 func (p *planner) envs() int {
+	return p.envsBy(wire.DeliveryEnvfile) + p.envsBy(wire.DeliveryExec) + p.envsBy(wire.DeliveryFile)
+}
+
+// envsBy counts the ENVs that are delivered so.
+func (p *planner) envsBy(delivery wire.Delivery) int {
 	n := 0
 	for i := range p.targets {
-		n += len(p.targets[i].names.Envs)
+		if p.targets[i].delivery == delivery {
+			n += len(p.targets[i].names.Envs)
+		}
 	}
 	return n
 }
 
 // change writes the patch. Lists are edited from the containers outward, so that indices found in the pod stay true until they are used.
 func (p *planner) change(reason Reason) {
-	p.changeEnvs()
+	p.changeContainers()
 	p.changeInit()
 	p.changeVolumes()
 	if status := p.status(reason); p.pod.Metadata.Annotations[podspec.AnnotationStatus] != status {

@@ -4,9 +4,11 @@ package mutate
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -115,6 +117,135 @@ func TestReinvocationAfterOthersChangedThePod(t *testing.T) {
 				checkSettled(t, apply(t, raw, plan))
 			}
 		})
+	}
+}
+
+func TestReinvocationOfWrappedPods(t *testing.T) {
+	const input = `{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web","lanyard.dev/delivery":"exec","lanyard.dev/delivery.b":"file",
+		"lanyard.dev/consumer.b":"acme/worker"}},"spec":{"serviceAccountName":"web","containers":[{"name":"app","image":"a","command":["app"],"args":["x"]},{"name":"b","image":"b"}]}}`
+	for name, tc := range map[string]struct {
+		change func(pod *corev1.Pod, app, b *corev1.Container)
+		want   Decision
+		reason Reason
+	}{
+		"untouched": {func(*corev1.Pod, *corev1.Container, *corev1.Container) {}, Unchanged, ReasonInjected},
+		"a container put in front does not become the default": {func(pod *corev1.Pod, _, _ *corev1.Container) {
+			pod.Spec.Containers = append([]corev1.Container{{Name: "unheard-of"}}, pod.Spec.Containers...)
+		}, Unchanged, ReasonInjected},
+		"a foreign mount is none of ours": {func(_ *corev1.Pod, app, _ *corev1.Container) {
+			app.VolumeMounts = append(app.VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/var/run/secrets/x"})
+		}, Unchanged, ReasonInjected},
+		"a wrapper that was lost is put back":        {func(_ *corev1.Pod, app, _ *corev1.Container) { app.Command = app.Command[3:] }, Injected, ReasonInjected},
+		"a second wrapper is taken away":             {func(_ *corev1.Pod, app, _ *corev1.Container) { app.Command = append(podspec.Wrapper(), app.Command...) }, Injected, ReasonInjected},
+		"a wrapper where none belongs is taken away": {func(_ *corev1.Pod, _, b *corev1.Container) { b.Command = append(podspec.Wrapper(), "b") }, Injected, ReasonInjected},
+		"another wrapper around ours is refused": {func(_ *corev1.Pod, app, _ *corev1.Container) {
+			app.Command = append([]string{app.Command[0], "other"}, app.Command...)
+		}, Denied, ReasonWrapper},
+		"the command that was lost is missed": {func(_ *corev1.Pod, app, _ *corev1.Container) { app.Command = nil }, Denied, ReasonNoCommand},
+		"a lost mount is put back":            {func(_ *corev1.Pod, app, _ *corev1.Container) { app.VolumeMounts = app.VolumeMounts[:1] }, Injected, ReasonInjected},
+		"a moved mount is put back":           {func(_ *corev1.Pod, app, _ *corev1.Container) { app.VolumeMounts[1].MountPath = "/x" }, Injected, ReasonInjected},
+		"a writable mount is refused":         {func(_ *corev1.Pod, app, _ *corev1.Container) { app.VolumeMounts[0].ReadOnly = false }, Denied, ReasonVolumeMisused},
+		"a mount in another container is refused": {func(_ *corev1.Pod, app, b *corev1.Container) {
+			b.VolumeMounts = append(b.VolumeMounts, app.VolumeMounts[1])
+		}, Denied, ReasonVolumeMisused},
+		"a mount of a part is refused": {func(_ *corev1.Pod, app, _ *corev1.Container) { app.VolumeMounts[1].SubPath = "x" }, Denied, ReasonVolumeMisused},
+		"a mount in a debugging container is refused": {func(pod *corev1.Pod, app, _ *corev1.Container) {
+			pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", VolumeMounts: app.VolumeMounts[:1]}}}
+		}, Denied, ReasonVolumeMisused},
+		"a path that was changed is refused": {func(_ *corev1.Pod, _, b *corev1.Container) { b.Env[0].Value = "/etc/passwd" }, Denied, ReasonEnvConflict},
+		"a path that was lost is put back":   {func(_ *corev1.Pod, _, b *corev1.Container) { b.Env = nil }, Injected, ReasonInjected},
+		"a volume on disk is refused":        {func(pod *corev1.Pod, _, _ *corev1.Container) { pod.Spec.Volumes[2].EmptyDir.Medium = "" }, Denied, ReasonNameTaken},
+		"a binary in memory is refused":      {func(pod *corev1.Pod, _, _ *corev1.Container) { pod.Spec.Volumes[1].EmptyDir.Medium = "Memory" }, Denied, ReasonNameTaken},
+		"a volume nobody needs is taken away": {func(pod *corev1.Pod, _, _ *corev1.Container) {
+			v := pod.Spec.Volumes[2]
+			v.Name = "lanyard-values-gone"
+			pod.Spec.Volumes = append(pod.Spec.Volumes, v)
+		}, Injected, ReasonInjected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := injected(t, input)
+			tc.change(pod, &pod.Spec.Containers[0], &pod.Spec.Containers[1])
+			raw, err := json.Marshal(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := planJSON(t, testMutator(t), raw)
+			if plan.Decision != tc.want || plan.Reason != tc.reason {
+				t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, tc.want, tc.reason, plan.Patch, plan.Problems)
+			}
+			if plan.Decision != Injected {
+				return
+			}
+			after := apply(t, raw, plan)
+			checkSettled(t, after)
+			var repaired corev1.Pod
+			if err := json.Unmarshal(after, &repaired); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(append(podspec.Wrapper(), "app"), repaired.Spec.Containers[0].Command); diff != "" {
+				t.Errorf("command (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAutoDependsOnTheClusterAndTheCommand(t *testing.T) {
+	const wrappable = `{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web"%s}},
+		"spec":{"serviceAccountName":"web","containers":[{"name":"app","image":"a","command":["app"]}]}}`
+	tooOld, unknown := func(c *Config) { c.Unsupported = "the API server is 1.34" }, func(c *Config) { c.SupportUnknown = true }
+	for name, tc := range map[string]struct {
+		config     func(*Config)
+		annotation string
+		want       wire.Delivery // empty if it is refused
+		why        string        // or the reason it is refused for
+	}{
+		"able":                     {func(*Config) {}, "", wire.DeliveryEnvfile, "auto"},
+		"too old":                  {tooOld, "", wire.DeliveryExec, "auto: the API server is 1.34"},
+		"not known yet":            {unknown, "", "", string(ReasonSupportUnknown)},
+		"too old for envfile":      {tooOld, `,"lanyard.dev/delivery":"envfile"`, "", string(ReasonUnsupported)},
+		"too old, and exec chosen": {tooOld, `,"lanyard.dev/delivery":"exec"`, wire.DeliveryExec, "annotation"},
+		"not known, exec chosen":   {unknown, `,"lanyard.dev/delivery.app":"exec"`, wire.DeliveryExec, "annotation"},
+		"not known, file chosen":   {unknown, `,"lanyard.dev/delivery":"file"`, wire.DeliveryFile, "annotation"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig()
+			tc.config(&cfg)
+			m, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw := []byte(strings.Replace(wrappable, "%s", tc.annotation, 1))
+			plan := planJSON(t, m, raw)
+			if tc.want == "" {
+				if plan.Decision != Denied || string(plan.Reason) != tc.why {
+					t.Errorf("got %s (%s), want denied (%s)", plan.Decision, plan.Reason, tc.why)
+				}
+				return
+			}
+			after, err := ParsePod(apply(t, raw, plan))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var status Status
+			if err := json.Unmarshal([]byte(after.Metadata.Annotations[podspec.AnnotationStatus]), &status); err != nil {
+				t.Fatal(err)
+			}
+			if c := status.Containers[0]; c.Delivery != tc.want || c.Why != tc.why {
+				t.Errorf("chose %s because of %q, want %s because of %q", c.Delivery, c.Why, tc.want, tc.why)
+			}
+		})
+	}
+}
+
+func TestReferencesAreReadAsTheKubeletReadsThem(t *testing.T) {
+	for text, want := range map[string][]string{
+		"$(A)": {"A"}, "$$(A)": nil, "$$$(A)": {"A"}, "x$(A)y$(B)": {"A", "B"}, "$(A": nil, "$A": nil, "$": nil, "": nil, "$()": {""}, "$($(A)": {"$(A"},
+	} {
+		var got []string
+		references(text, func(name string) { got = append(got, name) })
+		if !slices.Equal(got, want) {
+			t.Errorf("%q refers to %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -68,11 +68,11 @@ type container struct {
 	TerminationMessagePolicy string           `json:"terminationMessagePolicy,omitempty"`
 
 	// What ours does not have.
-	RestartPolicy string  `json:"restartPolicy,omitempty"`
-	Command       present `json:"command,omitempty"`
-	Args          present `json:"args,omitempty"`
-	EnvFrom       present `json:"envFrom,omitempty"`
-	Lifecycle     present `json:"lifecycle,omitempty"`
+	RestartPolicy string   `json:"restartPolicy,omitempty"`
+	Command       []string `json:"command,omitempty"`
+	Args          []string `json:"args,omitempty"`
+	EnvFrom       present  `json:"envFrom,omitempty"`
+	Lifecycle     present  `json:"lifecycle,omitempty"`
 }
 
 type envVar struct {
@@ -93,10 +93,11 @@ type fileKeyRef struct {
 }
 
 type volumeMount struct {
-	Name      string `json:"name"`
-	ReadOnly  bool   `json:"readOnly,omitempty"`
-	MountPath string `json:"mountPath"`
-	SubPath   string `json:"subPath,omitempty"`
+	Name        string `json:"name"`
+	ReadOnly    bool   `json:"readOnly,omitempty"`
+	MountPath   string `json:"mountPath"`
+	SubPath     string `json:"subPath,omitempty"`
+	SubPathExpr string `json:"subPathExpr,omitempty"`
 }
 
 type quantities map[string]resource.Quantity

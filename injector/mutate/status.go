@@ -11,7 +11,6 @@ const StatusVersion = 1
 type Status struct {
 	V          int               `json:"v"`
 	Reason     Reason            `json:"reason"`
-	Delivery   wire.Delivery     `json:"delivery"`
 	Containers []ContainerStatus `json:"containers"`
 }
 
@@ -20,13 +19,16 @@ type ContainerStatus struct {
 	Name     string `json:"name"`
 	Consumer string `json:"consumer"`
 	Envs     int    `json:"envs"`
+	// Delivery is how they reach it, and Why it is that one: "annotation", or "auto", with what speaks against envfile if it is another. Both are empty without ENVs.
+	Delivery wire.Delivery `json:"delivery,omitempty"`
+	Why      string        `json:"why,omitempty"`
 }
 
 func (p *planner) status(reason Reason) string {
-	s := Status{V: StatusVersion, Reason: reason, Delivery: wire.DeliveryEnvfile, Containers: make([]ContainerStatus, len(p.targets))}
+	s := Status{V: StatusVersion, Reason: reason, Containers: make([]ContainerStatus, len(p.targets))}
 	for i := range p.targets {
 		t := &p.targets[i]
-		s.Containers[i] = ContainerStatus{Name: t.c.Name, Consumer: t.consumer.String(), Envs: len(t.names.Envs)}
+		s.Containers[i] = ContainerStatus{Name: t.c.Name, Consumer: t.consumer.String(), Envs: len(t.names.Envs), Delivery: t.delivery, Why: t.why}
 	}
 	return string(encode(s))
 }

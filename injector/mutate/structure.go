@@ -26,12 +26,9 @@ func (p *planner) checkStructure() {
 		if slices.Contains(ownNames, c.Name) {
 			p.deny(ReasonNameTaken, field+".name", fmt.Sprintf("the name %s is the init agent's", c.Name))
 		}
-		for i, m := range c.VolumeMounts {
-			if m.Name == podspec.VolumeEnv || m.Name == podspec.VolumeToken {
-				p.deny(ReasonVolumeMisused, fmt.Sprintf("%s.volumeMounts[%d]", field, i), fmt.Sprintf("container %q mounts volume %s", clip(c.Name), m.Name))
-			}
-		}
+		p.checkMounts(list, index, c)
 		p.checkEnvs(list, index, c)
+		p.checkCommand(list, index, c)
 	})
 }
 
@@ -55,44 +52,46 @@ func (p *planner) checkOwnContainer(name string, isOurs func(*container) bool) {
 
 // plain reports whether c runs its image's own entry point and nothing else.
 func (c *container) plain() bool {
-	return !bool(c.Command) && !bool(c.Args) && !bool(c.EnvFrom) && !bool(c.Lifecycle) && c.RestartPolicy == ""
+	return len(c.Command) == 0 && len(c.Args) == 0 && !bool(c.EnvFrom) && !bool(c.Lifecycle) && c.RestartPolicy == ""
 }
 
 // isVerifier reports whether c has the shape of the container that proves the kubelet: the agent in another mode, without our volumes.
 func (c *container) isVerifier() bool {
-	mounts := slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return m.Name == podspec.VolumeEnv || m.Name == podspec.VolumeToken })
+	mounts := slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return isOwnVolume(m.Name) })
 	return c.plain() && !mounts && slices.ContainsFunc(c.Env, func(e envVar) bool { return e.Name == podspec.EnvMode && e.Value == podspec.ModeVerify })
 }
 
 // isAgent reports whether c has the shape of an injected init agent, of whatever image and configuration: it runs its image's own entry point, is told what
-// to request, and has both our volumes. Whatever else it has is replaced.
+// to request, and has the token. Whatever else it has is replaced.
 func (c *container) isAgent() bool {
 	if !c.plain() {
 		return false
 	}
-	var env, token, request bool
+	var token, request bool
 	for _, m := range c.VolumeMounts {
-		env = env || m.Name == podspec.VolumeEnv && m.MountPath == podspec.MountEnv && m.SubPath == ""
 		token = token || m.Name == podspec.VolumeToken && m.MountPath == podspec.MountToken && m.SubPath == ""
 	}
 	for i := range c.Env {
 		request = request || c.Env[i].Name == podspec.EnvRequest && c.Env[i].ValueFrom == nil
 	}
-	return env && token && request
+	return token && request
 }
 
 // checkOwnVolume refuses a volume that has one of our names and is of another kind.
 func (p *planner) checkOwnVolume(index int, v *volume) {
-	var ours bool
-	switch v.Name {
-	case podspec.VolumeEnv:
-		ours = v.EmptyDir != nil && v.EmptyDir.Medium == mediumMemory
-	case podspec.VolumeToken:
-		ours = v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil
-	default:
+	if !isOwnVolume(v.Name) {
 		return
 	}
+	var ours bool
+	switch v.Name {
+	case podspec.VolumeToken:
+		ours = v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil
+	case podspec.VolumeBin:
+		ours = v.EmptyDir != nil && v.EmptyDir.Medium == ""
+	default:
+		ours = v.EmptyDir != nil && v.EmptyDir.Medium == mediumMemory
+	}
 	if !ours {
-		p.deny(ReasonNameTaken, fmt.Sprintf("spec.volumes[%d].name", index), fmt.Sprintf("a volume is called %s but is not what the injector adds", v.Name))
+		p.deny(ReasonNameTaken, fmt.Sprintf("spec.volumes[%d].name", index), fmt.Sprintf("a volume is called %s but is not what the injector adds", clip(v.Name)))
 	}
 }

@@ -35,6 +35,8 @@ type target struct {
 	consumer ref.Consumer
 	field    string // the annotation that chose the consumer
 	names    *wire.ConsumerNames
+	delivery wire.Delivery // empty without ENVs
+	why      string        // it was chosen
 }
 
 func containerField(list string, index int) string { return fmt.Sprintf("spec.%s[%d]", list, index) }
@@ -117,10 +119,13 @@ func (p *planner) defaultContainers(w wish) []string {
 	return nil
 }
 
-// receives reports whether c has an injected ENV that the consumer has.
+// receives reports whether c has an injected ENV that the consumer has, or a volume of values.
 func (c *container) receives(names *wire.ConsumerNames) bool {
+	if volume := podspec.ValuesVolume(c.Name); len(names.Envs) > 0 && slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return m.Name == volume }) {
+		return true
+	}
 	return slices.ContainsFunc(c.Env, func(e envVar) bool {
-		return e.isOurs(c.Name) && slices.ContainsFunc(names.Envs, func(n wire.EnvName) bool { return n.Name == e.Name })
+		return e.fileRef() != nil && e.isOurs(c, "") && slices.ContainsFunc(names.Envs, func(n wire.EnvName) bool { return n.Name == e.Name })
 	})
 }
 
@@ -155,11 +160,6 @@ func (p *planner) checkConsumers() {
 		}
 		t.names = names
 		total += len(names.Envs)
-		for _, env := range names.Envs {
-			if env.NoEnvfile != "" {
-				p.deny(ReasonUnrepresentable, t.field, fmt.Sprintf("the value of ENV %s of consumer %s cannot reach container %q: %s", env.Name, text, clip(t.c.Name), env.NoEnvfile))
-			}
-		}
 	}
 	if total > wire.MaxEnvs {
 		p.deny(ReasonTooMany, "spec.containers", fmt.Sprintf("the pod would receive %d ENVs; the limit is %d", total, wire.MaxEnvs))

@@ -3,6 +3,8 @@
 package mutate
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
@@ -14,7 +16,11 @@ const mediumMemory = "Memory"
 // tokenMode is written out because the API server would add it. The kubelet narrows it to 0600 or 0640 where the pod has one user or an fsGroup.
 const tokenMode int32 = 0o644
 
-// envSize bounds the env volume: each value at its largest, twice because a file is replaced by a complete new one, and a MiB for what stands around them.
+// binSize bounds the volume with the agent's binary, which has at most 7 MB and is there twice while it is being replaced. It is on the node's disk: in memory
+// it would be charged to the pod, and it is no secret.
+const binSize = 16 << 20
+
+// envSize bounds a volume of values: each value at its largest, twice because a file is replaced by a complete new one, and a MiB for what stands around them.
 // A tmpfs only takes what is written to it.
 func envSize(envs int) *resource.Quantity {
 	const mib = 1 << 20
@@ -22,14 +28,32 @@ func envSize(envs int) *resource.Quantity {
 	return resource.NewQuantity((bytes+mib-1)/mib*mib, resource.BinarySI)
 }
 
-func (p *planner) volumes() [2]volume {
-	mode := tokenMode
-	return [2]volume{
-		{Name: podspec.VolumeEnv, EmptyDir: &emptyDir{Medium: mediumMemory, SizeLimit: envSize(p.envs())}},
-		{Name: podspec.VolumeToken, Projected: &projected{DefaultMode: &mode, Sources: []projection{{ServiceAccountToken: &tokenProjection{
-			Audience: p.cfg.Audience, ExpirationSeconds: int64(podspec.TokenLifetime.Seconds()), Path: podspec.TokenPath,
-		}}}}},
+// volumes returns the volumes the pod is to have of us: none without ENVs.
+func (p *planner) volumes() []volume {
+	if p.envs() == 0 {
+		return nil
 	}
+	var want []volume
+	if n := p.envsBy(wire.DeliveryEnvfile); n > 0 {
+		want = append(want, valuesVolume(podspec.VolumeEnv, n))
+	}
+	mode := tokenMode
+	want = append(want, volume{Name: podspec.VolumeToken, Projected: &projected{DefaultMode: &mode, Sources: []projection{{ServiceAccountToken: &tokenProjection{
+		Audience: p.cfg.Audience, ExpirationSeconds: int64(podspec.TokenLifetime.Seconds()), Path: podspec.TokenPath,
+	}}}}})
+	if p.envsBy(wire.DeliveryExec) > 0 {
+		want = append(want, volume{Name: podspec.VolumeBin, EmptyDir: &emptyDir{SizeLimit: resource.NewQuantity(binSize, resource.BinarySI)}})
+	}
+	for i := range p.targets {
+		if t := &p.targets[i]; t.ownVolume() {
+			want = append(want, valuesVolume(podspec.ValuesVolume(t.c.Name), len(t.names.Envs)))
+		}
+	}
+	return want
+}
+
+func valuesVolume(name string, envs int) volume {
+	return volume{Name: name, EmptyDir: &emptyDir{Medium: mediumMemory, SizeLimit: envSize(envs)}}
 }
 
 // is reports whether v is w, which is one of ours.
@@ -45,34 +69,29 @@ func (v *volume) is(w *volume) bool {
 // changeVolumes adds our volumes, corrects those a copied pod brought, and removes them from a pod that needs them no longer.
 func (p *planner) changeVolumes() {
 	const path = "/spec/volumes"
-	have := p.pod.Spec.Volumes
-	if p.envs() == 0 {
-		var ours []int
-		for i := range have {
-			if have[i].Name == podspec.VolumeEnv || have[i].Name == podspec.VolumeToken {
-				ours = append(ours, i)
-			}
-		}
-		p.removeAll(path, ours)
-		return
-	}
-	want := p.volumes()
+	have, want := p.pod.Spec.Volumes, p.volumes()
 	if len(have) == 0 {
-		p.patch.add(path, want)
+		if len(want) > 0 {
+			p.patch.add(path, want)
+		}
 		return
 	}
-	for i := range want {
-		found := false
-		for j := range have {
-			if have[j].Name != want[i].Name {
-				continue
+	var stale []int
+	found := make(map[string]bool, len(want))
+	for i := range have {
+		switch w := slices.IndexFunc(want, func(w volume) bool { return w.Name == have[i].Name }); {
+		case w >= 0:
+			found[want[w].Name] = true
+			if !have[i].is(&want[w]) {
+				p.patch.replace(at(path, i), &want[w])
 			}
-			found = true
-			if !have[j].is(&want[i]) {
-				p.patch.replace(at(path, j), &want[i])
-			}
+		case isOwnVolume(have[i].Name):
+			stale = append(stale, i)
 		}
-		if !found {
+	}
+	p.removeAll(path, stale)
+	for i := range want {
+		if !found[want[i].Name] {
 			p.patch.add(path+"/-", &want[i])
 		}
 	}

@@ -165,7 +165,10 @@ type CheckResult struct {
 
 	// NoEnvfile Why the envfile delivery cannot carry the value, if it cannot. Other deliveries can.
 	NoEnvfile *string `json:"no_envfile,omitempty"`
-	Ok        bool    `json:"ok"`
+
+	// NoExec The same of the exec delivery.
+	NoExec *string `json:"no_exec,omitempty"`
+	Ok     bool    `json:"ok"`
 
 	// Provider The name of the provider that failed.
 	Provider *string `json:"provider,omitempty"`
@@ -657,8 +660,11 @@ type Version struct {
 	DestroyedAt *time.Time `json:"destroyed_at,omitempty"`
 
 	// NoEnvfile Why the envfile delivery cannot carry the value, if it cannot. Other deliveries can.
-	NoEnvfile *string       `json:"no_envfile,omitempty"`
-	Number    VersionNumber `json:"number"`
+	NoEnvfile *string `json:"no_envfile,omitempty"`
+
+	// NoExec Why the exec delivery cannot carry the value, if it cannot. The file delivery can.
+	NoExec *string       `json:"no_exec,omitempty"`
+	Number VersionNumber `json:"number"`
 }
 
 // VersionCreate defines model for VersionCreate.

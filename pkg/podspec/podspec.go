@@ -4,7 +4,11 @@
 // the init agent. Every such string stands here once.
 package podspec
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+)
 
 // Domain prefixes every label and annotation.
 const Domain = "lanyard.dev/"
@@ -27,6 +31,10 @@ const (
 	AnnotationContainers = Domain + "containers"
 	// AnnotationDelivery chooses how values reach the containers; see wire.Delivery.
 	AnnotationDelivery = Domain + "delivery"
+	// AnnotationDeliveryPrefix, followed by a container's name, chooses it for that container alone.
+	AnnotationDeliveryPrefix = AnnotationDelivery + "."
+	// AnnotationFilesPath is the directory in which containers with the file delivery find their values; [MountFiles] without it.
+	AnnotationFilesPath = Domain + "files-path"
 )
 
 // AllContainers, as the value of [AnnotationContainers], means every container of spec.containers that no other injector is known to add. Init containers
@@ -45,6 +53,9 @@ const (
 	ContainerVerify = "lanyard-verify"
 	VolumeEnv       = "lanyard-env"
 	VolumeToken     = "lanyard-token"
+	VolumeBin       = "lanyard-bin" // holds the agent's binary, for the exec delivery
+	// VolumeValuesPrefix begins the names of the volumes that hold one container's values, for the exec and file deliveries; see [ValuesVolume].
+	VolumeValuesPrefix = "lanyard-values-"
 )
 
 // Paths within the init agent's container.
@@ -53,6 +64,40 @@ const (
 	MountToken = "/run/lanyard/token"
 	TokenPath  = "token" // within MountToken
 )
+
+// Paths within the init agent's container and the containers that receive values.
+const (
+	// MountBin is where [VolumeBin] is, everywhere.
+	MountBin = "/run/lanyard/bin"
+	// MountValues is where a wrapped container has its values volume; the init agent has those of all containers below it, each under the container's name.
+	MountValues = "/run/lanyard/values"
+	// MountFiles is where a container with the file delivery has its values volume, unless [AnnotationFilesPath] says otherwise.
+	MountFiles = "/run/lanyard/files"
+	// ExecFile is the path, within a values volume, of what the wrapping agent reads; see package execfile.
+	ExecFile = "environ"
+	// Binary is the agent's name within [MountBin].
+	Binary = "lanyard-agent"
+)
+
+// ModeExec, as the agent's first argument, makes it run the command that follows "--" with the values of its container.
+const ModeExec = "exec"
+
+// Wrapper returns what stands in front of a wrapped container's own command.
+func Wrapper() []string { return []string{MountBin + "/" + Binary, ModeExec, "--"} }
+
+// FileSuffix, after an ENV's name, makes the name of the ENV that holds the path of its file.
+const FileSuffix = "_FILE"
+
+// ValuesVolume is the name of the volume that holds the values of one container. Both names are DNS labels: what does not fit is told apart by a digest.
+func ValuesVolume(container string) string {
+	const maxLabel, digest = 63, 6
+	if len(VolumeValuesPrefix)+len(container) < maxLabel { // a name of full length is always one with a digest
+		return VolumeValuesPrefix + container
+	}
+	sum := sha256.Sum256([]byte(container))
+	const kept = maxLabel - len(VolumeValuesPrefix) - len("-") - 2*digest
+	return VolumeValuesPrefix + container[:kept] + "-" + hex.EncodeToString(sum[:digest])
+}
 
 // EnvFile is the path, within [VolumeEnv], of the env file of a container. Container names are DNS labels, so the path needs no escaping.
 func EnvFile(container string) string { return container + ".env" }
@@ -84,6 +129,10 @@ const (
 	EnvTokenFile = "LANYARD_TOKEN_FILE"
 	// EnvDir is the directory env files are written to; MountEnv if empty.
 	EnvDir = "LANYARD_ENV_DIR"
+	// EnvBinDir is the directory the agent copies itself to, for the exec delivery; MountBin if empty.
+	EnvBinDir = "LANYARD_BIN_DIR"
+	// EnvValuesDir is the directory of values volumes: in the init agent one for each container, in a wrapped container its own; MountValues if empty.
+	EnvValuesDir = "LANYARD_VALUES_DIR"
 	// EnvTerminationLog is the path of the termination message; /dev/termination-log if empty.
 	EnvTerminationLog = "LANYARD_TERMINATION_LOG"
 )

@@ -26,7 +26,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		if !strings.HasPrefix(name, "Label") && !strings.HasPrefix(name, "Annotation") {
 			continue
 		}
-		if name == "AnnotationConsumerPrefix" {
+		if strings.HasPrefix(name, "Annotation") && strings.HasSuffix(name, "Prefix") {
 			value += "<container>"
 		}
 		keys[value] = true

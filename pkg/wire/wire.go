@@ -62,6 +62,8 @@ type Delivery string
 const (
 	DeliveryAuto    Delivery = "auto" // chosen at admission; never sent to the registry
 	DeliveryEnvfile Delivery = "envfile"
+	DeliveryExec    Delivery = "exec"
+	DeliveryFile    Delivery = "file"
 )
 
 // ResolveRequest asks for the ENV values of one pod.
@@ -138,6 +140,8 @@ type EnvName struct {
 	Name string `json:"name"`
 	// NoEnvfile is set when the current value is known not to survive the envfile delivery (see package envfile); it says which rule, not the value.
 	NoEnvfile string `json:"no_envfile,omitempty"`
+	// NoExec is the same for the exec delivery (see package execfile). The file delivery carries everything.
+	NoExec string `json:"no_exec,omitempty"`
 }
 
 // Binding allows the pods of one service account to claim a consumer.

@@ -104,7 +104,7 @@ func (s *server) recovered(c *gin.Context, call *call) {
 		if p == nil {
 			return
 		}
-		if p == http.ErrAbortHandler {
+		if p == http.ErrAbortHandler { //nolint:errorlint // what was panicked with is compared, as net/http does
 			panic(p)
 		}
 		s.log.LogAttrs(c.Request.Context(), slog.LevelError, "panic", slog.String("request_id", call.id), slog.String("stack", string(debug.Stack())))

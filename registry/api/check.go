@@ -48,6 +48,6 @@ func (s *server) TestProvider(ctx context.Context, r ginapi.TestProviderRequestO
 func result(o resolve.Outcome, began time.Time) contract.CheckResult {
 	return contract.CheckResult{
 		Ok: o.Code == "", Code: optional(string(o.Code)), Reason: optional(o.Reason), Message: optional(o.Message), Provider: optional(o.Provider),
-		NoEnvfile: optional(o.NoEnvfile), LatencyMs: float64(time.Since(began).Microseconds()) / 1000,
+		NoEnvfile: optional(o.NoEnvfile), NoExec: optional(o.NoExec), LatencyMs: float64(time.Since(began).Microseconds()) / 1000,
 	}
 }

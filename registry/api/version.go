@@ -14,7 +14,7 @@ import (
 func version(v store.Version, active uint64) contract.Version {
 	return contract.Version{
 		Number: v.Number, Active: v.Number == active, CreatedAt: v.CreatedAt, CreatedBy: v.CreatedBy,
-		NoEnvfile: optional(v.NoEnvfile), DestroyedAt: v.DestroyedAt,
+		NoEnvfile: optional(v.NoEnvfile), NoExec: optional(v.NoExec), DestroyedAt: v.DestroyedAt,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/execfile"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
@@ -19,6 +20,7 @@ type Outcome struct {
 	Provider string    // the name of the provider, if one was involved and found
 	// NoEnvfile tells why the envfile delivery cannot carry the value; empty if it can.
 	NoEnvfile string
+	NoExec    string // the same of the exec delivery
 }
 
 // longestName stands for the name of an ENV, which the outcome must not depend on.
@@ -43,6 +45,9 @@ func (r *Resolver) Check(ctx context.Context, orgID, secretID string) (Outcome, 
 	var out Outcome
 	if err := envfile.Check(longestName, s.value.Reveal()); err != nil {
 		_, out.NoEnvfile, _ = strings.Cut(err.Error(), envfile.ErrUnrepresentable.Error()+": ")
+	}
+	if err := execfile.Check(longestName, s.value.Reveal()); err != nil {
+		_, out.NoExec, _ = strings.Cut(err.Error(), execfile.ErrUnrepresentable.Error()+": ")
 	}
 	return out, nil
 }

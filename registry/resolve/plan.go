@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/execfile"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -150,7 +151,7 @@ func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemPro
 			env.Value, env.Secret, env.Version = it.secret.value, it.secret.meta.Name, it.secret.version
 		}
 		if problem.Code == "" {
-			if err := envfile.Check(it.env, env.Value.Reveal()); err != nil {
+			if err := carries(p.request.containers[it.container].Delivery, it.env, env.Value.Reveal()); err != nil {
 				problem.Code, problem.Message = wire.CodeUnrepresentable, err.Error()
 			}
 		}
@@ -165,6 +166,17 @@ func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemPro
 		return nil, problems
 	}
 	return response, nil
+}
+
+// carries reports why the delivery cannot hand the value over unchanged. The file delivery carries any bytes.
+func carries(delivery wire.Delivery, name string, value []byte) error {
+	switch delivery {
+	case wire.DeliveryEnvfile:
+		return envfile.Check(name, value)
+	case wire.DeliveryExec:
+		return execfile.Check(name, value)
+	}
+	return nil
 }
 
 // wipe destroys every value of the plan.

@@ -71,8 +71,10 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 			return Request{}, invalid("container %s: %v", c.Name, err)
 		}
 		refs[i] = consumer
-		if c.Delivery != wire.DeliveryEnvfile {
-			return Request{}, invalid("container %s: the delivery must be %s", c.Name, wire.DeliveryEnvfile)
+		switch c.Delivery {
+		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+		default:
+			return Request{}, invalid("container %s: the delivery must be %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile)
 		}
 		if envs += len(c.Envs); envs > wire.MaxEnvs {
 			return Request{}, invalid("more than %d ENVs", wire.MaxEnvs)

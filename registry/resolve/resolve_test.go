@@ -161,7 +161,9 @@ func ask(t testing.TB, containers ...wire.ContainerRequest) resolve.Request {
 		if containers[i].Name == "" {
 			containers[i].Name = fmt.Sprintf("c%d", i)
 		}
-		containers[i].Delivery = wire.DeliveryEnvfile
+		if containers[i].Delivery == "" {
+			containers[i].Delivery = wire.DeliveryEnvfile
+		}
 	}
 	req, refusal := resolve.Parse(wire.ResolveRequest{Protocol: wire.Protocol, Containers: containers})
 	if refusal != nil {
@@ -179,6 +181,34 @@ func values(r *wire.ResolveResponse) map[string]string {
 		}
 	}
 	return out
+}
+
+func TestEachDeliveryHasItsOwnRules(t *testing.T) {
+	for name, tc := range map[string]struct {
+		delivery wire.Delivery
+		value    string
+		carried  bool
+	}{
+		"a quote by envfile":   {wire.DeliveryEnvfile, canary + "'", false},
+		"a quote by exec":      {wire.DeliveryExec, canary + "'", true},
+		"nothing by exec":      {wire.DeliveryExec, "", true},
+		"a NUL byte by exec":   {wire.DeliveryExec, canary + "\x00", false},
+		"a NUL byte by file":   {wire.DeliveryFile, canary + "\x00'", true},
+		"nothing by file":      {wire.DeliveryFile, "", true},
+		"a plain one, envfile": {wire.DeliveryEnvfile, canary, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.values["o1/s3@1"] = tc.value
+			got, refusal := w.resolver(t).Resolve(t.Context(), caller, ask(t, wire.ContainerRequest{Name: "app", Consumer: "shop/web", Envs: []string{"QUOTE"}, Delivery: tc.delivery}))
+			switch {
+			case tc.carried && (refusal != nil || string(got.Containers[0].Envs[0].Value.Reveal()) != tc.value):
+				t.Errorf("refused with %v", refusal)
+			case !tc.carried && (refusal == nil || refusal.Problem.Items[0].Code != wire.CodeUnrepresentable || strings.Contains(refusal.Problem.Items[0].Message, canary)):
+				t.Errorf("refusal = %+v", refusal)
+			}
+		})
+	}
 }
 
 func TestAPodReceivesWhatItsConsumersReferTo(t *testing.T) {

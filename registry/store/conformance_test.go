@@ -52,8 +52,8 @@ func TestVersionsAreNumberedActivatedAndDestroyed(t *testing.T) {
 	if _, err := s.ActivateVersion(ctx, act, o.ID, secret.ID, 0, 3); pointer(err) != "/version" {
 		t.Errorf("activating a destroyed version: %v", err)
 	}
-	if _, v := put("four", false); v.Number != 4 {
-		t.Errorf("after a destroyed version comes %d, want 4", v.Number)
+	if _, v := put("four\x00", false); v.Number != 4 || v.NoExec != "it contains a NUL byte" {
+		t.Errorf("after a destroyed version comes %+v, want number 4, which exec cannot carry", v)
 	}
 	versions, err := s.Versions(ctx, o.ID, "db")
 	if err != nil {

@@ -120,7 +120,7 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 			return fmt.Errorf("%w: %w", ErrIntegrity, errMisplaced)
 		}
 		v.CreatedBy = unique.Make(v.CreatedBy).Value()
-		v.NoEnvfile = unique.Make(v.NoEnvfile).Value()
+		v.NoEnvfile, v.NoExec = unique.Make(v.NoEnvfile).Value(), unique.Make(v.NoExec).Value()
 		e.versions.ReplaceOrInsert(&sealedVersion{v, unique.Make(a.org).Value(), e.shareID(a.org, a.id), bytes.Clone(sealed), rev})
 		e.touchUsers(a.id)
 	case kindProvider:

@@ -67,7 +67,9 @@ type Version struct {
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"`
 	// NoEnvfile tells why the envfile delivery cannot carry the value (a rule of package envfile, nothing of the value); empty if it can.
-	NoEnvfile   string     `json:"no_envfile,omitempty"`
+	NoEnvfile string `json:"no_envfile,omitempty"`
+	// NoExec tells the same of the exec delivery (a rule of package execfile).
+	NoExec      string     `json:"no_exec,omitempty"`
 	DestroyedAt *time.Time `json:"destroyed_at,omitempty"` // its envelope, and with it the only copy of its key, is gone
 }
 

@@ -334,6 +334,7 @@ func TestATamperedProviderIsNotUsed(t *testing.T) {
 		})
 	}
 	v.write(t, key("/providers/", p.ID), record)
+	settled(t, v.store)
 	if got, err := credentials(t, v.store, moved); err != nil || got != `{"token":"2"}` {
 		t.Errorf("restored: %q, %v", got, err)
 	}

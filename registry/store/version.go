@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/execfile"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/envelope"
@@ -73,8 +74,10 @@ func newVersion(act Act, number uint64, value redact.Value) Version {
 	v := Version{Number: number, CreatedAt: now(), CreatedBy: act.Actor}
 	// The name is not known here; the longest possible one is assumed, so that a value near the limit is not promised to fit.
 	if err := envfile.Check(longestName, value.Reveal()); err != nil {
-		_, rule, _ := strings.Cut(err.Error(), envfile.ErrUnrepresentable.Error()+": ")
-		v.NoEnvfile = rule
+		_, v.NoEnvfile, _ = strings.Cut(err.Error(), envfile.ErrUnrepresentable.Error()+": ")
+	}
+	if err := execfile.Check(longestName, value.Reveal()); err != nil {
+		_, v.NoExec, _ = strings.Cut(err.Error(), execfile.ErrUnrepresentable.Error()+": ")
 	}
 	return v
 }

@@ -10,9 +10,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
+	"github.com/lanyard-dev/lanyard/pkg/execfile"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -157,7 +159,7 @@ func (s *server) event(c Change) wire.NamesEvent {
 func namesOf(c Change, cluster string) *wire.ConsumerNames {
 	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}}
 	for _, env := range c.Consumer.Envs {
-		names.Envs = append(names.Envs, wire.EnvName{Name: env.Name, NoEnvfile: noEnvfile(c.View, c.OrgID, env)})
+		names.Envs = append(names.Envs, envName(c.View, c.OrgID, env))
 	}
 	for _, b := range c.Consumer.Bindings {
 		if b.Cluster == cluster {
@@ -167,13 +169,17 @@ func namesOf(c Change, cluster string) *wire.ConsumerNames {
 	return names
 }
 
-// noEnvfile tells why an ENV's current value is known not to survive an env file. Of remote and missing secrets nothing is known.
-func noEnvfile(view NamesView, orgID string, env store.Env) string {
+// envName tells of an ENV which deliveries are known not to carry its current value. Of remote and missing secrets nothing is known.
+func envName(view NamesView, orgID string, env store.Env) wire.EnvName {
+	name := wire.EnvName{Name: env.Name}
 	if env.Value != nil {
 		if err := envfile.Check(env.Name, []byte(*env.Value)); err != nil {
-			return err.Error()
+			_, name.NoEnvfile, _ = strings.Cut(err.Error(), envfile.ErrUnrepresentable.Error()+": ")
 		}
-		return ""
+		if err := execfile.Check(env.Name, []byte(*env.Value)); err != nil {
+			_, name.NoExec, _ = strings.Cut(err.Error(), execfile.ErrUnrepresentable.Error()+": ")
+		}
+		return name
 	}
 	number := env.Version
 	if number == 0 {
@@ -181,7 +187,8 @@ func noEnvfile(view NamesView, orgID string, env store.Env) string {
 		number = secret.ActiveVersion
 	}
 	version, _ := view.Version(orgID, env.SecretID, number)
-	return version.NoEnvfile
+	name.NoEnvfile, name.NoExec = version.NoEnvfile, version.NoExec
+	return name
 }
 
 // stream writes lines of JSON to a client that may have died. It replaces the server's write timeout, which bounds whole requests, with one for each

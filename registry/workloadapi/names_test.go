@@ -151,7 +151,7 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 			t.Fatalf("status %d, headers %v", answer.StatusCode, answer.Header)
 		}
 		want := wire.NamesEvent{Type: wire.NamesPut, Consumer: &wire.ConsumerNames{Ref: "shop/web",
-			Envs: []wire.EnvName{{Name: "PLAIN"}, {Name: "QUOTE", NoEnvfile: "ENV QUOTE: envfile cannot carry this value unchanged: it contains a single quote"},
+			Envs: []wire.EnvName{{Name: "PLAIN"}, {Name: "QUOTE", NoEnvfile: "it contains a single quote"},
 				{Name: "ACTIVE", NoEnvfile: "it contains a single quote"}, {Name: "PINNED"}, {Name: "GONE"}},
 			Bindings: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}},
 		}}

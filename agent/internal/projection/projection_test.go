@@ -19,6 +19,8 @@ func set(version string, names ...string) []File {
 	return files
 }
 
+func in(dir string, files []File) []Set { return []Set{{Dir: dir, Mode: ModeAgent, Files: files}} }
+
 // content returns what is in dir, by name.
 func content(t *testing.T, dir string) map[string]string {
 	t.Helper()
@@ -45,7 +47,7 @@ func TestWriteReplacesTheSet(t *testing.T) {
 	dir := t.TempDir()
 	for _, version := range []string{"old", "new"} {
 		files := set(version, "a.env", "b.env")
-		if err := Write(t.Context(), dir, files); err != nil {
+		if err := Write(t.Context(), in(dir, files)); err != nil {
 			t.Fatal(err)
 		}
 		got := content(t, dir)
@@ -53,7 +55,7 @@ func TestWriteReplacesTheSet(t *testing.T) {
 			t.Errorf("found %v", got)
 		}
 		info, err := os.Lstat(filepath.Join(dir, "a.env"))
-		if err != nil || info.Mode() != Mode {
+		if err != nil || info.Mode() != ModeAgent {
 			t.Errorf("mode = %v, want -r--------", info.Mode())
 		}
 		if strings.Trim(string(files[0].Data), "\x00") != "" {
@@ -72,7 +74,7 @@ func TestWriteTouchesNothingOutside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := Write(t.Context(), dir, set("new", "a.env")); err != nil {
+	if err := Write(t.Context(), in(dir, set("new", "a.env"))); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(outside); string(got) != "untouched" {
@@ -109,13 +111,13 @@ func TestWriteThatFailsLeavesNothingOfItsOwn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			if err := Write(t.Context(), dir, set("old", "a.env", "b.env")); err != nil {
+			if err := Write(t.Context(), in(dir, set("old", "a.env", "b.env"))); err != nil {
 				t.Fatal(err)
 			}
 			if tc.prepare != nil {
 				tc.prepare(t, dir)
 			}
-			err := Write(tc.ctx, dir, tc.files)
+			err := Write(tc.ctx, in(dir, tc.files))
 			if err == nil || tc.is != nil && !errors.Is(err, tc.is) {
 				t.Fatalf("error = %v, want %v", err, tc.is)
 			}
@@ -142,7 +144,33 @@ func TestWriteThatFailsLeavesNothingOfItsOwn(t *testing.T) {
 }
 
 func TestWriteNeedsItsDirectory(t *testing.T) {
-	if err := Write(t.Context(), filepath.Join(t.TempDir(), "absent"), set("new", "a.env")); !errors.Is(err, os.ErrNotExist) {
+	if err := Write(t.Context(), in(filepath.Join(t.TempDir(), "absent"), set("new", "a.env"))); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error = %v, want os.ErrNotExist", err)
+	}
+}
+
+func TestSetsAreWrittenTogether(t *testing.T) {
+	a, b := t.TempDir(), t.TempDir()
+	sets := func(version string) []Set {
+		return []Set{{a, ModeAgent, set(version, "a.env")}, {b, ModeContainer, set(version, "KEY")}}
+	}
+	if err := Write(t.Context(), sets("old")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(b, "KEY")); err != nil || info.Mode() != ModeContainer {
+		t.Errorf("mode = %v, want -r--r--r--", info.Mode())
+	}
+	// The second directory cannot take its file, so the first keeps its old one.
+	if err := os.MkdirAll(filepath.Join(b, ".KEY.tmp", "not empty"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(t.Context(), sets("new")); err == nil {
+		t.Fatal("no error")
+	}
+	if got := content(t, a); len(got) != 1 || got["a.env"] != "old a.env" {
+		t.Errorf("the first directory holds %v", got)
+	}
+	if got := content(t, b); got["KEY"] != "old KEY" {
+		t.Errorf("the second directory holds %v", got)
 	}
 }

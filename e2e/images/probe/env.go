@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -27,6 +28,21 @@ func env() map[string][]byte {
 }
 
 func printEnv(w io.Writer) error { return json.NewEncoder(w).Encode(env()) }
+
+// printFiles prints name → content of the files in dir.
+func printFiles(dir string, w io.Writer) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	files := make(map[string][]byte)
+	for _, entry := range entries {
+		if files[entry.Name()], err = os.ReadFile(filepath.Join(dir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(w).Encode(files)
+}
 
 func serve(ctx context.Context, address string, stdout io.Writer) error {
 	listener, err := net.Listen("tcp", address)

@@ -6,6 +6,8 @@
 //
 //	probe                        print the environment, then serve on :8080
 //	probe print                  print the environment and exit
+//	probe exit CODE              print the environment and exit so
+//	probe files DIR              print the files of a directory as if they were ENVs, then wait
 //	probe write FILE LINE...     write lines to a file, mode 0444
 //	probe get URL                print the status and body of an HTTP response
 //	probe api METHOD PATH [BODY] call the API server with the pod's own token
@@ -21,6 +23,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -41,6 +44,21 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	switch command, args := args[0], args[1:]; {
 	case command == "print" && len(args) == 0:
 		return printEnv(stdout)
+	case command == "exit" && len(args) == 1:
+		code, err := strconv.Atoi(args[0])
+		if err == nil {
+			err = printEnv(stdout)
+		}
+		if err == nil {
+			os.Exit(code)
+		}
+		return err
+	case command == "files" && len(args) == 1:
+		if err := printFiles(args[0], stdout); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return nil
 	case command == "write" && len(args) >= 1:
 		return os.WriteFile(args[0], []byte(strings.Join(args[1:], "\n")+"\n"), 0o444)
 	case command == "get" && len(args) == 1:

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-dev/lanyard/cli/internal/output"
+	"github.com/lanyard-dev/lanyard/pkg/api"
+)
+
+// finding is the outcome of one check of the doctor's.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"` // ok, warning, failed or skipped
+	Detail string `json:"detail"`
+}
+
+var findingView = output.View[finding]{
+	Kind: "check", Name: func(f finding) string { return f.Check },
+	Columns: []output.Column[finding]{
+		{Header: "CHECK", Cell: func(f finding) string { return f.Check }},
+		{Header: "RESULT", Cell: func(f finding) string { return f.Result }},
+		{Header: "DETAIL", Cell: func(f finding) string { return f.Detail }},
+	},
+}
+
+const (
+	// maxSkew is where tokens with short lives begin to be refused by one side or the other.
+	maxSkew = 30 * time.Second
+	// soon is when an expiring certificate is worth a word.
+	soon = 14 * 24 * time.Hour
+)
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor", Short: "Look for what is wrong between here and the registry", Args: arguments, PreRunE: a.checkOutput,
+		Long: `Look for what is wrong between here and the registry: its address, TLS and certificate, the clocks, the token, and whether the registry can read its store.
+
+It changes nothing. The exit code is that of the first check that failed.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			findings, err := a.examine(cmd.Context())
+			return showDone(a, findingView, findings, err)
+		},
+	}
+}
+
+// examine makes one check after the other; those after a failure that they depend on are skipped. The error is that of the first failure.
+func (a *app) examine(ctx context.Context) (findings []finding, err error) {
+	add := func(check, result, format string, args ...any) {
+		findings = append(findings, finding{check, result, fmt.Sprintf(format, args...)})
+	}
+	skip := func(checks ...string) {
+		for _, check := range checks {
+			add(check, "skipped", "")
+		}
+	}
+	e, err := a.endpoint()
+	if err == nil {
+		err = checkServer(e.server)
+	}
+	if err != nil {
+		add("configuration", "failed", "%s", err)
+		skip("connection", "certificate", "clock", "token", "store")
+		return findings, err
+	}
+	add("configuration", "ok", "the registry is at %s", e.server)
+
+	resp, took, err := ping(ctx, e)
+	if err != nil {
+		add("connection", "failed", "%s", err)
+		skip("certificate", "clock", "token", "store")
+		return findings, err
+	}
+	add("connection", "ok", "the API answers in %s", took.Round(time.Millisecond))
+	result, detail := judgeCertificate(resp.TLS, time.Now())
+	add("certificate", result, "%s", detail)
+	result, detail = judgeClock(resp.Header.Get("Date"), took, time.Now())
+	add("clock", result, "%s", detail)
+
+	if len(e.token.Reveal()) == 0 {
+		err := failed(Denied, "`lanyard login`, --token-file or LANYARD_TOKEN", errors.New("there is no token for this registry"))
+		add("token", "failed", "%s", err)
+		skip("store")
+		return findings, err
+	}
+	client, err := e.client()
+	if err != nil {
+		return findings, err
+	}
+	me, err := answer[api.Me](client.GetMe(ctx))
+	if err != nil {
+		add("token", "failed", "%s", err)
+		skip("store")
+		return findings, err
+	}
+	add("token", "ok", "it is that of %s", me.body.Principal)
+	one := 1
+	if _, err := answer[api.OrganizationList](client.ListOrganizations(ctx, &api.ListOrganizationsParams{PageSize: &one})); err != nil {
+		add("store", "failed", "%s", err)
+		return findings, err
+	}
+	add("store", "ok", "the registry reads it")
+	return findings, nil
+}
+
+// ping asks for what needs no token, and is sent none.
+func ping(ctx context.Context, e endpoint) (*http.Response, time.Duration, error) {
+	bare := endpoint{server: e.server, caFile: e.caFile, serverName: e.serverName, timeout: e.timeout}
+	client, err := bare.http()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(e.server, "/")+"/openapi.yaml", nil)
+	if err != nil {
+		return nil, 0, fmt.Errorf("asking the registry: %w", err)
+	}
+	began := time.Now()
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, 0, unreachable(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/yaml") {
+		return nil, 0, failed(Failure, "check --server: the API's address and port, and what stands in front of it", fmt.Errorf("what answered is not a Lanyard registry (status %d)", resp.StatusCode))
+	}
+	return resp, time.Since(began), nil
+}
+
+func judgeCertificate(state *tls.ConnectionState, now time.Time) (result, detail string) {
+	if state == nil {
+		return "warning", "plain HTTP, which is for a registry on this machine"
+	}
+	leaf := state.PeerCertificates[0]
+	if left := leaf.NotAfter.Sub(now); left < soon {
+		return "warning", fmt.Sprintf("verified (%s), but it expires at %s", tls.VersionName(state.Version), output.Time(leaf.NotAfter))
+	}
+	return "ok", fmt.Sprintf("verified (%s), valid until %s", tls.VersionName(state.Version), output.Time(leaf.NotAfter))
+}
+
+// judgeClock compares the answer's Date, which has whole seconds and was written some time within took, with now.
+func judgeClock(date string, took time.Duration, now time.Time) (result, detail string) {
+	theirs, err := http.ParseTime(date)
+	if err != nil {
+		return "warning", "the registry does not tell its time"
+	}
+	skew := now.Sub(theirs) - took/2
+	if skew.Abs() > maxSkew+took {
+		return "warning", fmt.Sprintf("this machine and the registry differ by %s", skew.Round(time.Second))
+	}
+	return "ok", fmt.Sprintf("this machine and the registry agree to within %s", maxSkew)
+}

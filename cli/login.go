@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-dev/lanyard/cli/internal/output"
+	"github.com/lanyard-dev/lanyard/cli/internal/profile"
+	"github.com/lanyard-dev/lanyard/internal/version"
+	"github.com/lanyard-dev/lanyard/pkg/api"
+)
+
+func newLogin(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "login", Short: "Keep a registry and a token for it as a context", Args: arguments,
+		Long: `Keep a registry, and a token for it, as a context of the configuration file, and make it the current one.
+
+The token comes from --token-file, where - is standard input, from LANYARD_TOKEN or from a prompt without echo. It is tried before it is kept. The file can be
+read by its owner only, and is refused if others have permissions on it. --context names the context, the URL's host otherwise; --ca-file, --server-name and
+--org are kept with it.`,
+		Example: `  lanyard login --server https://lanyard.example --ca-file ca.crt --org acme
+  kubectl get secret lanyard-bootstrap -n lanyard-system -o jsonpath='{.data.token}' | base64 -d | lanyard login --server https://lanyard.example --token-file -`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			server := cmp.Or(a.flags.server, a.Getenv("LANYARD_SERVER"))
+			if server == "" {
+				return misuse("", "--server is needed")
+			}
+			if err := checkServer(server); err != nil {
+				return err
+			}
+			path, file, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			e := endpoint{server: server, serverName: cmp.Or(a.flags.serverName, a.Getenv("LANYARD_SERVER_NAME")), timeout: a.flags.timeout}
+			if ca := cmp.Or(a.flags.caFile, a.Getenv("LANYARD_CA_FILE")); ca != "" {
+				if e.caFile, err = filepath.Abs(ca); err != nil {
+					return fmt.Errorf("finding the CA file: %w", err)
+				}
+			}
+			if e.token, err = a.givenToken(); err != nil {
+				return err
+			}
+			if len(e.token.Reveal()) == 0 {
+				if a.Terminal == nil {
+					return misuse("give it with --token-file, where - is standard input", "a token is missing, and standard input is not a terminal to ask at")
+				}
+				text, err := a.Terminal.ReadLine(cmd.Context(), "Token: ", true)
+				if err != nil {
+					return err
+				}
+				if e.token, err = checkToken(text, "the answer"); err != nil {
+					return err
+				}
+			}
+			client, err := e.client()
+			if err != nil {
+				return err
+			}
+			me, err := answer[api.Me](client.GetMe(cmd.Context()))
+			if err != nil {
+				return err
+			}
+			u, err := url.Parse(server)
+			if err != nil { // checkServer has parsed it
+				return err
+			}
+			name := cmp.Or(a.flags.context, a.Getenv("LANYARD_CONTEXT"), u.Host)
+			if file.Contexts == nil {
+				file.Contexts = map[string]profile.Context{}
+			}
+			file.Contexts[name] = profile.Context{
+				Server: server, Organization: cmp.Or(a.flags.organization, a.Getenv("LANYARD_ORG")), CAFile: e.caFile, ServerName: e.serverName, Token: string(e.token.Reveal()),
+			}
+			file.Current = name
+			if err := file.Save(path); err != nil {
+				return err
+			}
+			return a.say("logged in to %s as %s; it is context %s of %s", server, me.body.Principal, name, path)
+		},
+	}
+}
+
+func newLogout(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "logout", Short: "Forget a context and its token", Args: arguments,
+		Long: "Forget the current context, or that of --context, with its token. The token itself goes on being accepted: remove it at the registry.",
+		RunE: func(*cobra.Command, []string) error {
+			name, _, err := a.chosen()
+			if err != nil {
+				return err
+			}
+			path, file, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			if _, known := file.Contexts[name]; !known {
+				return failed(NotFound, "", errors.New("there is no context to forget"))
+			}
+			delete(file.Contexts, name)
+			if file.Current == name {
+				file.Current = ""
+			}
+			if err := file.Save(path); err != nil {
+				return err
+			}
+			return a.say("context/%s forgotten", name)
+		},
+	}
+}
+
+// contextEntry is a context without its token.
+type contextEntry struct {
+	Name         string `json:"name"`
+	Current      bool   `json:"current"`
+	Server       string `json:"server"`
+	Organization string `json:"organization,omitempty"`
+}
+
+var contextView = output.View[contextEntry]{
+	Kind: "context", Name: func(c contextEntry) string { return c.Name },
+	Columns: []output.Column[contextEntry]{
+		{Header: "CURRENT", Cell: func(c contextEntry) string {
+			if c.Current {
+				return "*"
+			}
+			return ""
+		}},
+		{Header: "NAME", Cell: func(c contextEntry) string { return c.Name }},
+		{Header: "SERVER", Cell: func(c contextEntry) string { return c.Server }},
+		{Header: "ORGANIZATION", Cell: func(c contextEntry) string { return c.Organization }},
+	},
+}
+
+func newContexts(a *app) *cobra.Command {
+	return group(&cobra.Command{Use: "context", Aliases: []string{"contexts"}, Short: "List and switch contexts"},
+		&cobra.Command{Use: "list", Short: "List contexts, without their tokens", Args: arguments, RunE: func(*cobra.Command, []string) error {
+			_, file, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			var entries []contextEntry
+			for _, name := range slices.Sorted(maps.Keys(file.Contexts)) {
+				c := file.Contexts[name]
+				entries = append(entries, contextEntry{name, name == file.Current, c.Server, c.Organization})
+			}
+			return showList(a, contextView, entries)
+		}},
+		&cobra.Command{Use: "use NAME", Short: "Make a context the current one", Args: arguments, RunE: func(_ *cobra.Command, args []string) error {
+			path, file, err := a.loadConfig()
+			if err != nil {
+				return err
+			}
+			if _, known := file.Contexts[args[0]]; !known {
+				return failed(NotFound, "`lanyard context list` shows those there are", fmt.Errorf("there is no context %q", args[0]))
+			}
+			file.Current = args[0]
+			if err := file.Save(path); err != nil {
+				return err
+			}
+			return a.say("context/%s is current", args[0])
+		}})
+}
+
+var meView = output.View[api.Me]{
+	Kind: "principal", Name: func(m api.Me) string { return m.Principal },
+	Columns: []output.Column[api.Me]{
+		{Header: "PRINCIPAL", Cell: func(m api.Me) string { return m.Principal }},
+		{Header: "ADMIN", Cell: func(m api.Me) string { return fmt.Sprint(m.Admin) }},
+	},
+}
+
+func newWhoami(a *app) *cobra.Command {
+	return &cobra.Command{Use: "whoami", Short: "Show whose token is used", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		me, err := answer[api.Me](client.GetMe(cmd.Context()))
+		if err != nil {
+			return err
+		}
+		return show(a, meView, me)
+	}}
+}
+
+func newVersion(a *app) *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version of this program", Args: arguments, RunE: func(*cobra.Command, []string) error {
+		return a.say("%s", version.String())
+	}}
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-dev/lanyard/pkg/api"
+)
+
+func newOrganizations(a *app) *cobra.Command {
+	return group(&cobra.Command{Use: "org", Aliases: []string{"organization", "orgs"}, Short: "Manage organizations"},
+		listOrganizations(a), createOrganization(a), getOrganization(a), updateOrganization(a), deleteOrganization(a))
+}
+
+func listOrganizations(a *app) *cobra.Command {
+	var f filter
+	cmd := &cobra.Command{Use: "list", Short: "List organizations", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		items, err := pages(f.limit, func(size *int, token *string) ([]api.Organization, *string, error) {
+			o, err := answer[api.OrganizationList](client.ListOrganizations(cmd.Context(), &api.ListOrganizationsParams{PageSize: size, PageToken: token, Q: nonzero(f.search)}))
+			return o.body.Items, o.body.NextPageToken, err
+		})
+		if err != nil {
+			return err
+		}
+		return showList(a, organizationView, items)
+	}}
+	f.register(cmd, false)
+	return cmd
+}
+
+func createOrganization(a *app) *cobra.Command {
+	var displayName string
+	cmd := &cobra.Command{
+		Use: "create SLUG", Short: "Create an organization", Args: arguments, PreRunE: a.checkOutput,
+		Long: "Create an organization.\n\nThe slug, 1 to 63 of a-z, 0-9 and '-', is part of how pods name its consumers, so choose it for good.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			o, err := answer[api.Organization](client.CreateOrganization(cmd.Context(), nil, api.OrganizationCreate{Slug: args[0], DisplayName: nonzero(displayName)}))
+			if err != nil {
+				return err
+			}
+			return changed(a, organizationView, o, "created")
+		},
+	}
+	cmd.Flags().StringVar(&displayName, "display-name", "", "`name` for people")
+	return cmd
+}
+
+func getOrganization(a *app) *cobra.Command {
+	return &cobra.Command{Use: "get SLUG", Short: "Show an organization", Args: arguments, ValidArgsFunction: a.completeOrganizations, RunE: func(cmd *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		o, err := answer[api.Organization](client.GetOrganization(cmd.Context(), args[0], nil))
+		if err != nil {
+			return err
+		}
+		return show(a, organizationView, o)
+	}}
+}
+
+func updateOrganization(a *app) *cobra.Command {
+	var (
+		displayName string
+		only        condition
+	)
+	cmd := &cobra.Command{
+		Use: "update SLUG", Short: "Change an organization", Args: arguments, PreRunE: a.checkOutput, ValidArgsFunction: a.completeOrganizations,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			body := api.OrganizationUpdate{DisplayName: optional(cmd.Flags(), "display-name", displayName)}
+			o, err := answer[api.Organization](client.UpdateOrganization(cmd.Context(), args[0], &api.UpdateOrganizationParams{IfMatch: only.header()}, body))
+			if err != nil {
+				return err
+			}
+			return changed(a, organizationView, o, "updated")
+		},
+	}
+	cmd.Flags().StringVar(&displayName, "display-name", "", "`name` for people")
+	cmd.MarkFlagsOneRequired("display-name")
+	only.register(cmd)
+	return cmd
+}
+
+func deleteOrganization(a *app) *cobra.Command {
+	var (
+		yes  bool
+		only condition
+	)
+	cmd := &cobra.Command{
+		Use: "delete SLUG", Short: "Delete an organization that has no secrets and no consumers left", Args: arguments, ValidArgsFunction: a.completeOrganizations,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			if err := a.confirm(cmd.Context(), yes, "Delete organization "+args[0]+"?"); err != nil {
+				return err
+			}
+			if _, err := answer[struct{}](client.DeleteOrganization(cmd.Context(), args[0], &api.DeleteOrganizationParams{IfMatch: only.header()})); err != nil {
+				return err
+			}
+			return a.say("organization/%s deleted", args[0])
+		},
+	}
+	registerYes(cmd, &yes)
+	only.register(cmd)
+	return cmd
+}
+
+func registerYes(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask; needed where standard input is not a terminal")
+}

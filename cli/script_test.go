@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lanyard-dev/lanyard/cli"
+	"github.com/lanyard-dev/lanyard/registry"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
+	"github.com/lanyard-dev/lanyard/registry/install"
+)
+
+// transcript names the file to which every lanyard of a script appends what it prints, so that all of it can be searched for the canary.
+const transcript = "LANYARD_TEST_TRANSCRIPT"
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lanyard": lanyard, "kubectl-lanyard": lanyard, "kubectl_complete-lanyard": lanyard})
+}
+
+// lanyard is cmd/lanyard with a transcript.
+func lanyard() {
+	f, err := os.OpenFile(os.Getenv(transcript), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(int(cli.Run(context.Background(), cli.Invocation{
+		Args: os.Args, Getenv: os.Getenv, ConfigDir: os.Getenv("XDG_CONFIG_HOME"),
+		In: os.Stdin, Out: io.MultiWriter(os.Stdout, f), Err: io.MultiWriter(os.Stderr, f), Terminal: cli.NewTerminal(os.Stdin, os.Stderr),
+	})))
+}
+
+// TestScripts runs every script against one registry, each in an organization of its own. What they print, the registry's log and its audit stream must not
+// hold the canary, whatever the scripts did with it.
+func TestScripts(t *testing.T) {
+	r := startRegistry(t)
+	t.Cleanup(func() {
+		for what, have := range map[string]string{"log": r.log.String(), "audit stream": r.audit.String()} {
+			for _, secret := range r.canaries() {
+				if strings.Contains(have, secret) {
+					t.Errorf("a canary stands in the registry's %s", what)
+				}
+			}
+		}
+	})
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireUniqueNames: true, UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(env *testscript.Env) error {
+			name := strings.ToLower(filepath.Base(env.WorkDir))
+			org := "t-" + strings.Trim(strings.TrimPrefix(name, "script-"), "-")
+			said := filepath.Join(t.TempDir(), "transcript")
+			env.Vars = append(env.Vars, "SERVER=http://"+r.address, "LANYARD_SERVER=http://"+r.address, "LANYARD_TOKEN="+r.token, "LANYARD_ORG="+org, "ORG="+org,
+				"XDG_CONFIG_HOME="+filepath.Join(env.WorkDir, "config"), "HOME="+env.WorkDir, "CANARY="+r.canary, "CANARY64="+base64.StdEncoding.EncodeToString([]byte(r.canary)), transcript+"="+said,
+				"GORACE=atexit_sleep_ms=0") // else the race detector lets every command sleep a second before it exits
+			env.Defer(func() {
+				text, err := os.ReadFile(said)
+				if err != nil {
+					env.T().Fatal(err)
+				}
+				for _, secret := range r.canaries() {
+					if bytes.Contains(text, []byte(secret)) {
+						t.Errorf("%s printed the canary", name)
+					}
+				}
+			})
+			return os.WriteFile(filepath.Join(env.WorkDir, "canary.txt"), []byte(r.canary+"\n"), 0o600)
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+	})
+}
+
+// exits runs lanyard and demands an exit code: exits 3 secret get nothing
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits code argument...")
+	}
+	err := ts.Exec("lanyard", args[1:]...)
+	have := "0"
+	if err != nil {
+		have = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if have != args[0] {
+		ts.Fatalf("exit code %s, want %s", have, args[0])
+	}
+}
+
+type testRegistry struct {
+	address, token, canary string
+	log, audit             lockedBuffer
+}
+
+// canaries are what must not be printed: the value of the scripts, as it is and as it travels, and the token.
+func (r *testRegistry) canaries() []string {
+	return []string{r.canary, base64.StdEncoding.EncodeToString([]byte(r.canary)), r.token}
+}
+
+// startRegistry runs the registry that cmd/lanyard-registry runs, with an etcd inside, until the test ends.
+func startRegistry(t *testing.T) *testRegistry {
+	t.Helper()
+	dir := t.TempDir()
+	r := &testRegistry{token: install.NewBootstrapToken(), canary: "canary-" + rand.Text()}
+	tokenFile, keys := filepath.Join(dir, "token"), filepath.Join(dir, "keys")
+	if err := os.WriteFile(tokenFile, []byte(r.token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := keydir.Create(keys); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	started, done := make(chan registry.Addresses, 1), make(chan error, 1)
+	go func() {
+		done <- registry.Run(ctx, registry.Config{
+			DataDir: filepath.Join(dir, "data"), KeyDir: keys, BootstrapTokenFile: tokenFile, NoCluster: true, LogLevel: slog.LevelDebug, LogOut: &r.log, AuditOut: &r.audit,
+			APIAddress: "127.0.0.1:0", WorkloadAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
+			Started: func(a registry.Addresses) { started <- a },
+		})
+	}()
+	select {
+	case addresses := <-started:
+		r.address = addresses.API
+	case err := <-done:
+		t.Fatalf("the registry ended: %v\n%s", err, r.log.String())
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("the registry ended: %v", err)
+		}
+	})
+	return r
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package mutate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
+)
+
+// chooseDeliveries decides how the values reach each target, or says what speaks against every way.
+func (p *planner) chooseDeliveries() {
+	for _, name := range slices.Sorted(maps.Keys(p.wish.deliveries)) {
+		if !slices.ContainsFunc(p.targets, func(t target) bool { return t.c.Name == name }) {
+			p.deny(ReasonDeliveryInvalid, annotationField(podspec.AnnotationDeliveryPrefix+clip(name)), fmt.Sprintf("container %q receives no values", clip(name)))
+		}
+	}
+	for i := range p.targets {
+		if t := &p.targets[i]; len(t.names.Envs) > 0 {
+			p.chooseDelivery(t)
+		}
+	}
+	if p.wish.filesPath != "" && p.envs() > 0 && p.envsBy(wire.DeliveryFile) == 0 {
+		p.deny(ReasonFilesPathInvalid, annotationField(podspec.AnnotationFilesPath), "no container receives its values as files")
+	}
+}
+
+func (p *planner) chooseDelivery(t *target) {
+	asked := p.wish.delivery
+	if own, ok := p.wish.deliveries[t.c.Name]; ok {
+		asked = own
+	}
+	if asked != wire.DeliveryAuto {
+		t.delivery, t.why = asked, "annotation"
+		switch asked {
+		case wire.DeliveryEnvfile:
+			p.problems = append(p.problems, p.againstEnvfile(t)...)
+		case wire.DeliveryExec:
+			p.problems = append(p.problems, p.againstExec(t)...)
+		}
+		return
+	}
+	envfile := p.againstEnvfile(t)
+	if len(envfile) == 0 {
+		t.delivery, t.why = wire.DeliveryEnvfile, "auto"
+		return
+	}
+	if envfile[0].Reason == ReasonSupportUnknown { // what the cluster can do must not depend on the moment
+		p.problems = append(p.problems, envfile...)
+		return
+	}
+	exec := p.againstExec(t)
+	if len(exec) > 0 {
+		p.problems = append(append(p.problems, envfile...), exec...)
+		return
+	}
+	t.delivery, t.why = wire.DeliveryExec, "auto: "+envfile[0].Detail
+}
+
+// againstEnvfile tells why the kubelet cannot hand the values to t.
+func (p *planner) againstEnvfile(t *target) []Problem {
+	switch {
+	case p.cfg.SupportUnknown:
+		return []Problem{{Reason: ReasonSupportUnknown, Detail: "the injector has not learnt the API server's version yet; try again"}}
+	case p.cfg.Unsupported != "":
+		return []Problem{{Reason: ReasonUnsupported, Detail: p.cfg.Unsupported}}
+	}
+	return t.unfit(wire.DeliveryEnvfile, func(env wire.EnvName) string { return env.NoEnvfile })
+}
+
+// againstExec tells why the command of t cannot be wrapped.
+func (p *planner) againstExec(t *target) []Problem {
+	field := containerField(t.list, t.index)
+	if own, sound := unwrap(t.c.Command); sound && len(own) == 0 { // one that is not sound is refused with the pod's structure
+		return []Problem{{ReasonNoCommand, field + ".command", fmt.Sprintf("container %q has no command that could be wrapped", clip(t.c.Name))}}
+	}
+	problems := t.unfit(wire.DeliveryExec, func(env wire.EnvName) string { return env.NoExec })
+	if name := t.expands(); name != "" {
+		problems = append(problems, Problem{ReasonExpansion, field, fmt.Sprintf("container %q refers to $(%s) in its command, args or env", clip(t.c.Name), name)})
+	}
+	return problems
+}
+
+// unfit tells which values of t a delivery is known not to carry.
+func (t *target) unfit(delivery wire.Delivery, rule func(wire.EnvName) string) []Problem {
+	var problems []Problem
+	for _, env := range t.names.Envs {
+		if why := rule(env); why != "" {
+			problems = append(problems, Problem{ReasonUnrepresentable, t.field,
+				fmt.Sprintf("the delivery %s cannot carry the value of ENV %s of consumer %s to container %q: %s", delivery, env.Name, t.consumer, clip(t.c.Name), why)})
+		}
+	}
+	return problems
+}
+
+// expands returns an ENV of the consumer that the container refers to with $(NAME), which the kubelet expands from the ENVs it knows: not from values that
+// come with exec. Empty if there is none.
+func (t *target) expands() string {
+	var found string
+	look := func(text string) {
+		references(text, func(name string) {
+			if found == "" && slices.ContainsFunc(t.names.Envs, func(env wire.EnvName) bool { return env.Name == name }) {
+				found = name
+			}
+		})
+	}
+	for _, text := range t.c.Command {
+		look(text)
+	}
+	for _, text := range t.c.Args {
+		look(text)
+	}
+	for i := range t.c.Env {
+		look(t.c.Env[i].Value)
+	}
+	return found
+}
+
+// references calls visit for every $(NAME) in text, as the kubelet reads it: $$ is one dollar and begins none.
+func references(text string, visit func(name string)) {
+	for {
+		dollar := strings.IndexByte(text, '$')
+		if dollar < 0 || dollar+1 == len(text) {
+			return
+		}
+		next := text[dollar+1]
+		text = text[dollar+2:]
+		if next != '(' {
+			continue
+		}
+		if end := strings.IndexByte(text, ')'); end >= 0 {
+			visit(text[:end])
+			text = text[end+1:]
+		}
+	}
+}
+
+// filesPath is where containers find their files.
+func (p *planner) filesPath() string {
+	if p.wish.filesPath != "" {
+		return p.wish.filesPath
+	}
+	return podspec.MountFiles
+}
