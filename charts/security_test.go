@@ -96,8 +96,12 @@ func TestTokensAreAskedForByNameAndAudience(t *testing.T) {
 					}
 				}
 			}
-			if !slices.Equal(got, want[c.Name]) {
-				t.Errorf("%s: tokens are %q, want %q", name, got, want[c.Name])
+			want := want[c.Name]
+			if strings.Contains(strings.Join(c.Args, " "), "--provider-trusted-address=") { // only then is there anybody to show it to
+				want = append(slices.Clone(want), "vault", "/var/run/secrets/lanyard/provider")
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: tokens are %q, want %q", name, got, want)
 			}
 		}
 		for _, d := range r.documents {

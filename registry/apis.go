@@ -15,6 +15,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
@@ -40,6 +41,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
 		Audit:  log,
 		Denied: denied,
+		Fetch:  r.providers.Begin,
 	})
 	if err != nil {
 		return nil, err
@@ -57,12 +59,26 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	}
 	admin, err := api.New(api.Config{
 		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
-		Authenticator: callers,
+		Authenticator: callers, Checker: checker{resolver, r.providers},
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &apis{admin: admin, workload: workload, audit: log}, nil
+}
+
+// checker is an [api.Checker].
+type checker struct {
+	resolver  *resolve.Resolver
+	providers *remote.Providers
+}
+
+func (c checker) CheckSecret(ctx context.Context, orgID, secretID string) (resolve.Outcome, error) {
+	return c.resolver.Check(ctx, orgID, secretID)
+}
+
+func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome {
+	return c.providers.Check(ctx, orgID, providerID)
 }
 
 // authenticators are those of the workload API and of the administrators' API.

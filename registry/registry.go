@@ -20,6 +20,7 @@ import (
 	"github.com/lanyard-dev/lanyard/internal/httpserver"
 	"github.com/lanyard-dev/lanyard/internal/version"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
+	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -70,6 +71,8 @@ type server struct {
 	health  httpserver.Health
 	status  atomic.Pointer[error] // why the server has not started yet; nil once it has
 	store   *store.Store          // set before status is cleared
+	// providers read the store, which checks what it is given with them.
+	providers *remote.Providers
 }
 
 func (r *server) setStatus(err error) { r.status.Store(&err) }
@@ -105,8 +108,17 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 			r.log.Warn("etcd not closed cleanly", "err", err)
 		}
 	}()
+	if r.providers, err = r.openProviders(); err != nil {
+		return err
+	}
+	// Closed when nobody reads any more and the store still answers: tokens are revoked at the servers.
+	defer func() {
+		if err := r.providers.Close(); err != nil {
+			r.log.Warn("providers not closed cleanly", "err", err)
+		}
+	}()
 	r.store, err = await(ctx, r, "opening the store", func(ctx context.Context) (*store.Store, error) {
-		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log})
+		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers})
 	})
 	if err != nil {
 		return err
@@ -169,6 +181,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return r.store.Run(workCtx) })
 	work.Go(func() error { return apis.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
+	work.Go(func() error { return r.providers.Run(workCtx) })
 	if certificate != nil {
 		work.Go(func() error { return certificate.Run(workCtx) })
 	}

@@ -63,6 +63,7 @@ type backend interface {
 	StartAPIServer(ctx context.Context) error
 	// StartVault runs the given binary where pods reach it.
 	StartVault(ctx context.Context, binary string) (address, rootToken string, err error)
+	StopVault(ctx context.Context) error
 	Stop(ctx context.Context) error
 }
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,6 +94,15 @@ func (i *Installation) Upgrade(ctx context.Context, values ...string) error {
 		return fmt.Errorf("installing the chart: %w\n%s", err, i.Diagnose(context.WithoutCancel(ctx)))
 	}
 	return nil
+}
+
+// AllowVault returns the values with which the operator lets providers use a Vault over plain HTTP, wherever it is, and show it the registry's service account.
+func AllowVault(address string) []string {
+	host := address
+	if u, err := url.Parse(address); err == nil {
+		host = u.Hostname()
+	}
+	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address}
 }
 
 // Uninstall runs `helm uninstall`.

@@ -8,6 +8,7 @@
 //	Outage        registry, webhook and API server down: nothing starts without its secrets, everything recovers by itself
 //	OldKubelet    a node that ignores fileKeyRef starts nothing
 //	WorkloadAuth  tokens that must be refused, made by the API server itself
+//	Remote        values from a real Vault: fresh, refused, missing, down and back; the registry's own service account; the operator's allow-list
 //	Golden        the API server accepts every pod of the injector's golden files
 //	Secrecy       no value in any object, log or file
 //

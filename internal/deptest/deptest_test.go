@@ -82,6 +82,18 @@ var rules = []rule{
 		why: "encryption reads no clock and knows no store",
 	},
 	{
+		from: "registry/provider", never: []string{"github.com/hashicorp/", "net/http/httptest"}, imports: []string{"net/http"},
+		why: "what all providers share knows none of them: an SDK stays within the package of its provider",
+	},
+	{
+		from: "registry/provider/egress", only: []string{"registry/provider/egress"}, stdlib: true,
+		why: "what decides where the registry may connect must be readable to its end",
+	},
+	{
+		from: "registry/provider/vault", never: []string{"net/http/httptest", "testing", module + "registry/provider/vault/vaulttest"},
+		why: "the fake is for tests",
+	},
+	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},
 		why: "the store does not know who asks it",
 	},

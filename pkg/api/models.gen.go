@@ -4,6 +4,7 @@
 package api
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/oapi-codegen/nullable"
@@ -149,6 +150,9 @@ type APITokenList struct {
 	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
+// AllowedPrefixes Paths that secrets of the organization may refer to, with everything below them, segment by segment. None means everything the credentials can read.
+type AllowedPrefixes = []string
+
 // AuditEvent An explicit list of names, ids, versions and codes; never a value, a token, or the length of either.
 type AuditEvent struct {
 	// Action Example: secret.put
@@ -225,6 +229,35 @@ type Binding struct {
 
 // Bindings defines model for Bindings.
 type Bindings = []Binding
+
+// CheckResult Whether something works. It holds nothing of a value or a credential.
+type CheckResult struct {
+	// Code Why not, as a pod would be told; docs/reasons.md lists all codes.
+	//
+	// Example: provider_denied
+	Code *string `json:"code,omitempty"`
+
+	// LatencyMs How long it took.
+	LatencyMs float64 `json:"latency_ms"`
+
+	// Message For people.
+	Message *string `json:"message,omitempty"`
+
+	// NoEnvfile Why the envfile delivery cannot carry the value, if it cannot. Other deliveries can.
+	NoEnvfile *string `json:"no_envfile,omitempty"`
+
+	// NoExec The same of the exec delivery.
+	NoExec *string `json:"no_exec,omitempty"`
+	Ok     bool    `json:"ok"`
+
+	// Provider The name of the provider that failed.
+	Provider *string `json:"provider,omitempty"`
+
+	// Reason Narrows the code, if a provider was involved; docs/providers.md lists all reasons.
+	//
+	// Example: permission
+	Reason *string `json:"reason,omitempty"`
+}
 
 // Consumer defines model for Consumer.
 type Consumer struct {
@@ -500,8 +533,90 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
-// ProviderID The provider that has the value.
+// Provider Where the values of remote secrets are. No credential is reachable from it.
+type Provider struct {
+	// AllowedPrefixes Paths that secrets of the organization may refer to, with everything below them, segment by segment. None means everything the credentials can read.
+	AllowedPrefixes AllowedPrefixes `json:"allowed_prefixes"`
+
+	// Config The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
+	Config    ProviderConfig `json:"config"`
+	CreatedAt time.Time      `json:"created_at"`
+	CreatedBy string         `json:"created_by"`
+
+	// CredentialsSet It has credentials.
+	CredentialsSet bool `json:"credentials_set"`
+
+	// Etag The ETag header's content.
+	Etag           string    `json:"etag"`
+	ID             string    `json:"id"`
+	Name           string    `json:"name"`
+	OrganizationID string    `json:"organization_id"`
+	Type           string    `json:"type"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	UpdatedBy      string    `json:"updated_by"`
+}
+
+// ProviderConfig The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
+type ProviderConfig = json.RawMessage
+
+// ProviderCreate defines model for ProviderCreate.
+type ProviderCreate struct {
+	// AllowedPrefixes Paths that secrets of the organization may refer to, with everything below them, segment by segment. None means everything the credentials can read.
+	AllowedPrefixes *AllowedPrefixes `json:"allowed_prefixes,omitempty"`
+
+	// Config The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
+	Config ProviderConfig `json:"config"`
+
+	// Credentials What the registry logs in with, in the form of the type and its way to log in; see docs/providers.md. Encrypted like values; never returned.
+	Credentials *ProviderCredentials `json:"credentials,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Type `vault`, which is also OpenBao.
+	//
+	// Example: vault
+	Type ProviderType `json:"type"`
+}
+
+// ProviderCredentials What the registry logs in with, in the form of the type and its way to log in; see docs/providers.md. Encrypted like values; never returned.
+type ProviderCredentials = json.RawMessage
+
+// ProviderID The name or id of the provider that has the value, in the same organization. Answers hold the id.
 type ProviderID = string
+
+// ProviderList defines model for ProviderList.
+type ProviderList struct {
+	Items []Provider `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
+// ProviderType `vault`, which is also OpenBao.
+//
+// Example: vault
+type ProviderType = string
+
+// ProviderUpdate defines model for ProviderUpdate.
+type ProviderUpdate struct {
+	// AllowedPrefixes Paths that secrets of the organization may refer to, with everything below them, segment by segment. None means everything the credentials can read.
+	AllowedPrefixes *AllowedPrefixes `json:"allowed_prefixes,omitempty"`
+
+	// Config The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
+	Config *ProviderConfig `json:"config,omitempty"`
+
+	// Credentials The new credentials; `null` removes them.
+	Credentials nullable.Nullable[json.RawMessage] `json:"credentials,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name *Name `json:"name,omitempty"`
+
+	// Type `vault`, which is also OpenBao.
+	//
+	// Example: vault
+	Type *ProviderType `json:"type,omitempty"`
+}
 
 // Reference Something that uses an object.
 type Reference struct {
@@ -596,7 +711,7 @@ type SecretCreate struct {
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name Name `json:"name"`
 
-	// ProviderID The provider that has the value.
+	// ProviderID The name or id of the provider that has the value, in the same organization. Answers hold the id.
 	ProviderID *ProviderID `json:"provider_id,omitempty"`
 
 	// RemoteKey The key within the provider's secret, if it has several; empty for none.
@@ -647,7 +762,7 @@ type SecretUpdate struct {
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name *Name `json:"name,omitempty"`
 
-	// ProviderID The provider that has the value.
+	// ProviderID The name or id of the provider that has the value, in the same organization. Answers hold the id.
 	ProviderID *ProviderID `json:"provider_id,omitempty"`
 
 	// RemoteKey The key within the provider's secret, if it has several; empty for none.
@@ -764,6 +879,9 @@ type PageSize = int
 
 // PageToken defines model for PageToken.
 type PageToken = string
+
+// ProviderRef defines model for ProviderRef.
+type ProviderRef = string
 
 // Search defines model for Search.
 type Search = string
@@ -954,6 +1072,42 @@ type UpdateMemberParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListProvidersParams defines parameters for ListProviders.
+type ListProvidersParams struct {
+	// Q Keeps objects whose name contains this text, without regard to case.
+	Q *Search `form:"q,omitempty" json:"q,omitempty"`
+
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// CreateProviderParams defines parameters for CreateProvider.
+type CreateProviderParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+}
+
+// DeleteProviderParams defines parameters for DeleteProvider.
+type DeleteProviderParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetProviderParams defines parameters for GetProvider.
+type GetProviderParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// UpdateProviderParams defines parameters for UpdateProvider.
+type UpdateProviderParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Q Keeps objects whose name contains this text, without regard to case.
@@ -965,7 +1119,7 @@ type ListSecretsParams struct {
 	// Storage Keeps secrets of this storage mode.
 	Storage *Storage `form:"storage,omitempty" json:"storage,omitempty"`
 
-	// ProviderID Keeps remote secrets of this provider.
+	// ProviderID Keeps remote secrets of the provider with this name or id.
 	ProviderID *string `form:"provider_id,omitempty" json:"provider_id,omitempty"`
 
 	// Deleted Lists deleted secrets instead of the others.
@@ -1079,6 +1233,12 @@ type AddMemberJSONRequestBody = MemberCreate
 
 // UpdateMemberJSONRequestBody defines body for UpdateMember for application/json ContentType.
 type UpdateMemberJSONRequestBody = MemberUpdate
+
+// CreateProviderJSONRequestBody defines body for CreateProvider for application/json ContentType.
+type CreateProviderJSONRequestBody = ProviderCreate
+
+// UpdateProviderJSONRequestBody defines body for UpdateProvider for application/json ContentType.
+type UpdateProviderJSONRequestBody = ProviderUpdate
 
 // CreateSecretJSONRequestBody defines body for CreateSecret for application/json ContentType.
 type CreateSecretJSONRequestBody = SecretCreate

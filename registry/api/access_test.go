@@ -101,7 +101,7 @@ func needs(operation, method string) authz.Role {
 }
 
 func TestEveryRouteIsGuarded(t *testing.T) {
-	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}})
+	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}, Checker: checks{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 	handlers := make(map[string]http.Handler)
 	for name, class := range callers {
-		h, err := api.New(api.Config{Store: guarded{failing{store: errReached}}, Authenticator: class.caller, Rate: 1e6, Burst: 1e6})
+		h, err := api.New(api.Config{Store: guarded{failing{store: errReached}}, Authenticator: class.caller, Checker: checks{}, Rate: 1e6, Burst: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 
 // placeholders replaces the parameters of a pattern of Gin.
 func placeholders(organization string) *strings.Replacer {
-	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":version", "1", ":member", "user:m", ":token", "t")
+	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t")
 }
 
 var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)

@@ -7,7 +7,7 @@
 //
 // # What never leaves
 //
-// No handler can reach a value: [Store] has no method that returns one. No error repeats what was sent: validation reports pointers and rules, and the text
+// No handler can reach a value: [Store] has no method that returns one, and a [Checker] tells only whether there is one. No error repeats what was sent: validation reports pointers and rules, and the text
 // of an error from elsewhere is shown only if it is one of the store's, which have no values in them. The log has names of operations, never a path, a query,
 // a header or a body. Values that come in are strings for as long as a request is decoded; they become redact.Values in the handler and are wiped when it returns.
 //

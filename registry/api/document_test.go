@@ -46,8 +46,9 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 			has := func(name string) bool {
 				return slices.ContainsFunc(op.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == name })
 			}
-			creates := map[string]bool{"createOrganization": true, "createSecret": true, "createConsumer": true, "addMember": true, "createToken": true}[op.OperationID]
-			if method != "GET" && !has("If-Match") && !(creates && has("If-None-Match")) {
+			creates := map[string]bool{"createOrganization": true, "createSecret": true, "createProvider": true, "createConsumer": true, "addMember": true, "createToken": true}[op.OperationID]
+			changesNothing := op.OperationID == "checkSecret" || op.OperationID == "testProvider"
+			if method != "GET" && !changesNothing && !has("If-Match") && !(creates && has("If-None-Match")) {
 				t.Errorf("%s takes no If-Match", op.OperationID)
 			}
 			if method == "GET" && strings.HasPrefix(op.OperationID, "list") && op.OperationID != "listVersions" && op.OperationID != "listReferences" && !(has("page_size") && has("page_token")) {
@@ -67,7 +68,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestSchemasKeepTheirPromises(t *testing.T) {
 	doc := document()
 	schemas := doc.Components.Schemas
-	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate"}
+	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate"}
 	for _, name := range requests {
 		if more := schemas[name].Value.AdditionalProperties.Has; more == nil || *more {
 			t.Errorf("%s takes any field", name)
@@ -80,6 +81,9 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 	}
 	for name, s := range schemas {
 		for field, property := range s.Value.Properties {
+			if field == "credentials" && !property.Value.WriteOnly {
+				t.Errorf("%s.%s is not writeOnly", name, field)
+			}
 			if isValue := strings.HasPrefix(field, "value"); isValue && name != "Env" && !property.Value.WriteOnly {
 				t.Errorf("%s.%s is not writeOnly", name, field)
 			}
@@ -108,6 +112,9 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 		"description":     {length("Description", ""), store.MaxDescription},
 		"ENVs":            {*schemas["Envs"].Value.MaxItems, wire.MaxEnvs},
 		"bindings":        {*schemas["Bindings"].Value.MaxItems, store.MaxBindings},
+		"prefixes":        {*schemas["AllowedPrefixes"].Value.MaxItems, store.MaxPrefixes},
+		"a prefix":        {*schemas["AllowedPrefixes"].Value.Items.Value.MaxLength, store.MaxPrefix},
+		"provider type":   {length("ProviderType", ""), store.MaxProviderType},
 		"labels":          {*schemas["Labels"].Value.MaxProps, store.MaxLabels},
 		"page size":       {uint64(*doc.Components.Parameters["PageSize"].Value.Schema.Value.Max), store.MaxPage},
 		"base64 of value": {min(length("SecretValueBase64", ""), 4*(wire.MaxValueBytes/3+1)), 4 * (wire.MaxValueBytes/3 + 1)},

@@ -23,6 +23,8 @@ func TestBadInputIsRefusedClearly(t *testing.T) {
 	w := newWorld(t)
 	w.organization("acme")
 	w.organization("other")
+	w.vault("acme", "vault", "https://vault.example", "", "t", "kv/prod")
+	theirs := w.vault("other", "theirs", "https://vault.example", "", "t")
 	secrets := decode[contract.SecretList](t, w.do("GET", "/api/v1/organizations/other/secrets", ""))
 	foreign := secrets.Items[0].ID
 	before := w.state()
@@ -60,6 +62,27 @@ func TestBadInputIsRefusedClearly(t *testing.T) {
 		"a remote path for a local secret":              {"PATCH /secrets/stripe " + `{"remote_path":"q"}`, nil, contract.CodeValidation, "/storage", "required"},
 		"a remote path with storage local":              {"PATCH /secrets/stripe " + `{"storage":"local","remote_path":"q"}`, nil, contract.CodeValidation, "/remote_path", "forbidden"},
 		"a new value with storage remote":               {"PATCH /secrets/stripe " + `{"storage":"remote","provider_id":"p","remote_path":"q","value":"a"}`, nil, contract.CodeValidation, "/value", "forbidden"},
+		"an unknown provider":                           {"POST /secrets " + `{"name":"x","provider_id":"nothing","remote_path":"kv/prod/x"}`, nil, contract.CodeValidation, "/provider_id", "unknown"},
+		"another organization's provider":               {"POST /secrets " + `{"name":"x","provider_id":"` + theirs.ID + `","remote_path":"kv/prod/x"}`, nil, contract.CodeValidation, "/provider_id", "unknown"},
+		"a path outside the provider's prefixes":        {"POST /secrets " + `{"name":"x","provider_id":"vault","remote_path":"kv/data/production/x"}`, nil, contract.CodeValidation, "/remote_path", "prefix"},
+		"a path that climbs out of the prefixes":        {"POST /secrets " + `{"name":"x","provider_id":"vault","remote_path":"kv/prod/../x"}`, nil, contract.CodeValidation, "/remote_path", "reference"},
+		"a path of Vault itself":                        {"POST /secrets " + `{"name":"x","provider_id":"vault","remote_path":"auth/token/lookup-self"}`, nil, contract.CodeValidation, "/remote_path", "reference"},
+		"a version that is no number":                   {"POST /secrets " + `{"name":"x","provider_id":"vault","remote_path":"kv/prod/x","remote_version":"latest"}`, nil, contract.CodeValidation, "/remote_version", "reference"},
+		"a provider without a config":                   {"POST /providers " + `{"name":"x","type":"vault"}`, nil, contract.CodeValidation, "/config", "required"},
+		"a provider of an unknown type":                 {"POST /providers " + `{"name":"x","type":"shoebox","config":{}}`, nil, contract.CodeValidation, "/type", "config"},
+		"a provider at http":                            {"POST /providers " + vaultAt("http://vault.example", `{"token":"t"}`), nil, contract.CodeValidation, "/config/address", "config"},
+		"a provider at a metadata service":              {"POST /providers " + vaultAt("https://169.254.169.254", `{"token":"t"}`), nil, contract.CodeValidation, "/config/address", "config"},
+		"a provider with a field nobody knows":          {"POST /providers " + `{"name":"x","type":"vault","config":{"addres":"https://vault.example"}}`, nil, contract.CodeValidation, "/config", "config"},
+		"a provider without its credentials":            {"POST /providers " + vaultAt("https://vault.example", `{}`), nil, contract.CodeValidation, "/credentials/token", "config"},
+		"a provider with others":                        {"POST /providers " + vaultAt("https://vault.example", `{"token":"t","jwt":"j"}`), nil, contract.CodeValidation, "/credentials/jwt", "config"},
+		"credentials that are no object":                {"POST /providers " + vaultAt("https://vault.example", quote(canary)), nil, contract.CodeValidation, "/credentials", "type"},
+		"credentials nobody knows":                      {"PATCH /providers/vault " + `{"credentials":{"password":` + quote(canary) + `}}`, nil, contract.CodeValidation, "/credentials", "config"},
+		"another address with the old credentials":      {"PATCH /providers/vault " + `{"config":{"address":"https://other.example","auth":{"method":"token"}}}`, nil, contract.CodeValidation, "/credentials", "required"},
+		"the registry's own account for anybody":        {"POST /providers " + `{"name":"x","type":"vault","config":{"address":"https://vault.example","auth":{"method":"kubernetes","role":"r"}}}`, nil, contract.CodeValidation, "/config/auth/method", "config"},
+		"another organization's provider by id":         {"GET /providers/" + theirs.ID, nil, contract.CodeNotFound, "", ""},
+		"testing another organization's provider":       {"POST /providers/" + theirs.ID + "/test", nil, contract.CodeNotFound, "", ""},
+		"deleting another organization's provider":      {"DELETE /providers/" + theirs.ID, nil, contract.CodeNotFound, "", ""},
+		"checking another organization's secret":        {"POST /secrets/" + foreign + "/check", nil, contract.CodeNotFound, "", ""},
 		"an unknown storage":                            {"POST /secrets " + `{"name":"x","storage":"cloud"}`, nil, contract.CodeValidation, "/storage", "unknown"},
 		"an unknown field":                              {"POST /secrets " + `{"name":"x","valeu":"a"}`, nil, contract.CodeValidation, "/valeu", "unknown_field"},
 		"a field in another case":                       {"POST /secrets " + `{"name":"x","Value":"a"}`, nil, contract.CodeValidation, "/Value", "unknown_field"},
@@ -161,6 +184,11 @@ func TestBadInputIsRefusedClearly(t *testing.T) {
 	}
 }
 
+// vaultAt is a provider.
+func vaultAt(address, credentials string) string {
+	return `{"name":"x","type":"vault","config":{"address":` + quote(address) + `,"auth":{"method":"token"}},"credentials":` + credentials + `}`
+}
+
 func labels(n int) string {
 	var all []string
 	for i := range n {
@@ -173,7 +201,7 @@ func labels(n int) string {
 func (w *world) state() []string {
 	w.t.Helper()
 	var all []string
-	for _, path := range []string{"/secrets", "/secrets/stripe/versions", "/consumers"} {
+	for _, path := range []string{"/secrets", "/secrets/stripe/versions", "/providers", "/consumers"} {
 		for _, org := range []string{"acme", "other"} {
 			all = append(all, string(w.do("GET", "/api/v1/organizations/"+org+path, "").body))
 		}
@@ -255,6 +283,7 @@ func TestTheCanaryNeverComesBack(t *testing.T) {
 	w := newWorld(t)
 	w.organization("acme")
 	text := quote(canary)
+	login := `{"token":` + quote(strings.ReplaceAll(canary, `"`, "")) + `}`
 	values := []string{ // valid or nearly so: only values hold the canary
 		"POST /secrets " + `{"name":"a","value":` + text + `}`,
 		"POST /secrets " + `{"name":"a","value":` + text + `}`, // again: a conflict
@@ -277,6 +306,17 @@ func TestTheCanaryNeverComesBack(t *testing.T) {
 		"POST /secrets/a/versions " + `{"value_base64":` + quote(base64.StdEncoding.EncodeToString([]byte(canary))) + `}`,
 		"GET /secrets/a", "GET /secrets", "GET /secrets/a/versions", "GET /secrets/a/versions/1", "GET /secrets/a/references", "GET /audit-events",
 		"POST /secrets/a/versions/1/activate", "POST /secrets/a/versions/1/destroy", "DELETE /secrets/a", "POST /secrets/a/undelete",
+		"POST /providers " + strings.Replace(vaultAt("https://127.0.0.1:1", login), `"x"`, `"p"`, 1),
+		"POST /providers " + strings.Replace(vaultAt("https://127.0.0.1:1", login), `"x"`, `"p"`, 1), // again: a conflict
+		"POST /providers " + vaultAt("ftp://127.0.0.1:1", login),
+		"POST /providers " + vaultAt("https://127.0.0.1:1", text),
+		"POST /providers " + vaultAt("https://127.0.0.1:1", `[`+text+`]`),
+		"POST /providers " + vaultAt("https://127.0.0.1:1", `{"token":`+text+`}`), // has a control over what a token is
+		"POST /providers " + vaultAt("https://127.0.0.1:1", `{"token":"t","jwt":`+text+`}`),
+		"PATCH /providers/p " + `{"credentials":` + login + `}`,
+		"PATCH /providers/p " + `{"credentials":{"nothing":` + text + `}}`,
+		"POST /secrets " + `{"name":"r","provider_id":"p","remote_path":"kv/x"}`,
+		"POST /providers/p/test", "POST /secrets/r/check", "POST /secrets/a/check", "GET /providers", "GET /providers/p", "DELETE /providers/p",
 		"GET /consumers/api", "GET /consumers", "DELETE /secrets/stripe",
 	}
 	for _, request := range values {
@@ -296,10 +336,10 @@ func TestTheCanaryNeverComesBack(t *testing.T) {
 		method, pattern, _ := strings.Cut(key, " ")
 		escaped := strings.NewReplacer("/", "%2F", `"`, "%22").Replace(canary)
 		for _, org := range []string{"acme", escaped} {
-			path := strings.NewReplacer(":organization", org, ":secret", "stripe", ":consumer", "api", ":version", "1", ":member", "user:m", ":token", "t").Replace(pattern)
-			worst := strings.NewReplacer(":organization", "acme", ":secret", escaped, ":consumer", escaped, ":version", escaped, ":member", escaped, ":token", escaped).Replace(pattern)
+			path := strings.NewReplacer(":organization", org, ":secret", "stripe", ":consumer", "api", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t").Replace(pattern)
+			worst := strings.NewReplacer(":organization", "acme", ":secret", escaped, ":consumer", escaped, ":provider", escaped, ":version", escaped, ":member", escaped, ":token", escaped).Replace(pattern)
 			for _, query := range []string{"", "?q=" + escaped, "?page_token=" + escaped, "?page_size=" + escaped, "?" + escaped + "=1", "?since=" + escaped, "?outcome=" + escaped, "?label=" + escaped, "?force=" + escaped, "?storage=" + escaped} {
-				for _, fields := range []string{"name", "slug", "kind", "storage", "expires_at", "provider_id", "envs", "bindings", "labels", "value", "value_base64", "activate", "display_name", "principal", "role"} {
+				for _, fields := range []string{"name", "slug", "kind", "storage", "expires_at", "provider_id", "envs", "bindings", "labels", "value", "value_base64", "activate", "display_name", "principal", "role", "type", "credentials", "allowed_prefixes"} {
 					if method == "GET" || method == "DELETE" || strings.HasSuffix(pattern, "e") {
 						w.do(method, path+query, "")
 						break

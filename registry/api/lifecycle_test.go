@@ -137,6 +137,7 @@ func TestTheClientDrivesALifeCycle(t *testing.T) {
 	must(contract.Check(restored, err))
 
 	// In place from local to remote and back.
+	prod := w.vault("acme", "vault-prod", "https://vault.example", "", "t", "kv/prod")
 	remote, err := c.UpdateSecretWithResponse(ctx, "acme", "stripe", nil, contract.SecretUpdate{
 		Storage: pointer(contract.StorageRemote), ProviderID: pointer("vault-prod"), RemotePath: pointer("kv/data/prod/stripe"), RemoteKey: pointer("value"),
 	})
@@ -146,7 +147,7 @@ func TestTheClientDrivesALifeCycle(t *testing.T) {
 	}
 	repointed, err := c.UpdateSecretWithResponse(ctx, "acme", "stripe", nil, contract.SecretUpdate{RemotePath: pointer("kv/data/prod/other"), RemoteKey: pointer("")})
 	must(contract.Check(repointed, err))
-	if s := repointed.JSON200; *s.RemotePath != "kv/data/prod/other" || s.RemoteKey != nil || *s.ProviderID != "vault-prod" {
+	if s := repointed.JSON200; *s.RemotePath != "kv/data/prod/other" || s.RemoteKey != nil || *s.ProviderID != prod.ID {
 		t.Errorf("got %+v", s)
 	}
 	back, err := c.UpdateSecretWithResponse(ctx, "acme", "stripe", nil, contract.SecretUpdate{Value: pointer("fourth")})
@@ -200,6 +201,8 @@ func TestTheClientDrivesALifeCycle(t *testing.T) {
 	must(contract.Check(byeConsumer, err))
 	byeSecret, err := c.DeleteSecretWithResponse(ctx, "acme", "stripe", nil)
 	must(contract.Check(byeSecret, err))
+	byeProvider, err := c.DeleteProviderWithResponse(ctx, "acme", "vault-prod", nil)
+	must(contract.Check(byeProvider, err))
 	bye, err := c.DeleteOrganizationWithResponse(ctx, "acme", nil)
 	must(contract.Check(bye, err))
 	none, err := c.GetOrganizationWithResponse(ctx, "acme", nil)

@@ -17,6 +17,8 @@ import (
 // Body limits. JSON can spend six bytes on one (\u0001), so each is six times the longest text its operation takes, and room for the rest.
 const (
 	maxBody = 512 << 10 // a value of 64 KiB, a description, labels
+	// A provider holds a bundle of certificates, whose line ends JSON doubles, and credentials.
+	maxProviderBody = 2 * (store.MaxConfigBytes + store.MaxCredentials)
 	// A consumer holds up to 1 MiB of plain values, and names and bindings.
 	maxConsumerBody = 6*store.MaxConsumerBytes + 1<<20
 )
@@ -59,6 +61,8 @@ func loadDocument() (*openapi3.T, operations, error) {
 				op.body = o.RequestBody.Value.Content.Get("application/json").Schema.Value
 			}
 			switch op.id {
+			case "createProvider", "updateProvider":
+				op.bodyLimit = maxProviderBody
 			case "createConsumer", "replaceConsumer", "updateConsumer":
 				op.bodyLimit = maxConsumerBody
 			}

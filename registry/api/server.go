@@ -19,10 +19,11 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Config says what the API works with. Store and Authenticator are required and borrowed.
+// Config says what the API works with. Store, Authenticator and Checker are required and borrowed.
 type Config struct {
 	Store         Store
 	Authenticator Authenticator
+	Checker       Checker
 	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
 	Log        *slog.Logger          // if nil, nothing is logged
@@ -39,6 +40,7 @@ type Config struct {
 type server struct {
 	store          Store
 	authenticator  Authenticator
+	checker        Checker
 	log            *slog.Logger
 	cluster        string
 	duration       *prometheus.HistogramVec
@@ -61,8 +63,8 @@ func New(config Config) (http.Handler, error) {
 }
 
 func newServer(config Config) (*server, error) {
-	if config.Store == nil || config.Authenticator == nil {
-		return nil, errors.New("API needs a store and an authenticator")
+	if config.Store == nil || config.Authenticator == nil || config.Checker == nil {
+		return nil, errors.New("API needs a store, an authenticator and a checker")
 	}
 	doc, ops, err := loadDocument()
 	if err != nil {
@@ -73,7 +75,7 @@ func newServer(config Config) (*server, error) {
 		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
 	s := &server{
-		store: config.Store, authenticator: config.Authenticator, log: config.Log,
+		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, log: config.Log,
 		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, document: document, duration: newDuration(),
 	}
 	if config.Registerer != nil {

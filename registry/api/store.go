@@ -10,7 +10,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Store is what the API needs of a [store.Store]. No method returns a value. Reads must return everything that was acknowledged before they began, and errors
+// Store is what the API needs of a [store.Store]. No method returns a value or credentials. Reads must return everything that was acknowledged before they began, and errors
 // must wrap those of package store and contain no value.
 type Store interface {
 	CreateOrganization(ctx context.Context, act store.Act, o store.Organization, owners ...string) (store.Organization, error)
@@ -32,6 +32,12 @@ type Store interface {
 	ActivateVersion(ctx context.Context, act store.Act, orgID, id string, expect int64, number uint64) (store.Secret, error)
 	DestroyVersion(ctx context.Context, act store.Act, orgID, id string, expect int64, number uint64) (store.Version, error)
 	Versions(ctx context.Context, orgID, nameOrID string) ([]store.Version, error)
+
+	CreateProvider(ctx context.Context, act store.Act, orgID string, n store.NewProvider) (store.Provider, error)
+	ReviseProvider(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Provider) error, credentials *redact.Value) (store.Provider, error)
+	DeleteProvider(ctx context.Context, act store.Act, orgID, id string, expect int64) error
+	Provider(ctx context.Context, orgID, nameOrID string) (store.Provider, error)
+	Providers(ctx context.Context, orgID string, q store.Query) (store.Page[store.Provider], error)
 
 	CreateConsumer(ctx context.Context, act store.Act, orgID string, c store.Consumer) (store.Consumer, error)
 	UpdateConsumer(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Consumer) error) (store.Consumer, error)

@@ -8,25 +8,35 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
+	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/authz"
+	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/egress"
+	"github.com/lanyard-dev/lanyard/registry/provider/vault"
+	"github.com/lanyard-dev/lanyard/registry/remote"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
 )
@@ -37,7 +47,9 @@ const canary = `CANARY-7f3a/"value"`
 // world is an API over a real store, and a caller who checks every answer against the document.
 type world struct {
 	t       testing.TB
+	etcd    *clientv3.Client
 	store   *store.Store
+	checker api.Checker
 	url     string
 	token   string
 	log     *buffer
@@ -71,21 +83,65 @@ func newToken() string {
 // newWorld starts a world. Options change the configuration of its API.
 func newWorld(t testing.TB, options ...func(*api.Config)) *world {
 	t.Helper()
-	w := &world{t: t, store: storetest.Start(t)}
+	w := &world{t: t}
+	providers, err := remote.New(provider.Config{
+		Types: []provider.Type{vault.Type()}, Host: provider.Host{Egress: &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}, Timeout: time.Second,
+	}, func(ctx context.Context) (remote.View, error) { return w.store.View(ctx) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.etcd, _ = storetest.Etcd(t)
+	w.store = storetest.Open(t, store.Config{Client: w.etcd, Keys: storetest.Ring(t, storetest.Key(t)), Providers: providers})
+	t.Cleanup(func() { _ = providers.Close() })
+	resolver, err := resolve.New(resolve.Config{
+		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: providers.Begin, Audit: unreleased{}, Denied: unrecorded{},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.checker = checks{resolver, providers}
 	w.serve(w.store, options...)
 	return w
 }
+
+// checks is a checker as the registry has it.
+type checks struct {
+	*resolve.Resolver
+	*remote.Providers
+}
+
+func (c checks) CheckSecret(ctx context.Context, orgID, id string) (resolve.Outcome, error) {
+	return c.Resolver.Check(ctx, orgID, id)
+}
+
+func (c checks) CheckProvider(ctx context.Context, orgID, id string) resolve.Outcome {
+	return c.Providers.Check(ctx, orgID, id)
+}
+
+// unreleased and unrecorded are audit logs of a resolver that only checks.
+type unreleased struct{}
+
+func (unreleased) Record(context.Context, ...audit.Event) error {
+	return errors.New("a check releases nothing")
+}
+
+type unrecorded struct{}
+
+func (unrecorded) Record(context.Context, ...audit.Event) {}
 
 // serve starts an API over any store.
 func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 	w.t.Helper()
 	w.token, w.log = newToken(), new(buffer)
+	if w.checker == nil {
+		w.checker = checks{}
+	}
 	path := filepath.Join(w.t.TempDir(), "token")
 	if err := os.WriteFile(path, []byte(w.token+"\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 	config := api.Config{
-		Store: s, Authenticator: &bootstrap.Authenticator{Path: path},
+		Store: s, Authenticator: &bootstrap.Authenticator{Path: path}, Checker: w.checker,
 		Log:  slog.New(slog.NewJSONHandler(w.log, nil)),
 		Rate: 1e6, Burst: 1e6,
 	}
@@ -265,6 +321,20 @@ func findRoute(r *http.Request) *routers.Route {
 func quote(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b)
+}
+
+// vault creates a provider that reads from an address with a token.
+func (w *world) vault(org, name, address, bundle, token string, prefixes ...string) contract.Provider {
+	w.t.Helper()
+	body, err := json.Marshal(map[string]any{
+		"name": name, "type": "vault", "allowed_prefixes": append([]string{}, prefixes...),
+		"config":      map[string]any{"address": address, "ca_bundle": bundle, "auth": map[string]any{"method": "token"}},
+		"credentials": map[string]any{"token": token},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return decode[contract.Provider](w.t, w.do("POST", "/api/v1/organizations/"+org+"/providers", string(body)))
 }
 
 // organization creates one with a secret "stripe" and a consumer "api" that uses it.

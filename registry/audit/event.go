@@ -84,5 +84,8 @@ const (
 	MemberRemove       Action = "member.remove"
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
+	ProviderCreate     Action = "provider.create"
+	ProviderUpdate     Action = "provider.update"
+	ProviderDelete     Action = "provider.delete"
 	WorkloadResolve    Action = "workload.resolve"
 )

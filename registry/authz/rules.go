@@ -28,6 +28,14 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"deleteSecret":   {"secret.delete", Owner},
 	"undeleteSecret": {"secret.undelete", Owner},
 	"listReferences": {"secret.references", Member},
+	"checkSecret":    {"secret.check", Owner},
+
+	"listProviders":  {"provider.list", Member},
+	"createProvider": {"provider.create", Owner},
+	"getProvider":    {"provider.read", Member},
+	"updateProvider": {"provider.update", Owner},
+	"deleteProvider": {"provider.delete", Owner},
+	"testProvider":   {"provider.test", Owner},
 
 	"listVersions":    {"secret.versions", Member},
 	"putVersion":      {"secret.put", Owner},

@@ -40,7 +40,8 @@ type secret struct {
 	code      wire.Code // why there is no value; empty if there is one
 	message   string
 	provider  string
-	err       error // the cause, for the log
+	reason    string // narrows the code of a remote secret
+	err       error  // the cause, for the log
 }
 
 func (s *secret) fail(code wire.Code, message string, err error) {

@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Fetcher reads remote secrets. Fetch returns the value as it is at the provider at some moment after the call began; the value belongs to the caller, who
+// Fetcher reads the remote secrets of one request. Fetch returns the value as it is at the provider at some moment after the call began; the value belongs to the caller, who
 // wipes it. It bounds its own time, returns when ctx ends, and may be called concurrently. Its errors are [*FetchError]; any other is taken for an
 // unavailable provider.
 type Fetcher interface {
@@ -23,8 +24,10 @@ type Fetcher interface {
 
 // FetchError is why a provider gave no value.
 type FetchError struct {
-	Code     wire.Code // one of the provider codes
+	Code     wire.Code // one of the provider codes, or CodeUnrepresentable
 	Provider string    // the provider's name, if it was found
+	Reason   string    // narrows the code; from a closed set
+	Message  string    // for people, told to the pod; the code's own meaning if empty. As Err, it holds nothing of a value
 	Err      error     // the cause, for the log only: it must hold nothing of a value, credential or answer's body
 }
 
@@ -51,18 +54,18 @@ func (r *Resolver) open(ctx context.Context, view View, p *plan) error {
 	if len(remote) == 0 {
 		return nil
 	}
-	if r.config.Fetcher == nil {
+	if r.config.Fetch == nil {
 		for _, s := range remote {
 			s.fail(wire.CodeProviderUnavailable, "this registry has no secret providers", nil)
 		}
 		return nil
 	}
-	work := make(chan *secret)
+	fetcher, work := r.config.Fetch(), make(chan *secret)
 	var workers sync.WaitGroup
 	for range min(r.config.Fetches, len(remote)) {
 		workers.Go(func() {
 			for s := range work {
-				s.fetch(ctx, r.config.Fetcher)
+				s.fetch(ctx, fetcher)
 			}
 		})
 	}
@@ -92,7 +95,7 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 	value, err := f.Fetch(ctx, s.orgID, *s.meta.Remote)
 	if err != nil {
 		failed, ok := errors.AsType[*FetchError](err)
-		if !ok || !strings.HasPrefix(string(failed.Code), "provider_") {
+		if !ok || failed.Code != wire.CodeUnrepresentable && !strings.HasPrefix(string(failed.Code), "provider_") {
 			failed = &FetchError{Code: wire.CodeProviderUnavailable, Err: err}
 		}
 		s.failRemote(failed)
@@ -105,6 +108,10 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 }
 
 func (s *secret) failRemote(err *FetchError) {
-	s.provider = err.Provider
-	s.fail(err.Code, err.Code.Info().Meaning, fmt.Errorf("fetching remote secret %s: %w", s.id, err))
+	s.provider, s.reason = err.Provider, err.Reason
+	message := cmp.Or(err.Message, err.Code.Info().Meaning)
+	if err.Reason != "" {
+		message = err.Reason + ": " + message
+	}
+	s.fail(err.Code, message, fmt.Errorf("fetching remote secret %s: %w", s.id, err))
 }

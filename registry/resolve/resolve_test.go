@@ -101,7 +101,7 @@ func (w *world) resolver(t testing.TB) *resolve.Resolver {
 		Audit: w, Denied: denier{w},
 	}
 	if w.fetch != nil {
-		config.Fetcher = w
+		config.Fetch = func() resolve.Fetcher { return w }
 	}
 	r, err := resolve.New(config)
 	if err != nil {

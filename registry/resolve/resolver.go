@@ -44,10 +44,11 @@ type Denier interface {
 // Config is what a [Resolver] works with.
 type Config struct {
 	// View runs the store's read barrier. Its error wraps store.ErrUnavailable, store.ErrKey or the context's.
-	View    func(context.Context) (View, error)
-	Fetcher Fetcher // of remote secrets; if nil, they are unavailable
-	Audit   Auditor
-	Denied  Denier
+	View func(context.Context) (View, error)
+	// Fetch begins the fetches of one request: what they have in common may come from one read. If nil, remote secrets are unavailable.
+	Fetch  func() Fetcher
+	Audit  Auditor
+	Denied Denier
 	// Fetches is how many remote values of one request are fetched at once; 8 if 0.
 	Fetches      int
 	AuditTimeout time.Duration // 2 s if 0

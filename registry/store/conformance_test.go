@@ -82,6 +82,7 @@ func TestStorageModeChangesInPlace(t *testing.T) {
 	ctx, s := t.Context(), storetest.Start(t)
 	o := organization(t, s, "acme")
 	secret := local(t, s, o.ID, "db", "one")
+	provider(t, s, o.ID, "vault")
 	remote, err := s.UpdateSecret(ctx, act, o.ID, secret.ID, secret.Revision, func(s *store.Secret) error {
 		s.Storage, s.Remote = store.StorageRemote, &store.Remote{ProviderID: "vault", Path: "kv/data/db", Key: "value"}
 		return nil
@@ -266,6 +267,7 @@ func TestListsAreFilteredPagedAndStableUnderWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	p := provider(t, s, o.ID, "p")
 	if _, err := s.CreateSecret(ctx, act, o.ID, store.NewSecret{Name: "Remote", Storage: store.StorageRemote, Remote: &store.Remote{ProviderID: "p", Path: "x"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +297,9 @@ func TestListsAreFilteredPagedAndStableUnderWrites(t *testing.T) {
 		"by search":      {store.Query{Search: "REM"}, []string{"Remote"}},
 		"by label":       {store.Query{Limit: 1, Labels: map[string]string{"team": "x"}}, []string{"a", "c", "e", "g", "i"}},
 		"by storage":     {store.Query{Storage: store.StorageRemote}, []string{"Remote"}},
-		"by provider":    {store.Query{ProviderID: "p"}, []string{"Remote"}},
+		"by provider":    {store.Query{ProviderID: p.ID}, []string{"Remote"}},
+		"by its name":    {store.Query{ProviderID: "p"}, []string{"Remote"}},
+		"by another":     {store.Query{ProviderID: "q"}, nil},
 		"none deleted":   {store.Query{Deleted: true}, nil},
 		"no such label":  {store.Query{Labels: map[string]string{"team": "y"}}, nil},
 		"a whole page":   {store.Query{Limit: 6}, []string{"Remote", "a", "c", "e", "g", "i"}},

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package store keeps organizations, their members and API tokens, secrets, consumers and audit events in etcd, and is the only door to them.
+// Package store keeps organizations, their members and API tokens, secrets, secret providers, consumers and audit events in etcd, and is the only door to them.
 //
 // # Keys
 //
 // Keys hold ids and names only. Every value is a record of package envelope whose MAC is bound to its key and kind, so a record that was edited, moved or
-// invented by somebody without a key-encryption key fails with [ErrIntegrity]; only a version also holds an envelope, sealed for (organization, secret,
+// invented by somebody without a key-encryption key fails with [ErrIntegrity]. A version and a provider also hold an envelope, sealed for (organization, id,
 // number, key). Under the prefix, /lanyard/v1/ by default:
 //
 //	key                                        kind           holds
@@ -18,6 +18,8 @@
 //	orgs/<org>/consumernames/<name>            consumer-name  the consumer's id
 //	orgs/<org>/consumers/<id>                  consumer       JSON with ENVs and bindings
 //	orgs/<org>/members/<principal>             member         JSON; the slash of a principal is escaped
+//	orgs/<org>/providernames/<name>            provider-name  the provider's id
+//	orgs/<org>/providers/<id>                  provider       JSON and the envelope of the credentials, if there are any
 //	orgs/<org>/secretnames/<name>              secret-name    the secret's id, also while it is soft-deleted
 //	orgs/<org>/secrets/<id>                    secret         JSON, metadata only
 //	orgs/<org>/tokens/<name>                   api-token      JSON with the SHA-256 of the token
@@ -36,7 +38,8 @@
 // other, over all replicas, and each is decided on everything the one before it did: a deletion of a secret and a new reference to it cannot both succeed.
 // A conflict is retried on fresh data, a bounded number of times.
 //
-// There is no stored reference index: who uses a secret is computed from the (verified) consumers, which the serialization makes exact.
+// There is no stored reference index: who uses a secret is computed from the (verified) consumers, who uses a provider from the secrets, which the
+// serialization makes exact.
 //
 // # Reads
 //

@@ -79,7 +79,7 @@ var errMisplaced = errors.New("object does not belong to its key")
 
 func (e *edit) load(key string, a address, value []byte, rev int64) error {
 	switch a.kind {
-	case kindSlug, kindSecretName, kindConsumerName:
+	case kindSlug, kindSecretName, kindConsumerName, kindProviderName:
 		i := index{org: unique.Make(a.org).Value(), name: strings.Clone(a.id), rev: rev} // a.id would keep the whole key
 		if err := unseal(e.keys, key, a.kind, value, &i.id); err != nil {
 			return err
@@ -111,7 +111,8 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		e.secrets.ReplaceOrInsert(s)
 		e.touchUsers(s.ID)
 	case kindVersion:
-		v, sealed, err := unsealVersion(e.keys, key, value)
+		var v Version
+		sealed, err := unsealWith(e.keys, key, kindVersion, value, &v)
 		if err != nil {
 			return err
 		}
@@ -122,6 +123,18 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		v.NoEnvfile, v.NoExec = unique.Make(v.NoEnvfile).Value(), unique.Make(v.NoExec).Value()
 		e.versions.ReplaceOrInsert(&sealedVersion{v, unique.Make(a.org).Value(), e.shareID(a.org, a.id), bytes.Clone(sealed), rev})
 		e.touchUsers(a.id)
+	case kindProvider:
+		p := new(sealedProvider)
+		sealed, err := unsealWith(e.keys, key, kindProvider, value, &p.Provider)
+		if err != nil {
+			return err
+		}
+		if p.ID != a.id || p.OrgID != a.org {
+			return fmt.Errorf("%w: %w", ErrIntegrity, errMisplaced)
+		}
+		p.settle(rev)
+		p.sealed = bytes.Clone(sealed)
+		e.providers.ReplaceOrInsert(p)
 	case kindConsumer:
 		c := new(Consumer)
 		if err := unseal(e.keys, key, a.kind, value, c); err != nil {
@@ -194,7 +207,7 @@ func (m *Meta) settle(rev int64) {
 
 func (e *edit) remove(key string, a address) {
 	switch a.kind {
-	case kindSlug, kindSecretName, kindConsumerName:
+	case kindSlug, kindSecretName, kindConsumerName, kindProviderName:
 		e.indexes(a.kind).Delete(index{org: a.org, name: a.id})
 	case kindOrganization:
 		e.orgs.Delete(&Organization{Meta: Meta{ID: a.id}})
@@ -206,6 +219,8 @@ func (e *edit) remove(key string, a address) {
 			e.versions.Delete(v)
 			e.touchUsers(a.id)
 		}
+	case kindProvider:
+		e.providers.Delete(&sealedProvider{Provider: Provider{OrgID: a.org, Meta: Meta{ID: a.id}}})
 	case kindConsumer:
 		e.removeConsumer(a)
 		e.touched[consumerKey{a.org, a.id}] = struct{}{}
@@ -245,6 +260,8 @@ func (m *image) indexes(kind string) interface {
 		return m.slugs
 	case kindSecretName:
 		return m.secretNames
+	case kindProviderName:
+		return m.providerNames
 	}
 	return m.consumerNames
 }
@@ -255,7 +272,7 @@ func (m *image) revision(key string, a address) (int64, bool) {
 		return b.rev, true
 	}
 	switch a.kind {
-	case kindSlug, kindSecretName, kindConsumerName:
+	case kindSlug, kindSecretName, kindConsumerName, kindProviderName:
 		i, ok := m.indexes(a.kind).Get(index{org: a.org, name: a.id})
 		return i.rev, ok
 	case kindOrganization:
@@ -269,6 +286,10 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindVersion:
 		if v, ok := m.versions.Get(&sealedVersion{secret: a.id, Version: Version{Number: a.number}}); ok && v.org == a.org {
 			return v.rev, true
+		}
+	case kindProvider:
+		if p, ok := m.providers.Get(&sealedProvider{Provider: Provider{OrgID: a.org, Meta: Meta{ID: a.id}}}); ok {
+			return p.Revision, true
 		}
 	case kindConsumer:
 		if c, ok := m.consumers.Get(&Consumer{OrgID: a.org, Meta: Meta{ID: a.id}}); ok {
@@ -288,7 +309,8 @@ func (m *image) revision(key string, a address) (int64, bool) {
 
 // size is how many keys the image holds.
 func (m *image) size() int {
-	return m.orgs.Len() + m.slugs.Len() + m.secrets.Len() + m.secretNames.Len() + m.versions.Len() + m.consumers.Len() + m.consumerNames.Len() + m.people.size() + len(m.broken)
+	return m.orgs.Len() + m.slugs.Len() + m.secrets.Len() + m.secretNames.Len() + m.versions.Len() + m.consumers.Len() + m.consumerNames.Len() +
+		m.providers.Len() + m.providerNames.Len() + m.people.size() + len(m.broken)
 }
 
 // missingKey returns an error that names the keys which records need and the ring lacks, nil if there are none.

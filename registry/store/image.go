@@ -22,6 +22,8 @@ type image struct {
 	versions      *btree.BTree[*sealedVersion] // by secret, number
 	consumers     *btree.BTree[*Consumer]      // by organization, id
 	consumerNames *btree.BTree[index]
+	providers     *btree.BTree[*sealedProvider] // by organization, id
+	providerNames *btree.BTree[index]
 	uses          *btree.BTree[use] // derived from consumers
 	people
 	broken map[string]brokenRecord // :: key → why; small, replaced as a whole
@@ -68,6 +70,8 @@ func newImage() *image {
 		}),
 		consumers:     btree.New(degree, func(a, b *Consumer) bool { return less(a.OrgID, a.ID, b.OrgID, b.ID) }),
 		consumerNames: btree.New(degree, index.less),
+		providers:     btree.New(degree, func(a, b *sealedProvider) bool { return less(a.OrgID, a.ID, b.OrgID, b.ID) }),
+		providerNames: btree.New(degree, index.less),
 		uses:          btree.New(degree, func(a, b use) bool { return less(a.secret, a.consumer.ID, b.secret, b.consumer.ID) }),
 		people:        newPeople(),
 	}
@@ -87,6 +91,7 @@ func (m *image) clone() *image {
 	n := *m
 	n.orgs, n.slugs = m.orgs.Clone(), m.slugs.Clone()
 	n.secrets, n.secretNames, n.versions = m.secrets.Clone(), m.secretNames.Clone(), m.versions.Clone()
+	n.providers, n.providerNames = m.providers.Clone(), m.providerNames.Clone()
 	n.consumers, n.consumerNames, n.uses = m.consumers.Clone(), m.consumerNames.Clone(), m.uses.Clone()
 	n.people = m.people.clone()
 	return &n

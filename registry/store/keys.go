@@ -23,6 +23,8 @@ const (
 	kindOrganization = "organization"
 	kindConsumerName = "consumer-name"
 	kindConsumer     = "consumer"
+	kindProviderName = "provider-name"
+	kindProvider     = "provider"
 	kindSecretName   = "secret-name"
 	kindSecret       = "secret"
 	kindVersion      = "version"
@@ -49,6 +51,8 @@ func (k keyspace) secret(org, id string) string         { return k.under(org, "s
 func (k keyspace) secretName(org, name string) string   { return k.under(org, "secretnames") + name }
 func (k keyspace) consumer(org, id string) string       { return k.under(org, "consumers") + id }
 func (k keyspace) consumerName(org, name string) string { return k.under(org, "consumernames") + name }
+func (k keyspace) provider(org, id string) string       { return k.under(org, "providers") + id }
+func (k keyspace) providerName(org, name string) string { return k.under(org, "providernames") + name }
 func (k keyspace) version(org, secret string, number uint64) string {
 	return fmt.Sprintf("%s%s/%020d", k.under(org, "versions"), secret, number)
 }
@@ -116,4 +120,6 @@ var kindOf = map[string]string{ // :: path element → kind
 	"consumernames": kindConsumerName,
 	"members":       kindMember,
 	"tokens":        kindAPIToken,
+	"providers":     kindProvider,
+	"providernames": kindProviderName,
 }

@@ -33,11 +33,15 @@ func (s *Store) Secrets(ctx context.Context, orgID string, q Query) (Page[Secret
 	if err != nil {
 		return Page[Secret]{}, err
 	}
+	providerID := q.ProviderID
+	if p, err := m.findProvider(s.space, orgID, providerID); err == nil {
+		providerID = p.ID
+	}
 	return list(s, m.secretNames, orgID, kindSecret, q, func(i index) (Secret, bool) {
 		secret, err := m.secretByName(s.space, orgID, i.name)
 		if err != nil || (secret.DeletedAt != nil) != q.Deleted || !hasLabels(secret.Labels, q.Labels) ||
 			q.Storage != "" && secret.Storage != q.Storage ||
-			q.ProviderID != "" && (secret.Remote == nil || secret.Remote.ProviderID != q.ProviderID) {
+			providerID != "" && (secret.Remote == nil || secret.Remote.ProviderID != providerID) {
 			return Secret{}, false
 		}
 		return secret.clone(), true
@@ -56,6 +60,21 @@ func (s *Store) Consumers(ctx context.Context, orgID string, q Query) (Page[Cons
 			return Consumer{}, false
 		}
 		return c.clone(), true
+	})
+}
+
+// Providers lists providers, without credentials of any.
+func (s *Store) Providers(ctx context.Context, orgID string, q Query) (Page[Provider], error) {
+	m, err := s.fresh(ctx)
+	if err != nil {
+		return Page[Provider]{}, err
+	}
+	return list(s, m.providerNames, orgID, kindProvider, q, func(i index) (Provider, bool) {
+		p, err := m.providerByName(s.space, orgID, i.name)
+		if err != nil {
+			return Provider{}, false
+		}
+		return p.clone(), true
 	})
 }
 

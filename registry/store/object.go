@@ -3,6 +3,7 @@
 package store
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
@@ -54,7 +55,7 @@ type Secret struct {
 
 // Remote is a reference into a secret provider.
 type Remote struct {
-	ProviderID string `json:"provider_id"`
+	ProviderID string `json:"provider_id"` // callers may give the name; the id is stored
 	Path       string `json:"path"`
 	Key        string `json:"key,omitempty"`
 	Version    string `json:"version,omitempty"` // pinned at the provider; empty means the newest
@@ -70,6 +71,30 @@ type Version struct {
 	// NoExec tells the same of the exec delivery (a rule of package execfile).
 	NoExec      string     `json:"no_exec,omitempty"`
 	DestroyedAt *time.Time `json:"destroyed_at,omitempty"` // its envelope, and with it the only copy of its key, is gone
+}
+
+// Provider is a system that keeps the values of remote secrets. Its credentials are not part of it: only [View.OpenCredentials] returns them.
+type Provider struct {
+	Meta
+	OrgID string `json:"org_id"`
+	Name  string `json:"name"` // see ref.CheckName; unique in the organization
+	Type  string `json:"type"` // "vault"; [ProviderRules] knows which there are
+	// Config is the type's own configuration, a JSON object in canonical form: members of the organization may see it.
+	Config json.RawMessage `json:"config"`
+	// AllowedPrefixes bound what secrets may refer to; none means everything the credentials can read.
+	AllowedPrefixes []string `json:"allowed_prefixes,omitempty"`
+	// HasCredentials says that there are any. CredentialsVersion is raised whenever they change, and sealed into them.
+	HasCredentials     bool   `json:"has_credentials,omitempty"`
+	CredentialsVersion uint64 `json:"credentials_version,omitempty"`
+}
+
+// NewProvider is what a provider is created from. Credentials, a JSON object, may be nil.
+type NewProvider struct {
+	Name            string
+	Type            string
+	Config          json.RawMessage
+	AllowedPrefixes []string
+	Credentials     *redact.Value
 }
 
 // NewSecret is what a secret is created from. Value is used with StorageLocal and makes version 1; the zero Value creates a secret without a version.
@@ -121,9 +146,9 @@ type Binding struct {
 	ServiceAccount string `json:"service_account"`
 }
 
-// Reference says that something uses a secret. Readable by people: names, no ids alone.
+// Reference says that something uses a secret or a provider. Readable by people: names, no ids alone.
 type Reference struct {
-	Kind  string `json:"kind"` // "consumer"
+	Kind  string `json:"kind"` // "consumer", "secret"
 	ID    string `json:"id"`
 	Name  string `json:"name"`
 	Field string `json:"field"` // "env STRIPE_API_KEY"
@@ -144,7 +169,7 @@ type Query struct {
 	// Search keeps objects whose name contains it, without regard to case.
 	Search string
 	Labels map[string]string // all must be equal
-	// Storage, ProviderID and Deleted apply to secrets.
+	// Storage, ProviderID (an id or a name) and Deleted apply to secrets.
 	Storage    Storage
 	ProviderID string
 	Deleted    bool // list soft-deleted ones instead of live ones
@@ -173,5 +198,10 @@ const (
 	MaxLabelValue    = 255
 	MaxBindings      = 256
 	MaxPlainValue    = 64 << 10
+	MaxPrefixes      = 256
+	MaxPrefix        = 1024
+	MaxProviderType  = 63
+	MaxConfigBytes   = 384 << 10 // a provider's configuration in canonical JSON; a bundle of certificates has up to 256 KiB
+	MaxCredentials   = 64 << 10
 	MaxConsumerBytes = 1 << 20 // of all plain values of one consumer together, encoded as JSON
 )

@@ -68,6 +68,7 @@ func TestPinnedVersionsExistAndAreNotDestroyed(t *testing.T) {
 	if _, _, err := s.PutVersion(ctx, act, o.ID, secret.ID, 0, *secretValue("two"), true); err != nil {
 		t.Fatal(err)
 	}
+	provider(t, s, o.ID, "p")
 	if _, err := s.CreateSecret(ctx, act, o.ID, store.NewSecret{Name: "remote", Remote: &store.Remote{ProviderID: "p", Path: "x"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,8 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 	return o, nil
 }
 
-// DeleteOrganization deletes an organization with its soft-deleted secrets, members and API tokens, for good. It returns [ErrReferenced] while there are consumers or live secrets.
+// DeleteOrganization deletes an organization with its soft-deleted secrets, members and API tokens, for good. It returns [ErrReferenced] while there are consumers, providers or
+// live secrets.
 // Its audit events stay until their age ends.
 func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, expect int64) error {
 	_, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
@@ -130,6 +131,12 @@ func (m *image) contents(k keyspace, orgID string) []Reference {
 			refs = append(refs, Reference{Kind: "consumer", ID: c.ID, Name: c.Name, Field: "organization"})
 		}
 		return c.OrgID == orgID && len(refs) < enough
+	})
+	m.providers.AscendGreaterOrEqual(&sealedProvider{Provider: Provider{OrgID: orgID}}, func(p *sealedProvider) bool {
+		if p.OrgID == orgID {
+			refs = append(refs, Reference{Kind: "provider", ID: p.ID, Name: p.Name, Field: "organization"})
+		}
+		return p.OrgID == orgID && len(refs) < enough
 	})
 	m.secrets.AscendGreaterOrEqual(&Secret{OrgID: orgID}, func(s *Secret) bool {
 		if s.OrgID == orgID && s.DeletedAt == nil {

@@ -57,32 +57,32 @@ func unseal(keys Keys, key, kind string, record []byte, object any) error {
 	return nil
 }
 
-// sealVersion returns the record of a version: the length of its metadata (uvarint), the metadata as JSON, the envelope. Binary, because base64 would make
-// the largest ones a third larger.
-func sealVersion(keys Keys, key string, v Version, sealed []byte) (string, error) {
-	meta, err := json.Marshal(v)
+// sealWith returns the record of an object that has an envelope, a version or a provider: the length of its metadata (uvarint), the metadata as JSON, the envelope.
+// Binary, because base64 would make the largest ones a third larger.
+func sealWith(keys Keys, key, kind string, object any, sealed []byte) (string, error) {
+	meta, err := json.Marshal(object)
 	if err != nil {
-		return "", fmt.Errorf("encoding version: %w", err)
+		return "", fmt.Errorf("encoding %s: %w", kind, err)
 	}
 	payload := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen64+len(meta)+len(sealed)), uint64(len(meta)))
 	payload = append(payload, meta...)
 	payload = append(payload, sealed...)
-	return string(keys.SealRecord(key, kindVersion, payload)), nil
+	return string(keys.SealRecord(key, kind, payload)), nil
 }
 
-// unsealVersion verifies the record of a version. The envelope it returns aliases record.
-func unsealVersion(keys Keys, key string, record []byte) (v Version, sealed []byte, err error) {
-	payload, err := keys.OpenRecord(key, kindVersion, record)
+// unsealWith verifies such a record and decodes its metadata into object. The envelope it returns aliases record.
+func unsealWith(keys Keys, key, kind string, record []byte, object any) (sealed []byte, err error) {
+	payload, err := keys.OpenRecord(key, kind, record)
 	if err != nil {
-		return Version{}, nil, keyError(err)
+		return nil, keyError(err)
 	}
 	size, n := binary.Uvarint(payload)
 	if n <= 0 || size > uint64(len(payload)-n) {
-		return Version{}, nil, fmt.Errorf("%w: version record is cut", ErrIntegrity)
+		return nil, fmt.Errorf("%w: %s record is cut", ErrIntegrity, kind)
 	}
 	meta, sealed := payload[n:n+int(size)], payload[n+int(size):]
-	if err := json.Unmarshal(meta, &v); err != nil {
-		return Version{}, nil, fmt.Errorf("%w: decoding version: %w", ErrIntegrity, err)
+	if err := json.Unmarshal(meta, object); err != nil {
+		return nil, fmt.Errorf("%w: decoding %s: %w", ErrIntegrity, kind, err)
 	}
-	return v, sealed, nil
+	return sealed, nil
 }

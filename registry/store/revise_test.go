@@ -46,6 +46,7 @@ func TestReviseSecretChangesMetadataAndValueTogether(t *testing.T) {
 func TestReviseSecretMakesARemoteSecretLocal(t *testing.T) {
 	s := storetest.Start(t)
 	o := organization(t, s, "acme")
+	provider(t, s, o.ID, "vault")
 	secret, err := s.CreateSecret(t.Context(), act, o.ID, store.NewSecret{Name: "x", Remote: &store.Remote{ProviderID: "vault", Path: "kv/x"}})
 	if err != nil {
 		t.Fatal(err)

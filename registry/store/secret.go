@@ -15,7 +15,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
-// CreateSecret creates a secret and, for a local one with a value, its version 1, which is active. It returns a [FieldError], [ErrExists] or [ErrNotFound]
+// CreateSecret creates a secret, of a provider of the same organization if it is remote, and, for a local one with a value, its version 1, which is active. It returns a [FieldError], [ErrExists] or [ErrNotFound]
 // for the organization. The caller keeps the value and may wipe it afterwards.
 func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSecret) (Secret, error) {
 	n.Storage = n.storage()
@@ -29,7 +29,6 @@ func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSe
 		Description: n.Description,
 		Labels:      maps.Clone(n.Labels),
 		Storage:     n.Storage,
-		Remote:      clonePointer(n.Remote),
 		ExpiresAt:   clonePointer(n.ExpiresAt),
 	}
 	if n.Value != nil {
@@ -41,6 +40,10 @@ func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSe
 		}
 		if _, err := m.secretByName(s.space, orgID, n.Name); !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("secret %q: %w", n.Name, taken(err))
+		}
+		secret.Remote = clonePointer(n.Remote)
+		if err := s.resolveRemote(m, orgID, secret.Remote, nil); err != nil {
+			return nil, err
 		}
 		name := s.space.secretName(orgID, n.Name)
 		ch := s.secretChange(act, audit.SecretCreate, secret, 0)
@@ -150,12 +153,19 @@ func (s *Store) editSecret(m *image, act Act, secret *Secret, edit func(*Secret)
 	if secret.Storage == StorageRemote {
 		secret.ActiveVersion = 0
 	}
-	changed := changedFields(old, *secret)
-	if len(changed) == 0 {
+	secret.Remote = clonePointer(secret.Remote) // what the caller put in stays the caller's
+	if len(changedFields(old, *secret)) == 0 {
 		return nil, nil
 	}
 	if err := checkSecret(*secret); err != nil {
 		return nil, err
+	}
+	if err := s.resolveRemote(m, secret.OrgID, secret.Remote, old.Remote); err != nil {
+		return nil, err
+	}
+	changed := changedFields(old, *secret)
+	if len(changed) == 0 { // the provider was given by its name
+		return nil, nil
 	}
 	secret.update(act)
 	ch := s.secretChange(act, audit.SecretUpdate, *secret, old.Revision)
@@ -190,7 +200,7 @@ func (s *Store) DeleteSecret(ctx context.Context, act Act, orgID, id string, exp
 	return nil
 }
 
-// UndeleteSecret makes a soft-deleted secret what it was.
+// UndeleteSecret makes a soft-deleted secret what it was. The provider of a remote one may have gone meanwhile: then it does not resolve until it has another.
 func (s *Store) UndeleteSecret(ctx context.Context, act Act, orgID, id string, expect int64) (Secret, error) {
 	secret, err := s.mutateSecret(ctx, orgID, id, expect, true, func(_ *image, secret *Secret) (*change, error) {
 		secret.DeletedAt = nil

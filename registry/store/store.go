@@ -28,6 +28,8 @@ type Config struct {
 	// registry, shipped elsewhere, is the archive.
 	AuditEvents int
 	AuditAge    time.Duration
+	// Providers checks providers and references to them before they are written; if nil, only what holds for every type is checked.
+	Providers ProviderRules
 	// ReconcileEvery is the pause between two comparisons of memory with etcd; 0 means 10 minutes.
 	ReconcileEvery time.Duration
 }

@@ -273,6 +273,10 @@ func TestNoValueIsInTheFilesOfEtcd(t *testing.T) {
 	o := organization(t, s, "acme")
 	secret := local(t, s, o.ID, "db", canary)
 	consumer(t, s, o.ID, "api", store.Env{Name: "DB", SecretID: "db"})
+	p := provider(t, s, o.ID, "vault")
+	if _, err := s.ReviseProvider(ctx, act, o.ID, p.ID, 0, func(*store.Provider) error { return nil }, secretValue(`{"token":"`+canary+`"}`)); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 20 {
 		if _, _, err := s.PutVersion(t.Context(), act, o.ID, secret.ID, 0, *secretValue(canary + strings.Repeat("x", 100*i)), true); err != nil {
 			t.Fatal(err)

@@ -88,7 +88,7 @@ func (s *Store) putVersion(secret Secret, v Version, value redact.Value) (client
 	if err != nil {
 		return clientv3.Op{}, fmt.Errorf("sealing value: %w", err)
 	}
-	record, err := sealVersion(s.keys, key, v, sealed)
+	record, err := sealWith(s.keys, key, kindVersion, v, sealed)
 	return clientv3.OpPut(key, record), err
 }
 
@@ -181,7 +181,7 @@ func (s *Store) DestroyVersion(ctx context.Context, act Act, orgID, id string, e
 		}
 		t := now()
 		destroyed.DestroyedAt = &t
-		record, err := sealVersion(s.keys, key, destroyed, nil)
+		record, err := sealWith(s.keys, key, kindVersion, destroyed, nil)
 		if err != nil {
 			return nil, err
 		}

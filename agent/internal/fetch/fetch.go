@@ -146,7 +146,7 @@ type tryLine struct {
 }
 
 func (l tryLine) log(ctx context.Context, logger *slog.Logger, level slog.Level, message string) {
-	attrs := make([]slog.Attr, 0, 7)
+	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs, slog.Int("try", l.number), slog.Float64("duration_ms", milliseconds(l.duration)))
 	if l.wait > 0 {
 		attrs = append(attrs, slog.Float64("wait_ms", milliseconds(l.wait)))
@@ -157,6 +157,7 @@ func (l tryLine) log(ctx context.Context, logger *slog.Logger, level slog.Level,
 		if p := refusal.Problem; p != nil {
 			attrs = append(attrs, slog.String("reason", string(p.Code)))
 			l.requestID = p.RequestID
+			attrs = append(attrs, first(p.Items)...)
 		}
 	}
 	if l.requestID != "" {
@@ -166,6 +167,18 @@ func (l tryLine) log(ctx context.Context, logger *slog.Logger, level slog.Level,
 		attrs = append(attrs, slog.String("err", l.err.Error()))
 	}
 	logger.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // the three callers pass constants
+}
+
+// first names the first of what kept a pod waiting: which ENV, which secret, which provider, and why. The end of the agent names all of it.
+func first(items []wire.ItemProblem) []slog.Attr {
+	if len(items) == 0 {
+		return nil
+	}
+	item := items[0]
+	return []slog.Attr{
+		slog.String("env", item.Env), slog.String("secret_name", item.Secret), slog.String("provider", item.Provider),
+		slog.String("env_reason", string(item.Code)), slog.String("env_err", item.Message),
+	}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -53,11 +53,16 @@ func up(ctx context.Context, config cluster.Config, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w\nhint: without root, or on macOS, `make dev` serves the registry alone; docs/install.md tells how to use a cluster of your own or kind", err)
 	}
-	lanyard, err := installation.Install(ctx, c, installation.Config{Progress: stdout})
+	vault, err := c.StartVault(ctx)
 	if err != nil {
 		return err
 	}
-	show := &tour{Installation: lanyard, out: stdout}
+	fmt.Fprintf(stdout, "Vault at %s\n", vault.Address)
+	lanyard, err := installation.Install(ctx, c, installation.Config{Values: installation.AllowVault(vault.Address), Progress: stdout})
+	if err != nil {
+		return err
+	}
+	show := &tour{Installation: lanyard, vault: vault, out: stdout}
 	if err := show.run(ctx); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/lanyard-dev/lanyard/e2e/cluster"
 	"github.com/lanyard-dev/lanyard/e2e/installation"
 )
 
@@ -28,16 +29,24 @@ var values = map[string]string{ // :: ENV → value
 	"STRIPE_API_KEY": "sk_live_51-dEmO \"quoted\" $HOME `x` a=b\\n ",
 	"TLS_KEY":        "-----BEGIN PRIVATE KEY-----\nZGVtb25zdHJhdGlvbiBvbmx5LCBub3QgYSBrZXk=\n-----END PRIVATE KEY-----\n",
 	"GREETING":       "grüße, 世界 ✓ dEmO-utf8",
+	inVault:          "dEmO in Vault, never here",
 }
 
-// rotated is the value STRIPE_API_KEY is given while the pod runs.
-const rotated = "sk_live_52-dEmO rotated"
+// inVault is the ENV whose value Vault keeps.
+const inVault = "DB_PASSWORD"
+
+// rotated is the value STRIPE_API_KEY is given while the pod runs, and changed the one Vault is given for DB_PASSWORD.
+const (
+	rotated = "sk_live_52-dEmO rotated"
+	changed = "dEmO changed in Vault alone"
+)
 
 // tour is what the demo shows, step by step.
 type tour struct {
 	*installation.Installation
-	out  io.Writer
-	step int
+	vault *cluster.Vault
+	out   io.Writer
+	step  int
 }
 
 func (t *tour) run(ctx context.Context) error {
@@ -54,6 +63,7 @@ func (t *tour) run(ctx context.Context) error {
 		{"no value stands in any Kubernetes object", t.searchObjects},
 		{"no value stands in etcd's files", t.searchFiles},
 		{"a rotated secret: the running pod keeps its value, a new pod has the new one", t.rotate},
+		{"a value changed in Vault alone: the running pod keeps its own, the next pod has the new one", t.changeInVault},
 		{"a service account without a binding gets nothing and is told why", t.refuse},
 	} {
 		t.step++
@@ -71,14 +81,20 @@ func (t *tour) putSecrets(ctx context.Context) error {
 	if err := t.API.Call(ctx, "POST", "/api/v1/organizations", map[string]any{"slug": "acme", "display_name": "Acme"}, nil); err != nil {
 		return err
 	}
+	if err := t.provide(ctx); err != nil {
+		return err
+	}
 	envs := []map[string]any{{"name": "MODE", "value": "live"}}
 	for env, value := range values {
 		name := strings.ToLower(strings.ReplaceAll(env, "_", "-"))
-		secret := map[string]any{"name": name, "storage": "local", "value": value}
+		secret, where := map[string]any{"name": name, "storage": "local", "value": value}, "encrypted here"
+		if env == inVault {
+			secret, where = map[string]any{"name": name, "provider_id": "vault", "remote_path": "kv/billing/db", "remote_key": "password"}, "in Vault, at kv/billing/db"
+		}
 		if err := t.API.Call(ctx, "POST", "/api/v1/organizations/acme/secrets", secret, nil); err != nil {
 			return err
 		}
-		t.say("secret acme/%s", name)
+		t.say("secret acme/%s: %s", name, where)
 		envs = append(envs, map[string]any{"name": env, "secret": name})
 	}
 	err := t.API.Call(ctx, "POST", "/api/v1/organizations/acme/consumers", map[string]any{
@@ -115,7 +131,7 @@ func (t *tour) startPods(ctx context.Context) error {
 func (t *tour) checkEnv(ctx context.Context) error { return t.expect(ctx, "billing", values) }
 
 func (t *tour) expect(ctx context.Context, pod string, want map[string]string) error {
-	env, err := t.Env(ctx, namespace, pod, "app")
+	env, err := t.printed(ctx, pod)
 	if err != nil {
 		return err
 	}
@@ -131,6 +147,25 @@ func (t *tour) expect(ctx context.Context, pod string, want map[string]string) e
 	return nil
 }
 
+// printed returns the environment a pod printed, as soon as it has: a pod counts as running a moment before its first line can be read.
+func (t *tour) printed(ctx context.Context, pod string) (map[string][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		env, err := t.Env(ctx, namespace, pod, "app")
+		if err == nil {
+			return env, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-again.C:
+		}
+	}
+}
+
 func (t *tour) checkNeighbour(ctx context.Context) error {
 	pod, err := t.Running(ctx, namespace, "neighbour")
 	if err != nil {
@@ -140,7 +175,7 @@ func (t *tour) checkNeighbour(ctx context.Context) error {
 	if touched || len(pod.Spec.InitContainers) > 0 || len(pod.Spec.Containers[0].Env) > 0 {
 		return fmt.Errorf("the pod without the label was changed")
 	}
-	env, err := t.Env(ctx, namespace, "neighbour", "app")
+	env, err := t.printed(ctx, "neighbour")
 	if err != nil {
 		return err
 	}

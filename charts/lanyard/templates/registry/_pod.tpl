@@ -70,6 +70,19 @@ spec:
         {{- if .Values.bootstrapToken.enabled }}
         - --bootstrap-token-file=/etc/lanyard/bootstrap/token
         {{- end }}
+        {{- range .Values.providers.allowCIDRs }}
+        - --provider-allow-cidr={{ . }}
+        {{- end }}
+        {{- if .Values.providers.allowHTTP }}
+        - --provider-allow-http
+        {{- end }}
+        {{- range .Values.providers.trustedAddresses }}
+        - --provider-trusted-address={{ . }}
+        {{- end }}
+        {{- if .Values.providers.trustedAddresses }}
+        - --provider-token-file=/var/run/secrets/lanyard/provider/token
+        - --provider-token-audience={{ .Values.providers.vaultAudience }}
+        {{- end }}
         - --drain-delay={{ $registry.drainDelay }}
         - --log-level={{ .Values.logLevel }}
         {{- with $registry.extraArgs }}
@@ -90,6 +103,11 @@ spec:
       # Secrets are mounted as directories, never with subPath: the kubelet updates them in place, and the registry follows.
       volumeMounts:
         {{- include "lanyard.apiTokenMount" . | nindent 8 }}
+        {{- if .Values.providers.trustedAddresses }}
+        - name: provider-token
+          mountPath: /var/run/secrets/lanyard/provider
+          readOnly: true
+        {{- end }}
         - name: keys
           mountPath: /etc/lanyard/keys
           readOnly: true
@@ -111,6 +129,16 @@ spec:
         {{- end }}
   volumes:
     {{- include "lanyard.apiTokenVolume" . | nindent 4 }}
+    {{- if .Values.providers.trustedAddresses }}
+    # What the registry shows to the Vaults that are trusted: good for their audience alone, and never for the API server.
+    - name: provider-token
+      projected:
+        sources:
+          - serviceAccountToken:
+              path: token
+              audience: {{ .Values.providers.vaultAudience }}
+              expirationSeconds: 3600
+    {{- end }}
     - name: keys
       secret:
         secretName: {{ include "lanyard.keySecret" . | quote }}

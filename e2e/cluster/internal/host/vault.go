@@ -36,6 +36,9 @@ func (c *Cluster) StartVault(ctx context.Context, binary string) (address, rootT
 	return "http://" + c.NodeIP().String() + vaultPort, string(token), err
 }
 
+// StopVault ends the Vault that runs, if there is one.
+func (c *Cluster) StopVault(ctx context.Context) error { return c.stop(ctx, vault) }
+
 func (c *Cluster) vaultArgs() []string {
 	return []string{"-listen=" + c.NodeIP().String() + vaultPort, "-root-token-file=" + c.vaultToken()}
 }

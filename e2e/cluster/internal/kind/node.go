@@ -133,8 +133,7 @@ func (c *Cluster) StartVault(ctx context.Context, binary string) (address, rootT
 		return "", "", err
 	}
 	defer file.Close()
-	const unit = "vault-for-tests"
-	if err := c.shell(ctx, "systemctl stop "+unit+" 2>/dev/null; rm -f "+token+" "+vault); err != nil {
+	if err := c.shell(ctx, "systemctl stop "+unit+" 2>/dev/null; systemctl reset-failed "+unit+" 2>/dev/null; rm -f "+token+" "+vault); err != nil {
 		return "", "", err
 	}
 	if err := c.node.CommandContext(ctx, "sh", "-c", "cat >"+vault+" && chmod 755 "+vault).SetStdin(file).Run(); err != nil {
@@ -151,6 +150,13 @@ func (c *Cluster) StartVault(ctx context.Context, binary string) (address, rootT
 	})
 	return "http://" + listen, out.String(), err
 }
+
+// StopVault stops the unit, if there is one.
+func (c *Cluster) StopVault(ctx context.Context) error {
+	return c.shell(ctx, "systemctl stop "+unit+" 2>/dev/null || ! systemctl is-active --quiet "+unit)
+}
+
+const unit = "vault-for-tests" // of systemd in the node
 
 func (c *Cluster) shell(ctx context.Context, script string) error {
 	var output bytes.Buffer

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+)
+
+// opened is a provider in use, with everything that belongs to it alone.
+type opened struct {
+	kind     Type
+	name     string
+	revision int64
+	digest   [sha256.Size]byte
+	provider Provider
+	gate     *gate
+	reads    coalescer
+	timeout  time.Duration
+	metrics  *metrics
+
+	// Guarded by Manager.mu.
+	users   int
+	retired bool
+}
+
+func newOpened(m *Manager, t Type, r Record, digest [sha256.Size]byte, p Provider) *opened {
+	changed := func(open bool, failures int) {
+		if open {
+			m.metrics.opened(t.Name)
+			m.config.Log.Warn("provider fails, its circuit is open", "provider", r.Name, "provider_id", r.ID, "type", t.Name, "failures", failures)
+		} else {
+			m.config.Log.Info("provider answers again", "provider", r.Name, "provider_id", r.ID, "type", t.Name)
+		}
+	}
+	return &opened{
+		kind: t, name: r.Name, revision: r.Revision, digest: digest, provider: p,
+		gate: newGate(m.config.Concurrency, m.config.Queue, changed), timeout: m.config.Timeout, metrics: m.metrics,
+	}
+}
+
+func (o *opened) acquireLocked() *opened {
+	o.users++
+	return o
+}
+
+// soon is how long a server may take before a read that everybody gave up on counts as its failure. Below, it says nothing about the server.
+const soon = time.Second
+
+// read reads ref from the server, once or, within the budget, twice. It ends before the fetches that began with it, so that a silent server is seen to fail and not just to be left.
+func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
+	ctx, cancel := context.WithTimeout(parent, o.timeout*4/5)
+	defer cancel()
+	turn, err := o.gate.enter(ctx)
+	if err != nil {
+		return Document{}, err
+	}
+	began := time.Now()
+	doc, err := o.attempt(ctx, ref)
+	if err != nil && err.retryable() && o.gate.mayRetry() {
+		select {
+		case <-time.After(jitter(50 * time.Millisecond)):
+			doc, err = o.attempt(ctx, ref)
+		case <-ctx.Done():
+		}
+	}
+	o.gate.leave(turn, err, parent.Err() != nil && time.Since(began) < soon)
+	if err != nil {
+		return Document{}, err
+	}
+	return doc, nil
+}
+
+func (o *opened) attempt(ctx context.Context, ref Ref) (doc Document, failed *Error) {
+	began := time.Now()
+	doc, err := guarded(ctx, func(ctx context.Context) (Document, error) { return o.provider.Read(ctx, ref) })
+	if err != nil {
+		failed = asError(err)
+	}
+	o.metrics.read(o.kind.Name, outcome(failed), time.Since(began))
+	return doc, failed
+}
+
+// check asks the server whatever the circuit breaker thinks of it: an administrator who just repaired it wants to know.
+func (o *opened) check(ctx context.Context) error {
+	select {
+	case o.gate.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	_, err := guarded(ctx, func(ctx context.Context) (Document, error) { return Document{}, o.provider.Check(ctx) })
+	if err == nil {
+		o.gate.leave(turn{}, nil, false)
+		return nil
+	}
+	failed := asError(err)
+	o.gate.leave(turn{}, failed, failed.Kind == KindUnavailable)
+	return failed
+}
