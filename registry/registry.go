@@ -111,7 +111,7 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 	if r.providers, err = r.openProviders(); err != nil {
 		return err
 	}
-	// Closed when nobody reads any more and the store still answers: tokens are revoked at the servers.
+	// Closed when nobody reads any more: tokens of logins are revoked at their servers.
 	defer func() {
 		if err := r.providers.Close(); err != nil {
 			r.log.Warn("providers not closed cleanly", "err", err)

@@ -22,6 +22,8 @@ import (
 // dev runs a registry on loopback with its own key, token and data, which it keeps for the next time.
 func dev(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	config := registry.Config{LogOut: stderr, LogLevel: slog.LevelWarn, NoCluster: true, APIAddress: "127.0.0.1:8080", WorkloadAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0"}
+	// A `vault server -dev` on this machine is what one tries remote secrets with.
+	config.Providers = registry.ProviderPolicy{AllowCIDRs: []string{"127.0.0.0/8", "::1/128"}, AllowHTTP: true}
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	dir := flags.String("dir", "", "`directory` of key, token and data; by default lanyard/dev in the user's configuration directory")
 	flags.StringVar(&config.APIAddress, "api-address", config.APIAddress, "loopback `address` of the API")

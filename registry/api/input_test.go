@@ -72,7 +72,7 @@ func TestBadInputIsRefusedClearly(t *testing.T) {
 		"a provider of an unknown type":                 {"POST /providers " + `{"name":"x","type":"shoebox","config":{}}`, nil, contract.CodeValidation, "/type", "config"},
 		"a provider at http":                            {"POST /providers " + vaultAt("http://vault.example", `{"token":"t"}`), nil, contract.CodeValidation, "/config/address", "config"},
 		"a provider at a metadata service":              {"POST /providers " + vaultAt("https://169.254.169.254", `{"token":"t"}`), nil, contract.CodeValidation, "/config/address", "config"},
-		"a provider with a field nobody knows":          {"POST /providers " + `{"name":"x","type":"vault","config":{"addres":"https://vault.example"}}`, nil, contract.CodeValidation, "/config", "config"},
+		"a provider with a field nobody knows":          {"POST /providers " + `{"name":"x","type":"vault","config":{"adrs":"https://vault.example"}}`, nil, contract.CodeValidation, "/config", "config"},
 		"a provider without its credentials":            {"POST /providers " + vaultAt("https://vault.example", `{}`), nil, contract.CodeValidation, "/credentials/token", "config"},
 		"a provider with others":                        {"POST /providers " + vaultAt("https://vault.example", `{"token":"t","jwt":"j"}`), nil, contract.CodeValidation, "/credentials/jwt", "config"},
 		"credentials that are no object":                {"POST /providers " + vaultAt("https://vault.example", quote(canary)), nil, contract.CodeValidation, "/credentials", "type"},

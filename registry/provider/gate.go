@@ -160,5 +160,5 @@ func (g *gate) mayRetry() bool {
 
 // jitter returns d to 1.5 d: never earlier than asked, and not all at once.
 func jitter(d time.Duration) time.Duration {
-	return d + rand.N(d/2+1) //nolint:gosec // spreads load; nobody gains by guessing it
+	return d + rand.N(d/2+1) // spreads load; nobody gains by guessing it
 }

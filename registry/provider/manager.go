@@ -147,7 +147,7 @@ func (m *Manager) Try(ctx context.Context, r Record) error {
 	if err != nil {
 		return named(err, r.Name)
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	return named(p.Check(ctx), r.Name)
 }
 

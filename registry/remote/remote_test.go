@@ -174,7 +174,7 @@ func TestFailuresKeepTheirCodeReasonAndMessage(t *testing.T) {
 func TestRulesPointToTheirField(t *testing.T) {
 	r := replicas(t, 1)[0]
 	for config, want := range map[string]string{
-		`{"addres":"x"}`:                                                                                     "/config",
+		`{"adrs":"x"}`:                                                                                       "/config",
 		`{"address":"http://vault"}`:                                                                         "/config/address",
 		`{"address":"https://vault","ca_bundle":"x"}`:                                                        "/config/ca_bundle",
 		`{"address":"https://vault","namespace":"a//b"}`:                                                     "/config/namespace",

@@ -77,7 +77,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { s.manager.Close() })
+			t.Cleanup(func() { _ = s.manager.Close() })
 			row(s, t)
 		})
 	}
@@ -113,7 +113,7 @@ func (s *suite) values(t *testing.T) {
 		}
 	}
 	_, err := s.fetch(t.Context(), path, "null")
-	wants(t, err, provider.KindInvalid)
+	_ = wants(t, err, provider.KindInvalid)
 
 	small := s.Path("small")
 	s.Put(t, small, `{ "user": "u",  "port": 5432 }`)
@@ -124,7 +124,7 @@ func (s *suite) values(t *testing.T) {
 	over := s.Path("over")
 	s.Put(t, over, fmt.Sprintf(`{"over":"%sx"}`, huge))
 	_, err = s.fetch(t.Context(), over, "over")
-	wants(t, err, provider.KindUnrepresentable)
+	_ = wants(t, err, provider.KindUnrepresentable)
 }
 
 func (s *suite) missing(t *testing.T) {
@@ -141,7 +141,7 @@ func (s *suite) missing(t *testing.T) {
 
 func (s *suite) denied(t *testing.T) {
 	_, err := s.fetch(t.Context(), s.Denied, "a")
-	wants(t, err, provider.KindDenied)
+	_ = wants(t, err, provider.KindDenied)
 }
 
 func (s *suite) prefix(t *testing.T) {
@@ -175,9 +175,9 @@ func (s *suite) throttled(t *testing.T) {
 	s.Put(t, s.Path("a"), `{"a":"1"}`)
 	undo := s.Throttle(t)
 	err := s.until(t, func(err error) bool { return err != nil })
-	wants(t, err, provider.KindThrottled)
+	_ = wants(t, err, provider.KindThrottled)
 	undo()
-	s.until(t, func(err error) bool { return err == nil })
+	_ = s.until(t, func(err error) bool { return err == nil })
 }
 
 func (s *suite) broken(t *testing.T) {
@@ -187,9 +187,9 @@ func (s *suite) broken(t *testing.T) {
 	s.Put(t, s.Path("a"), `{"a":"1"}`)
 	undo := s.Break(t)
 	_, err := s.fetch(t.Context(), s.Path("a"), "a")
-	wants(t, err, provider.KindUnavailable)
+	_ = wants(t, err, provider.KindUnavailable)
 	undo()
-	s.until(t, func(err error) bool { return err == nil })
+	_ = s.until(t, func(err error) bool { return err == nil })
 }
 
 // until fetches until the outcome is as wanted: the way back of a server takes as long as it takes.
@@ -224,7 +224,7 @@ func (s *suite) stalled(t *testing.T) {
 		t.Errorf("reason %q after %v, want timeout after 2s", e.Reason, time.Since(began))
 	}
 	undo()
-	s.until(t, func(err error) bool { return err == nil })
+	_ = s.until(t, func(err error) bool { return err == nil })
 }
 
 func (s *suite) cancelled(t *testing.T) {
@@ -237,7 +237,7 @@ func (s *suite) cancelled(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	_, err := s.fetch(ctx, s.Path("a"), "a")
-	wants(t, err, provider.KindUnavailable)
+	_ = wants(t, err, provider.KindUnavailable)
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("returned after %v", took)
 	}
@@ -282,12 +282,12 @@ func (s *suite) check(t *testing.T) {
 	}
 	bad := s.Harness.Record
 	bad.Config = []byte(`{"address":"https://user:p@127.0.0.1"}`)
-	wants(t, s.manager.Validate(bad), provider.KindInvalid)
+	_ = wants(t, s.manager.Validate(bad), provider.KindInvalid)
 }
 
 func (s *suite) reference(t *testing.T) {
 	for _, path := range []string{"", "\x00", s.Path("a") + "\n"} {
 		_, err := s.fetch(t.Context(), path, "a")
-		wants(t, err, provider.KindInvalid)
+		_ = wants(t, err, provider.KindInvalid)
 	}
 }

@@ -346,7 +346,7 @@ func TestARecordMustBeWholeAndPlain(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*provider.Record){
-		"an unknown field":         func(r *provider.Record) { r.Config = []byte(`{"adress":"https://x"}`) },
+		"an unknown field":         func(r *provider.Record) { r.Config = []byte(`{"adrs":"https://x"}`) },
 		"no JSON":                  func(r *provider.Record) { r.Config = []byte(canary) },
 		"two texts":                func(r *provider.Record) { r.Config = append(r.Config, "{}"...) },
 		"credentials without JSON": func(r *provider.Record) { r.Credentials = redact.New([]byte(canary)) },

@@ -155,7 +155,7 @@ func (l *login) finish(a *attempt, s *session, err error) {
 		l.current = s
 		l.scheduleLocked(s)
 	case err == nil: // closed meanwhile
-		go s.revoke()
+		go func() { _ = s.revoke() }()
 	default:
 		if e := explain(err); e.Kind == provider.KindDenied || e.Kind == provider.KindInvalid {
 			l.refused = a
@@ -186,7 +186,7 @@ func (l *login) scheduleLocked(s *session) {
 	if life <= 0 {
 		return
 	}
-	wait := life*2/3 - rand.N(life/10+1) //nolint:gosec // spreads load; nobody gains by guessing it
+	wait := life*2/3 - rand.N(life/10+1) // spreads load; nobody gains by guessing it
 	l.timer = time.AfterFunc(max(wait, minRenewal), func() { l.extend(s) })
 }
 
