@@ -55,7 +55,7 @@ func Run(ctx context.Context, config Config) error {
 	healthDone := make(chan error, 1)
 	go func() { healthDone <- health.Run(healthCtx, time.Second) }()
 
-	r.log.InfoContext(ctx, "starting", "version", version.String())
+	r.log.InfoContext(ctx, "starting", "version", version.String(), "metrics", health.Addr().String())
 	err = r.run(ctx, health.Addr().String())
 	stopHealth()
 	if err = errors.Join(err, <-healthDone); err == nil {
