@@ -13,6 +13,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
+	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
@@ -45,7 +46,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := r.workloadAuthenticator()
+	authenticator, callers, err := r.authenticators()
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +58,8 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		return nil, err
 	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Authenticator: &bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics,
-		Checker: checker{resolver, r.providers},
+		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
+		Authenticator: callers, Checker: checker{resolver, r.providers},
 	})
 	if err != nil {
 		return nil, err
@@ -80,20 +81,33 @@ func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) re
 	return c.providers.Check(ctx, orgID, providerID)
 }
 
-func (r *server) workloadAuthenticator() (workloadapi.Authenticator, error) {
+// authenticators are those of the workload API and of the administrators' API.
+func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator, error) {
+	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}}
 	if r.config.NoCluster {
-		return authn.Off{}, nil
+		return authn.Off{}, api.FirstOf(callers...), nil
 	}
 	restConfig, err := rest.InClusterConfig()
 	if err != nil {
-		return nil, fmt.Errorf("finding the API server, which reviews the tokens of pods: %w", err)
+		return nil, nil, fmt.Errorf("finding the API server, which reviews the tokens of pods: %w", err)
 	}
 	kubernetes, err := authn.Dial(restConfig)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
-	return authn.New(authn.Config{
+	workload, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.config.APIAudience != "" {
+		accounts, err := authn.New(authn.Config{API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.APIAudience})
+		if err != nil {
+			return nil, nil, err
+		}
+		callers = append(callers, authn.Callers{Authenticator: accounts})
+	}
+	return workload, api.FirstOf(callers...), nil
 }

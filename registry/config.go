@@ -39,7 +39,9 @@ type Config struct {
 	MetricsAddress  string
 
 	// Audience, ClusterName and InjectorServiceAccount ("<namespace>/<name>") say whose tokens are accepted. NoCluster turns the workload API off.
-	Audience               string
+	Audience string
+	// APIAudience is the audience of service account tokens that the administrators' API accepts; empty: none.
+	APIAudience            string
 	ClusterName            string
 	InjectorServiceAccount string
 	NoCluster              bool
@@ -77,6 +79,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.WorkloadAddress, "workload-address", ":9443", "`address` of the workload API")
 	flags.StringVar(&c.MetricsAddress, "metrics-address", ":9090", "`address` of metrics and health, plain HTTP")
 	flags.StringVar(&c.Audience, "audience", podspec.Audience, "audience of the tokens of pods and of the injector")
+	flags.StringVar(&c.APIAudience, "api-audience", "", "audience of service account tokens for the administrators' API; without it, service accounts cannot call it")
 	flags.StringVar(&c.ClusterName, "cluster-name", "default", "name of this cluster in bindings")
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
 	c.Providers.flags(flags)
@@ -111,6 +114,9 @@ func (c *Config) Validate() error {
 		}
 		if c.Audience == "" || c.ClusterName == "" {
 			complain("-audience and -cluster-name are required")
+		}
+		if c.APIAudience != "" && c.APIAudience == c.Audience {
+			complain("-api-audience must not be -audience: pods' tokens would be good for the administrators' API")
 		}
 	}
 	if err := c.Providers.validate(); err != nil {

@@ -56,8 +56,15 @@ func (i *Installation) connect(ctx context.Context) (*API, error) {
 	}, nil
 }
 
-// Token is the bootstrap token.
+// Token is the token it sends; that of an [Installation] is the bootstrap token.
 func (a *API) Token() string { return a.token }
+
+// As is the API for whoever has another token.
+func (a *API) As(token string) *API {
+	other := *a
+	other.token = token
+	return &other
+}
 
 // StatusError is an answer of the API that is not 2xx.
 type StatusError struct {

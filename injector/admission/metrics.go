@@ -38,9 +38,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		m.admissions.WithLabelValues(string(info.Decision), string(info.Reason))
 		m.duration.WithLabelValues(string(info.Decision))
 	}
-	for _, reason := range []mutate.Reason{mutate.ReasonInjected, mutate.ReasonNoEnvs} {
-		m.admissions.WithLabelValues(string(mutate.Unchanged), string(reason))
-	}
+	m.admissions.WithLabelValues(string(mutate.Unchanged), string(mutate.ReasonInjected))
 	m.duration.WithLabelValues(string(mutate.Unchanged))
 	for _, code := range rejectCodes {
 		m.rejections.WithLabelValues(strconv.Itoa(code))

@@ -138,16 +138,13 @@ func (s *securityContext) is(w *securityContext) bool {
 		s.SeccompProfile != nil && *s.SeccompProfile == *w.SeccompProfile
 }
 
-// own returns the init containers the pod is to have of us, in order: none without ENVs.
+// own returns the init containers the pod is to have of us, in order.
 func (p *planner) own() []*container {
-	switch {
-	case p.envs() == 0:
-		return nil
-	case p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0:
-		agent := p.agent()
+	agent := p.agent()
+	if p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0 {
 		return []*container{agent, verifier(agent)}
 	}
-	return []*container{p.agent()}
+	return []*container{agent}
 }
 
 // verifier returns the container that proves, after the agent has written, that this node's kubelet reads env files.

@@ -147,12 +147,8 @@ func (m *Mutator) Plan(pod *Pod, namespace string, names Names) Plan {
 	if p.denied() {
 		return Plan{Decision: Denied, Reason: p.problems[0].Reason, Problems: p.problems}
 	}
-	reason := ReasonInjected
-	if p.envs() == 0 {
-		reason = ReasonNoEnvs
-	}
-	p.change(reason)
-	plan := Plan{Decision: Injected, Reason: reason, Patch: p.patch.bytes(), Warnings: p.warnings()}
+	p.change(ReasonInjected)
+	plan := Plan{Decision: Injected, Reason: ReasonInjected, Patch: p.patch.bytes(), Warnings: p.warnings()}
 	if plan.Patch == nil {
 		plan.Decision = Unchanged
 	}

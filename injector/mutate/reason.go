@@ -24,7 +24,6 @@ type Reason string
 // Reasons of pods that are let in.
 const (
 	ReasonInjected    Reason = "injected"
-	ReasonNoEnvs      Reason = "no_envs"
 	ReasonNotOptedIn  Reason = "not_opted_in"
 	ReasonMirrorPod   Reason = "mirror_pod"
 	ReasonNotPodBirth Reason = "not_pod_creation"
@@ -32,6 +31,7 @@ const (
 
 // Reasons of pods that are refused.
 const (
+	ReasonNoEnvs            Reason = "no_envs"
 	ReasonUnknownAnnotation Reason = "unknown_annotation"
 	ReasonNoConsumer        Reason = "no_consumer"
 	ReasonConsumerMalformed Reason = "consumer_malformed"
@@ -72,11 +72,11 @@ type ReasonInfo struct {
 // Reasons is the catalogue, in the order of the documentation.
 var Reasons = []ReasonInfo{
 	{ReasonInjected, Injected, false, "The pod receives the ENVs of its consumers.", ""},
-	{ReasonNoEnvs, Injected, false, "The pod's consumers have no ENVs, so only the status annotation was written.", "Add ENVs to the consumer and recreate the pod, if it was to have some."},
 	{ReasonNotOptedIn, Skipped, false, "The pod does not carry the label `lanyard.dev/inject: \"true\"`.", "Add the label to the pod template, if the pod was to be injected."},
 	{ReasonMirrorPod, Skipped, false, "The pod mirrors a static pod, which the kubelet has already started.", "Static pods have no service account and cannot be injected."},
 	{ReasonNotPodBirth, Skipped, false, "The request does not create a pod.", "Restrict the webhook's rules to CREATE of pods."},
 
+	{ReasonNoEnvs, Denied, false, "The pod's consumers have no ENVs: there is nothing to receive.", "Add ENVs to the consumer, or remove the label from the pod."},
 	{ReasonUnknownAnnotation, Denied, false, "The pod has an annotation of our domain that means nothing.", "Correct its spelling or remove it; docs/annotations.md lists those that exist."},
 	{ReasonNoConsumer, Denied, false, "The pod opted in but names no consumer.", "Set the annotation lanyard.dev/consumer: <organization>/<consumer>, or remove the label lanyard.dev/inject."},
 	{ReasonConsumerMalformed, Denied, false, "An annotation does not name a consumer as <organization>/<consumer>.", "Correct the annotation."},

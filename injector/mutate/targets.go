@@ -161,7 +161,12 @@ func (p *planner) checkConsumers() {
 		t.names = names
 		total += len(names.Envs)
 	}
-	if total > wire.MaxEnvs {
+	switch {
+	case p.denied():
+	case total == 0 && len(p.targets) > 0: // nothing to give: most likely a mistake, and the guard would refuse a pod without the init agent
+		t := &p.targets[0]
+		p.deny(ReasonNoEnvs, t.field, fmt.Sprintf("consumer %q has no ENVs", t.consumer.String()))
+	case total > wire.MaxEnvs:
 		p.deny(ReasonTooMany, "spec.containers", fmt.Sprintf("the pod would receive %d ENVs; the limit is %d", total, wire.MaxEnvs))
 	}
 }

@@ -28,11 +28,8 @@ func envSize(envs int) *resource.Quantity {
 	return resource.NewQuantity((bytes+mib-1)/mib*mib, resource.BinarySI)
 }
 
-// volumes returns the volumes the pod is to have of us: none without ENVs.
+// volumes returns the volumes the pod is to have of us.
 func (p *planner) volumes() []volume {
-	if p.envs() == 0 {
-		return nil
-	}
 	var want []volume
 	if n := p.envsBy(wire.DeliveryEnvfile); n > 0 {
 		want = append(want, valuesVolume(podspec.VolumeEnv, n))

@@ -52,6 +52,24 @@ func (e ConsumerKind) Valid() bool {
 	}
 }
 
+// Defines values for Role.
+const (
+	RoleMember Role = "member"
+	RoleOwner  Role = "owner"
+)
+
+// Valid indicates whether the value is a known member of the Role enum.
+func (e Role) Valid() bool {
+	switch e {
+	case RoleMember:
+		return true
+	case RoleOwner:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Storage.
 const (
 	StorageLocal  Storage = "local"
@@ -68,6 +86,68 @@ func (e Storage) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// APIToken What is known of an API token. Its text is not reachable from it.
+type APIToken struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Etag The ETag header's content.
+	Etag      string    `json:"etag"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// ID The token's text begins with `lyd_` and this.
+	ID string `json:"id"`
+
+	// LastUsedAt Exact to about five minutes. Not set if it was never used.
+	LastUsedAt     *time.Time `json:"last_used_at,omitempty"`
+	Name           string     `json:"name"`
+	OrganizationID string     `json:"organization_id"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// APITokenCreate defines model for APITokenCreate.
+type APITokenCreate struct {
+	// ExpiresAt At most a year from now; 90 days from now if left out.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// APITokenCreated A new API token with its text, the only time it is shown.
+type APITokenCreated struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Etag The ETag header's content.
+	Etag           string    `json:"etag"`
+	ExpiresAt      time.Time `json:"expires_at"`
+	ID             string    `json:"id"`
+	Name           string    `json:"name"`
+	OrganizationID string    `json:"organization_id"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+
+	// Token The credential: send it as `Authorization: Bearer …`.
+	//
+	// Example: lyd_…
+	Token string `json:"token"`
+}
+
+// APITokenList defines model for APITokenList.
+type APITokenList struct {
+	Items []APIToken `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
 // AllowedPrefixes Paths that secrets of the organization may refer to, with everything below them, segment by segment. None means everything the credentials can read.
@@ -306,10 +386,70 @@ type Me struct {
 	// Admin It may do everything in the installation, except read values, which nobody may.
 	Admin bool `json:"admin"`
 
+	// Memberships The organizations it may use, and as what. An administrator needs none.
+	Memberships []Membership `json:"memberships"`
+
 	// Principal `<type>:<id>`, as in the audit log.
 	//
 	// Example: token:bootstrap
 	Principal string `json:"principal"`
+}
+
+// Member defines model for Member.
+type Member struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Etag The ETag header's content.
+	Etag           string `json:"etag"`
+	ID             string `json:"id"`
+	OrganizationID string `json:"organization_id"`
+
+	// Principal Example: user:alice@acme.example
+	Principal string `json:"principal"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role      Role      `json:"role"`
+	UpdatedAt time.Time `json:"updated_at"`
+	UpdatedBy string    `json:"updated_by"`
+}
+
+// MemberCreate defines model for MemberCreate.
+type MemberCreate struct {
+	// Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
+	//
+	//
+	// Example: user:alice@acme.example
+	Principal Principal `json:"principal"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// MemberList defines model for MemberList.
+type MemberList struct {
+	Items []Member `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
+// MemberUpdate defines model for MemberUpdate.
+type MemberUpdate struct {
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// Membership defines model for Membership.
+type Membership struct {
+	// Organization The organization's slug.
+	//
+	// Example: acme
+	Organization   string `json:"organization"`
+	OrganizationID string `json:"organization_id"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
 }
 
 // Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
@@ -356,6 +496,11 @@ type OrganizationUpdate struct {
 	// DisplayName For people. At most 255 bytes.
 	DisplayName *DisplayName `json:"display_name,omitempty"`
 }
+
+// Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
+//
+// Example: user:alice@acme.example
+type Principal = string
 
 // Problem RFC 9457.
 type Problem struct {
@@ -503,6 +648,9 @@ type RemotePath = string
 
 // RemoteVersion The version at the provider; empty for the newest.
 type RemoteVersion = string
+
+// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+type Role string
 
 // Secret What is known of a secret. No value is reachable from it.
 type Secret struct {
@@ -705,6 +853,9 @@ type AuditUntil = time.Time
 // ConsumerRef defines model for ConsumerRef.
 type ConsumerRef = string
 
+// ForceLastOwner defines model for ForceLastOwner.
+type ForceLastOwner = bool
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -716,6 +867,9 @@ type IfNoneMatchCreate = string
 
 // LabelFilter defines model for LabelFilter.
 type LabelFilter = []string
+
+// MemberRef defines model for MemberRef.
+type MemberRef = string
 
 // OrganizationRef defines model for OrganizationRef.
 type OrganizationRef = string
@@ -734,6 +888,9 @@ type Search = string
 
 // SecretRef defines model for SecretRef.
 type SecretRef = string
+
+// TokenRef defines model for TokenRef.
+type TokenRef = string
 
 // VersionRef defines model for VersionRef.
 type VersionRef = VersionNumber
@@ -873,6 +1030,48 @@ type ReplaceConsumerParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListMembersParams defines parameters for ListMembers.
+type ListMembersParams struct {
+	// Q Keeps objects whose name contains this text, without regard to case.
+	Q *Search `form:"q,omitempty" json:"q,omitempty"`
+
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// AddMemberParams defines parameters for AddMember.
+type AddMemberParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// Force Also takes the last owner. For administrators of the installation only.
+	Force *ForceLastOwner `form:"force,omitempty" json:"force,omitempty"`
+
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetMemberParams defines parameters for GetMember.
+type GetMemberParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// UpdateMemberParams defines parameters for UpdateMember.
+type UpdateMemberParams struct {
+	// Force Also takes the last owner. For administrators of the installation only.
+	Force *ForceLastOwner `form:"force,omitempty" json:"force,omitempty"`
+
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListProvidersParams defines parameters for ListProviders.
 type ListProvidersParams struct {
 	// Q Keeps objects whose name contains this text, without regard to case.
@@ -984,6 +1183,36 @@ type DestroyVersionParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListTokensParams defines parameters for ListTokens.
+type ListTokensParams struct {
+	// Q Keeps objects whose name contains this text, without regard to case.
+	Q *Search `form:"q,omitempty" json:"q,omitempty"`
+
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// CreateTokenParams defines parameters for CreateToken.
+type CreateTokenParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+}
+
+// DeleteTokenParams defines parameters for DeleteToken.
+type DeleteTokenParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetTokenParams defines parameters for GetToken.
+type GetTokenParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
 type CreateOrganizationJSONRequestBody = OrganizationCreate
 
@@ -999,6 +1228,12 @@ type UpdateConsumerJSONRequestBody = ConsumerUpdate
 // ReplaceConsumerJSONRequestBody defines body for ReplaceConsumer for application/json ContentType.
 type ReplaceConsumerJSONRequestBody = ConsumerCreate
 
+// AddMemberJSONRequestBody defines body for AddMember for application/json ContentType.
+type AddMemberJSONRequestBody = MemberCreate
+
+// UpdateMemberJSONRequestBody defines body for UpdateMember for application/json ContentType.
+type UpdateMemberJSONRequestBody = MemberUpdate
+
 // CreateProviderJSONRequestBody defines body for CreateProvider for application/json ContentType.
 type CreateProviderJSONRequestBody = ProviderCreate
 
@@ -1013,3 +1248,6 @@ type UpdateSecretJSONRequestBody = SecretUpdate
 
 // PutVersionJSONRequestBody defines body for PutVersion for application/json ContentType.
 type PutVersionJSONRequestBody = VersionCreate
+
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = APITokenCreate

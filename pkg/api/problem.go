@@ -25,6 +25,7 @@ const (
 	CodePreconditionRequired Code = "precondition-required"
 	CodeValidation           Code = "validation"
 	CodeReferenced           Code = "referenced"
+	CodeLastOwner            Code = "last-owner"
 	CodeUnauthenticated      Code = "unauthenticated"
 	CodeForbidden            Code = "forbidden"
 	CodeTooLarge             Code = "too-large"
@@ -52,7 +53,7 @@ var Codes = []CodeInfo{
 	{CodeUnauthenticated, http.StatusUnauthorized, "No valid credential",
 		"The request has no bearer token, or one that is unknown, expired or revoked. Which of these is not told.", "Send `Authorization: Bearer …` with a valid token."},
 	{CodeForbidden, http.StatusForbidden, "Not allowed",
-		"The caller is known and his role does not allow the operation.", "Ask an owner of the organization, or an administrator of the installation."},
+		"The caller is known and its role does not allow the operation.", "Ask an owner of the organization, or an administrator of the installation."},
 	{CodeNotFound, http.StatusNotFound, "Not found",
 		"The object does not exist, is deleted, or belongs to an organization the caller is not a member of. Which of these is not told to those who are not members.", "Check organization and name. A deleted secret must be undeleted before it can be changed."},
 	{CodeMethodNotAllowed, http.StatusMethodNotAllowed, "Method not allowed",
@@ -61,6 +62,8 @@ var Codes = []CodeInfo{
 		"The name is taken. Deleted secrets keep their names.", "Change the object that exists, undelete it, or choose another name."},
 	{CodeReferenced, http.StatusConflict, "Still in use",
 		"Something uses the object; `references` lists all of it.", "Remove the references first, or delete a secret with `force=true`: its workloads then do not start."},
+	{CodeLastOwner, http.StatusConflict, "Last owner",
+		"The organization would be left without an owner. Nothing was changed.", "Make somebody else an owner first. An administrator of the installation may send `force=true`."},
 	{CodePreconditionFailed, http.StatusPreconditionFailed, "Changed since you read it",
 		"The object's ETag is none of those in `If-Match`. `changed_by` and `changed_at` say who changed it and when, `current_etag` what it is now. Nothing was changed.", "Read the object again, repeat your change on what it is now, and send it with the new ETag."},
 	{CodePreconditionRequired, http.StatusPreconditionRequired, "An ETag is required",

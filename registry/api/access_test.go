@@ -3,16 +3,20 @@
 package api_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/authz"
+	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
 // caller authenticates everybody as one principal.
@@ -23,21 +27,59 @@ type caller struct {
 
 func (c caller) Authenticate(*http.Request) (authz.Principal, error) { return c.principal, c.err }
 
+// There is one organization, whose id is acmeID; its members are these.
+const acmeID = "0197a2b3-0000-7000-8000-00000000acae"
+
+var acmeRoles = map[string]store.Role{"user:member": store.RoleMember, "user:owner": store.RoleOwner}
+
+// guarded is a store that knows one organization and its members when a caller is admitted, and nothing else: what gets past that fails with errReached.
+type guarded struct{ failing }
+
+func (g guarded) Organization(ctx context.Context, ref string) (store.Organization, error) {
+	switch ref {
+	case "acme":
+		return store.Organization{Meta: store.Meta{ID: acmeID}, Slug: "acme"}, nil
+	case acmeID: // as whoever was admitted is served
+		return g.failing.Organization(ctx, ref)
+	}
+	return store.Organization{}, store.ErrNotFound
+}
+
+func (g guarded) Standing(_ context.Context, ref, principal string) (store.Organization, store.Role, error) {
+	if role, ok := acmeRoles[principal]; ok && (ref == "acme" || ref == acmeID) {
+		return store.Organization{Meta: store.Meta{ID: acmeID}, Slug: "acme"}, role, nil
+	}
+	return store.Organization{}, "", store.ErrNotFound
+}
+
+type refusals map[authz.Role]contract.Code // :: what the operation needs → the refusal; no entry: it goes on
+
+var (
+	unknown = refusals{
+		authz.Authenticated: contract.CodeUnauthenticated, authz.Member: contract.CodeUnauthenticated, authz.Owner: contract.CodeUnauthenticated, authz.Admin: contract.CodeUnauthenticated,
+	}
+	stranger = refusals{authz.Member: contract.CodeNotFound, authz.Owner: contract.CodeNotFound, authz.Admin: contract.CodeForbidden}
+	aMember  = refusals{authz.Owner: contract.CodeForbidden, authz.Admin: contract.CodeForbidden}
+	anOwner  = refusals{authz.Admin: contract.CodeForbidden}
+)
+
 // callers are all classes of callers there are.
 var callers = map[string]struct {
 	caller
-	refused map[authz.Role]contract.Code // :: what the operation needs → the refusal; no entry: it goes on
+	refused refusals
 }{
-	"anonymous": {caller{}, map[authz.Role]contract.Code{
-		authz.Authenticated: contract.CodeUnauthenticated, authz.Member: contract.CodeUnauthenticated, authz.Owner: contract.CodeUnauthenticated, authz.Admin: contract.CodeUnauthenticated,
-	}},
-	"somebody whose credential could not be checked": {caller{err: errors.New("unreadable")}, map[authz.Role]contract.Code{
-		authz.Authenticated: contract.CodeUnauthenticated, authz.Member: contract.CodeUnauthenticated, authz.Owner: contract.CodeUnauthenticated, authz.Admin: contract.CodeUnauthenticated,
-	}},
-	"a principal without a role": {caller{principal: authz.Principal{Type: "token", ID: "x"}}, map[authz.Role]contract.Code{
-		authz.Member: contract.CodeForbidden, authz.Owner: contract.CodeForbidden, authz.Admin: contract.CodeForbidden,
-	}},
-	"the bootstrap administrator": {caller{principal: authz.Principal{Type: "token", ID: "bootstrap", Admin: true}}, nil},
+	"anonymous": {caller{}, unknown},
+	"somebody whose credential could not be checked": {caller{err: errors.New("unreadable")}, unknown},
+	"somebody of no organization":                    {caller{principal: authz.Principal{Type: "user", ID: "stranger"}}, stranger},
+	"a service account of no organization":           {caller{principal: authz.Principal{Type: "serviceaccount", ID: "a/b"}}, stranger},
+	"a member":                                       {caller{principal: authz.Principal{Type: "user", ID: "member"}}, aMember},
+	"an owner":                                       {caller{principal: authz.Principal{Type: "user", ID: "owner"}}, anOwner},
+	"a member's token":                               {caller{principal: authz.Principal{Type: "token", ID: "t", Org: acmeID, Role: authz.Member}}, aMember},
+	"an owner's token":                               {caller{principal: authz.Principal{Type: "token", ID: "t", Org: acmeID, Role: authz.Owner}}, anOwner},
+	"an owner's token of another organization":       {caller{principal: authz.Principal{Type: "token", ID: "t", Org: "other", Role: authz.Owner}}, stranger},
+	"a token without a role":                         {caller{principal: authz.Principal{Type: "token", ID: "t", Org: acmeID}}, stranger},
+	"a token that claims to be an administrator":     {caller{principal: authz.Principal{Type: "token", ID: "t", Org: acmeID, Role: authz.Admin}}, stranger},
+	"the bootstrap administrator":                    {caller{principal: authz.Principal{Type: "token", ID: "bootstrap", Admin: true}}, nil},
 }
 
 // needs restates the table for the operations of each kind, so that a slip of the pen in it fails here.
@@ -45,10 +87,12 @@ func needs(operation, method string) authz.Role {
 	switch operation {
 	case "getOpenAPI", "getOpenAPIYAML":
 		return authz.Anyone
-	case "getMe":
+	case "getMe", "listOrganizations":
 		return authz.Authenticated
-	case "listOrganizations", "createOrganization", "deleteOrganization", "listInstallationAuditEvents":
+	case "createOrganization", "deleteOrganization", "listInstallationAuditEvents":
 		return authz.Admin
+	case "listAuditEvents", "listTokens", "getToken":
+		return authz.Owner
 	}
 	if method == http.MethodGet {
 		return authz.Member
@@ -57,7 +101,6 @@ func needs(operation, method string) authz.Role {
 }
 
 func TestEveryRouteIsGuarded(t *testing.T) {
-
 	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}, Checker: checks{}})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +114,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 	handlers := make(map[string]http.Handler)
 	for name, class := range callers {
-		h, err := api.New(api.Config{Store: failing{store: errReached}, Authenticator: class.caller, Checker: checks{}})
+		h, err := api.New(api.Config{Store: guarded{failing{store: errReached}}, Authenticator: class.caller, Checker: checks{}, Rate: 1e6, Burst: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,28 +135,55 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			t.Errorf("%s needs role %d, want %d", id, rule.Needs, want)
 		}
 		for name, class := range callers {
-			path := strings.NewReplacer(":organization", "acme", ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1").Replace(route.Path)
-			body := &watched{Reader: strings.NewReader("{}")}
-			r := httptest.NewRequest(route.Method, path, body)
-			r.Header.Set("Content-Type", "application/json")
-			rec := httptest.NewRecorder()
-			handlers[name].ServeHTTP(rec, r)
-			checkAnswer(t, r, answer{rec.Code, rec.Header(), rec.Body.Bytes()})
+			send := func(organization string) (*httptest.ResponseRecorder, *watched) {
+				body := &watched{Reader: strings.NewReader("{}")}
+				r := httptest.NewRequest(route.Method, placeholders("acme").Replace(strings.Replace(route.Path, ":organization", organization, 1)), body)
+				r.Header.Set("Content-Type", "application/json")
+				rec := httptest.NewRecorder()
+				handlers[name].ServeHTTP(rec, r)
+				checkAnswer(t, r, answer{rec.Code, rec.Header(), rec.Body.Bytes()})
+				return rec, body
+			}
+			rec, body := send("acme")
 			want, refused := class.refused[rule.Needs]
+			if want == contract.CodeForbidden && class.refused[authz.Member] == contract.CodeNotFound && strings.Contains(route.Path, ":organization") {
+				want = contract.CodeNotFound // to delete an organization takes an administrator, but strangers must not learn that it exists
+			}
 			if !refused {
-				if rec.Code == http.StatusUnauthorized || rec.Code == http.StatusForbidden {
+				if rec.Code == http.StatusUnauthorized || rec.Code == http.StatusForbidden || rec.Code == http.StatusNotFound {
 					t.Errorf("%s: %s is refused: %s", name, id, rec.Body)
 				}
 				continue
 			}
-			if rec.Code != want.Info().Status {
+			if rec.Code != want.Info().Status || !strings.Contains(rec.Body.String(), string(want)) {
 				t.Errorf("%s: %s answered %d, want %s", name, id, rec.Code, want)
 			}
 			if body.read {
 				t.Errorf("%s: the body of %s was read before it was refused", name, id)
 			}
+			if want == contract.CodeNotFound {
+				if nothing, _ := send("nothing"); anonymized(nothing) != anonymized(rec) {
+					t.Errorf("%s: %s tells an organization from none:\n%s\n%s", name, id, anonymized(rec), anonymized(nothing))
+				}
+			}
 		}
 	}
+}
+
+// placeholders replaces the parameters of a pattern of Gin.
+func placeholders(organization string) *strings.Replacer {
+	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t")
+}
+
+var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+
+// anonymized is an answer without what is different each time.
+func anonymized(rec *httptest.ResponseRecorder) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, rec.Code)
+	_ = rec.Header().Write(&b)
+	b.WriteString(rec.Body.String())
+	return requestID.ReplaceAllString(b.String(), "ID")
 }
 
 // watched notes whether a body was read.

@@ -29,6 +29,8 @@ type call struct {
 	source    string     // IP address of the peer
 	operation *operation // nil where no route matched
 	principal authz.Principal
+	orgID     string // the organization a caller who is no administrator was admitted to
+	unsure    error  // why the caller could not be authenticated, although it may have a valid credential
 	// What the log says of the answer: its code if it is a problem, and the cause, if that is of interest to an operator.
 	code contract.Code
 	err  error

@@ -46,7 +46,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 			has := func(name string) bool {
 				return slices.ContainsFunc(op.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == name })
 			}
-			creates := map[string]bool{"createOrganization": true, "createSecret": true, "createProvider": true, "createConsumer": true}[op.OperationID]
+			creates := map[string]bool{"createOrganization": true, "createSecret": true, "createProvider": true, "createConsumer": true, "addMember": true, "createToken": true}[op.OperationID]
 			changesNothing := op.OperationID == "checkSecret" || op.OperationID == "testProvider"
 			if method != "GET" && !changesNothing && !has("If-Match") && !(creates && has("If-None-Match")) {
 				t.Errorf("%s takes no If-Match", op.OperationID)
@@ -68,7 +68,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestSchemasKeepTheirPromises(t *testing.T) {
 	doc := document()
 	schemas := doc.Components.Schemas
-	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding"}
+	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate"}
 	for _, name := range requests {
 		if more := schemas[name].Value.AdditionalProperties.Has; more == nil || *more {
 			t.Errorf("%s takes any field", name)

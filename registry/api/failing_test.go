@@ -20,7 +20,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-var errReached = fmt.Errorf("%w: the store was reached", store.ErrNotFound)
+var errReached = fmt.Errorf("%w: the store was reached", store.ErrUnavailable)
 
 // failing is a store whose lookups fail. Other methods are not there: a handler that gets past a failed lookup panics.
 type failing struct {
@@ -36,8 +36,12 @@ func (f failing) Organizations(context.Context, store.Query) (store.Page[store.O
 	return store.Page[store.Organization]{}, f.store
 }
 
-func (f failing) CreateOrganization(context.Context, store.Act, store.Organization) (store.Organization, error) {
+func (f failing) CreateOrganization(context.Context, store.Act, store.Organization, ...string) (store.Organization, error) {
 	return store.Organization{}, f.store
+}
+
+func (f failing) Memberships(context.Context, string) ([]store.Membership, error) {
+	return nil, f.store
 }
 
 func (f failing) AuditEvents(context.Context, string, store.AuditQuery) (store.Page[audit.Event], error) {
@@ -59,6 +63,7 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		"a broken rule":           {fmt.Errorf("x: %w", &store.FieldError{Pointer: "/page_token", Code: "unknown", Message: "m"}), contract.CodeValidation, "", false},
 		"still used":              {fmt.Errorf("x: %w", &store.ReferencedError{References: []store.Reference{{Kind: "consumer", ID: "i", Name: "n", Field: "f"}}}), contract.CodeReferenced, "", false},
 		"the key is missing":      {fmt.Errorf("x: %w: key 0011", store.ErrKey), contract.CodeKeyUnavailable, "key-encryption key", true},
+		"the last owner":          {fmt.Errorf("x: %w", store.ErrLastOwner), contract.CodeLastOwner, "Make somebody else an owner", false},
 		"a damaged record":        {fmt.Errorf("x: %w", store.ErrIntegrity), contract.CodeIntegrity, "does not verify", true},
 		"etcd does not answer":    {fmt.Errorf("x: %w", store.ErrUnavailable), contract.CodeUnavailable, "may or may not have happened", true},
 		"the time is over":        {fmt.Errorf("x: %w", context.DeadlineExceeded), contract.CodeUnavailable, "may or may not have happened", true},

@@ -336,10 +336,10 @@ func TestTheCanaryNeverComesBack(t *testing.T) {
 		method, pattern, _ := strings.Cut(key, " ")
 		escaped := strings.NewReplacer("/", "%2F", `"`, "%22").Replace(canary)
 		for _, org := range []string{"acme", escaped} {
-			path := strings.NewReplacer(":organization", org, ":secret", "stripe", ":consumer", "api", ":provider", "p", ":version", "1").Replace(pattern)
-			worst := strings.NewReplacer(":organization", "acme", ":secret", escaped, ":consumer", escaped, ":provider", escaped, ":version", escaped).Replace(pattern)
+			path := strings.NewReplacer(":organization", org, ":secret", "stripe", ":consumer", "api", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t").Replace(pattern)
+			worst := strings.NewReplacer(":organization", "acme", ":secret", escaped, ":consumer", escaped, ":provider", escaped, ":version", escaped, ":member", escaped, ":token", escaped).Replace(pattern)
 			for _, query := range []string{"", "?q=" + escaped, "?page_token=" + escaped, "?page_size=" + escaped, "?" + escaped + "=1", "?since=" + escaped, "?outcome=" + escaped, "?label=" + escaped, "?force=" + escaped, "?storage=" + escaped} {
-				for _, fields := range []string{"name", "slug", "kind", "storage", "expires_at", "provider_id", "envs", "bindings", "labels", "value", "value_base64", "activate", "display_name", "type", "credentials", "allowed_prefixes"} {
+				for _, fields := range []string{"name", "slug", "kind", "storage", "expires_at", "provider_id", "envs", "bindings", "labels", "value", "value_base64", "activate", "display_name", "principal", "role", "type", "credentials", "allowed_prefixes"} {
 					if method == "GET" || method == "DELETE" || strings.HasSuffix(pattern, "e") {
 						w.do(method, path+query, "")
 						break

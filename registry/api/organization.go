@@ -21,8 +21,16 @@ func organization(o store.Organization) contract.Organization {
 
 // ListOrganizations implements ginapi.StrictServerInterface.
 func (s *server) ListOrganizations(ctx context.Context, r ginapi.ListOrganizationsRequestObject) (ginapi.ListOrganizationsResponseObject, error) {
-	ctx, _ = begun(ctx)
-	page, err := s.store.Organizations(ctx, store.Query{Search: or(r.Params.Q, ""), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0)})
+	ctx, call := begun(ctx)
+	q := store.Query{Search: or(r.Params.Q, ""), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0)}
+	switch p := call.principal; {
+	case p.Admin:
+	case p.Org != "":
+		q.Organization = p.Org
+	default:
+		q.Member = p.String()
+	}
+	page, err := s.store.Organizations(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +43,11 @@ func (s *server) CreateOrganization(ctx context.Context, r ginapi.CreateOrganiza
 	if err := checkCreate(r.Params.IfNoneMatch); err != nil {
 		return nil, err
 	}
-	o, err := s.store.CreateOrganization(ctx, call.act(), store.Organization{Slug: r.Body.Slug, DisplayName: or(r.Body.DisplayName, "")})
+	var owners []string
+	if call.principal.Type != "token" { // what anybody may hold and nobody is
+		owners = []string{call.principal.String()}
+	}
+	o, err := s.store.CreateOrganization(ctx, call.act(), store.Organization{Slug: r.Body.Slug, DisplayName: or(r.Body.DisplayName, "")}, owners...)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -24,10 +25,13 @@ var errorTable = []struct {
 	detail string // what is said when the error has no more to tell
 	report bool   // the cause is logged: an operator may have to act
 }{
+	{bearer.ErrUnchecked, contract.CodeUnavailable, "The credential could not be checked now. Nothing was done; try again.", true},
 	{store.ErrInvalid, contract.CodeValidation, "", false},
 	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
 	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},
 	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},
+	{store.ErrLastOwner, contract.CodeLastOwner, "It is the only owner. Make somebody else an owner first.", false},
+	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may force this.", false},
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
 	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},

@@ -33,6 +33,7 @@ type Config struct {
 	Burst int
 	// RequireIfMatch refuses changes without an ETag.
 	RequireIfMatch bool
+	Denials        Denials // hears of every refusal of a known caller; if nil, nobody does
 }
 
 // server implements the generated ginapi.StrictServerInterface.
@@ -45,6 +46,7 @@ type server struct {
 	duration       *prometheus.HistogramVec
 	limiter        *limiter
 	requireIfMatch bool
+	denials        Denials
 	operations     operations
 	document       []byte // JSON
 }
@@ -74,7 +76,7 @@ func newServer(config Config) (*server, error) {
 	}
 	s := &server{
 		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, log: config.Log,
-		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, operations: ops, document: document, duration: newDuration(),
+		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, document: document, duration: newDuration(),
 	}
 	if config.Registerer != nil {
 		if err := config.Registerer.Register(s.duration); err != nil {
@@ -124,12 +126,10 @@ func begun(ctx context.Context) (context.Context, *call) {
 }
 
 // org resolves an organization. Every id and name that arrives is looked up within the organization it returns.
+// It is the one the caller was admitted to, even if another one has its slug by now.
 func (s *server) org(ctx context.Context, slugOrID string) (store.Organization, error) {
+	if admitted := callOf(ctx).orgID; admitted != "" {
+		slugOrID = admitted
+	}
 	return s.store.Organization(ctx, slugOrID)
-}
-
-// GetMe implements ginapi.StrictServerInterface.
-func (s *server) GetMe(ctx context.Context, _ ginapi.GetMeRequestObject) (ginapi.GetMeResponseObject, error) {
-	_, call := begun(ctx)
-	return ginapi.GetMe200JSONResponse(contract.Me{Principal: call.principal.String(), Admin: call.principal.Admin}), nil
 }

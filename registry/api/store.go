@@ -13,7 +13,7 @@ import (
 // Store is what the API needs of a [store.Store]. No method returns a value or credentials. Reads must return everything that was acknowledged before they began, and errors
 // must wrap those of package store and contain no value.
 type Store interface {
-	CreateOrganization(ctx context.Context, act store.Act, o store.Organization) (store.Organization, error)
+	CreateOrganization(ctx context.Context, act store.Act, o store.Organization, owners ...string) (store.Organization, error)
 	UpdateOrganization(ctx context.Context, act store.Act, orgID string, expect int64, edit func(*store.Organization) error) (store.Organization, error)
 	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64) error
 	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
@@ -44,6 +44,19 @@ type Store interface {
 	DeleteConsumer(ctx context.Context, act store.Act, orgID, id string, expect int64) error
 	Consumer(ctx context.Context, orgID, nameOrID string) (store.Consumer, error)
 	Consumers(ctx context.Context, orgID string, q store.Query) (store.Page[store.Consumer], error)
+
+	Standing(ctx context.Context, slugOrID, principal string) (store.Organization, store.Role, error)
+	Memberships(ctx context.Context, principal string) ([]store.Membership, error)
+	AddMember(ctx context.Context, act store.Act, orgID string, m store.Member) (store.Member, error)
+	SetRole(ctx context.Context, act store.Act, orgID, principal string, expect int64, role store.Role, force bool) (store.Member, error)
+	RemoveMember(ctx context.Context, act store.Act, orgID, principal string, expect int64, force bool) error
+	Member(ctx context.Context, orgID, principalOrID string) (store.Member, error)
+	Members(ctx context.Context, orgID string, q store.Query) (store.Page[store.Member], error)
+
+	CreateAPIToken(ctx context.Context, act store.Act, orgID string, t store.APIToken, hash func(id string) [32]byte) (store.APIToken, error)
+	DeleteAPIToken(ctx context.Context, act store.Act, orgID, id string, expect int64) error
+	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
+	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
 
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

@@ -29,7 +29,9 @@ import (
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
@@ -143,6 +145,9 @@ func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 		Log:  slog.New(slog.NewJSONHandler(w.log, nil)),
 		Rate: 1e6, Burst: 1e6,
 	}
+	if tokens, ok := s.(apitoken.Tokens); ok {
+		config.Authenticator = api.FirstOf(config.Authenticator, &apitoken.Authenticator{Tokens: tokens}, users{})
+	}
 	for _, option := range options {
 		option(&config)
 	}
@@ -153,6 +158,17 @@ func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 	server := httptest.NewServer(h)
 	w.t.Cleanup(server.Close)
 	w.url = server.URL
+}
+
+// users authenticates people, as a login would: by Authorization: User <subject>, or Admin <subject> for administrators.
+type users struct{}
+
+func (users) Authenticate(r *http.Request) (authz.Principal, error) {
+	scheme, subject, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if scheme != "User" && scheme != "Admin" {
+		return authz.Principal{}, nil
+	}
+	return authz.Principal{Type: "user", ID: subject, Admin: scheme == "Admin"}, nil
 }
 
 // answer is what came back.

@@ -68,17 +68,10 @@ func unavailable(reason Reason, err error) *Error {
 // identify reads the principal out of a review. Without the audience in the answer the token may have been checked by an authenticator that knows nothing
 // of audiences, and may be anybody's.
 func identify(status *authenticationv1.TokenReviewStatus, audience string) (Principal, Reason) {
-	switch {
-	case !status.Authenticated || status.Error != "":
-		return Principal{}, ReviewRefused
-	case !slices.Contains(status.Audiences, audience):
-		return Principal{}, ReviewAudience
+	p, reason := account(status, audience)
+	if reason != "" {
+		return Principal{}, reason
 	}
-	namespace, account, ok := splitUsername(status.User.Username)
-	if !ok {
-		return Principal{}, ReviewUsername
-	}
-	p := Principal{Namespace: namespace, ServiceAccount: account}
 	for key, into := range map[string]*string{extraPod: &p.Pod, extraPodUID: &p.PodUID, extraNode: &p.Node, extraCredential: &p.TokenID} {
 		values := status.User.Extra[key]
 		if len(values) != 1 || values[0] == "" {
@@ -87,6 +80,21 @@ func identify(status *authenticationv1.TokenReviewStatus, audience string) (Prin
 		*into = values[0]
 	}
 	return p, ""
+}
+
+// account reads the service account out of a review, whatever the token is bound to.
+func account(status *authenticationv1.TokenReviewStatus, audience string) (Principal, Reason) {
+	switch {
+	case !status.Authenticated || status.Error != "":
+		return Principal{}, ReviewRefused
+	case !slices.Contains(status.Audiences, audience):
+		return Principal{}, ReviewAudience
+	}
+	namespace, name, ok := splitUsername(status.User.Username)
+	if !ok {
+		return Principal{}, ReviewUsername
+	}
+	return Principal{Namespace: namespace, ServiceAccount: name}, ""
 }
 
 // splitUsername parses "system:serviceaccount:<namespace>:<name>". Neither part may hold a colon, so there are exactly four.

@@ -3,15 +3,18 @@
 // Package authz says who may do what in the administrators' API. It does no I/O and reads no clock.
 //
 // There is one table, [Rules]: one row for each operation of the API's document, with the role the operation needs. A test of package api walks every route
-// against every caller. No operation returns a value, so no role here can read one; pods get values by bindings, which package resolve checks.
+// against every class of callers. To those who are not members, an organization is hidden: they are told what they would be told if it did not exist. No operation returns a value, so no role here can read one; pods get values by bindings, which package resolve checks.
 package authz
 
 // Principal is an authenticated caller. The zero Principal is the anonymous caller.
 type Principal struct {
-	Type string // "token"
+	Type string // "token", "user", "serviceaccount"
 	ID   string
 	// Admin says that it is an administrator of the installation.
 	Admin bool
+	// Org and Role are set for an API token, which belongs to one organization, by id, and has this role there and none elsewhere.
+	Org  string
+	Role Role
 }
 
 // Anonymous reports whether nobody was authenticated.
@@ -38,6 +41,28 @@ const (
 	Admin                     // of the installation: manages organizations
 )
 
+// Standing is what a caller is in the organization a request names. The zero Standing is that of a request which names none.
+type Standing int
+
+// The standings.
+const (
+	NoOrganization Standing = iota
+	Stranger                // not a member, or there is no such organization
+	MemberThere
+	OwnerThere
+)
+
+// Standing returns what a principal with this role in an organization is there.
+func (r Role) Standing() Standing {
+	switch r {
+	case Owner:
+		return OwnerThere
+	case Member:
+		return MemberThere
+	}
+	return Stranger
+}
+
 // Decision is the answer to an authorization question. The zero Decision denies.
 type Decision int
 
@@ -45,13 +70,12 @@ type Decision int
 const (
 	Denied          Decision = iota
 	Unauthenticated          // a credential might change the answer
+	Hidden                   // denied, and the caller must not learn that there is such an organization
 	Allowed
 )
 
-// Decide says whether p may do an operation. An operation without a rule is denied to everybody.
-//
-// Organizations have no members yet: what needs [Member] or [Owner] is for administrators.
-func Decide(p Principal, operation string) Decision {
+// Decide says whether p, being what it is in the organization of the request, may do an operation. An operation without a rule is denied to everybody.
+func Decide(p Principal, there Standing, operation string) Decision {
 	rule, ok := Rules[operation]
 	switch {
 	case !ok || rule.Needs == Nobody:
@@ -60,7 +84,11 @@ func Decide(p Principal, operation string) Decision {
 		return Allowed
 	case p.Anonymous():
 		return Unauthenticated
-	case rule.Needs == Authenticated || p.Admin:
+	case p.Admin || rule.Needs == Authenticated:
+		return Allowed
+	case there == Stranger:
+		return Hidden
+	case rule.Needs == Member && (there == MemberThere || there == OwnerThere), rule.Needs == Owner && there == OwnerThere:
 		return Allowed
 	}
 	return Denied

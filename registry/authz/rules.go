@@ -15,7 +15,7 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"getOpenAPIYAML": {"document.read", Anyone},
 	"getMe":          {"me.read", Authenticated},
 
-	"listOrganizations":  {"organization.list", Admin},
+	"listOrganizations":  {"organization.list", Authenticated}, // of those the caller is a member of
 	"createOrganization": {"organization.create", Admin},
 	"getOrganization":    {"organization.read", Member},
 	"updateOrganization": {"organization.update", Owner},
@@ -51,5 +51,16 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"deleteConsumer":  {"consumer.delete", Owner},
 
 	"listInstallationAuditEvents": {"audit.list", Admin},
-	"listAuditEvents":             {"audit.list", Member},
+	"listAuditEvents":             {"audit.list", Owner},
+
+	"listMembers":  {"member.list", Member},
+	"addMember":    {"member.add", Owner},
+	"getMember":    {"member.read", Member},
+	"updateMember": {"member.update", Owner},
+	"removeMember": {"member.remove", Owner},
+
+	"listTokens":  {"token.list", Owner},
+	"createToken": {"token.create", Owner},
+	"getToken":    {"token.read", Owner},
+	"deleteToken": {"token.revoke", Owner},
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package store keeps organizations, secrets, secret providers, consumers and audit events in etcd, and is the only door to them.
+// Package store keeps organizations, their members and API tokens, secrets, secret providers, consumers and audit events in etcd, and is the only door to them.
 //
 // # Keys
 //
@@ -9,6 +9,7 @@
 // number, key). Under the prefix, /lanyard/v1/ by default:
 //
 //	key                                        kind           holds
+//	activity/<org>/tokens/<id>                 token-use      when an API token was last used
 //	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
 //	idempotency/…                              (reserved)     leased
@@ -16,16 +17,19 @@
 //	orgs/<org>                                 organization   JSON
 //	orgs/<org>/consumernames/<name>            consumer-name  the consumer's id
 //	orgs/<org>/consumers/<id>                  consumer       JSON with ENVs and bindings
+//	orgs/<org>/members/<principal>             member         JSON; the slash of a principal is escaped
 //	orgs/<org>/providernames/<name>            provider-name  the provider's id
 //	orgs/<org>/providers/<id>                  provider       JSON and the envelope of the credentials, if there are any
 //	orgs/<org>/secretnames/<name>              secret-name    the secret's id, also while it is soft-deleted
 //	orgs/<org>/secrets/<id>                    secret         JSON, metadata only
+//	orgs/<org>/tokens/<name>                   api-token      JSON with the SHA-256 of the token
 //	orgs/<org>/versions/<secret>/<20-digit n>  version        JSON metadata and the envelope; a destroyed one keeps only the metadata
 //	schema                                     schema         {current, min_reader, min_writer}
 //	slugs/<slug>                               slug           the organization's id
 //	tip                                        tip            nothing; its mod revision is that of the newest mutation
 //
-// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; audit/ and idempotency/ sort before it and are not.
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/ and
+// idempotency/ sort before it and are not.
 //
 // # Writes
 //

@@ -149,6 +149,10 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		e.consumers.ReplaceOrInsert(c)
 		e.addUses(c)
 		e.touched[consumerKey{c.OrgID, c.ID}] = struct{}{}
+	case kindMember:
+		return e.loadMember(key, a, value, rev)
+	case kindAPIToken:
+		return e.loadAPIToken(key, a, value, rev)
 	}
 	return nil
 }
@@ -220,6 +224,10 @@ func (e *edit) remove(key string, a address) {
 	case kindConsumer:
 		e.removeConsumer(a)
 		e.touched[consumerKey{a.org, a.id}] = struct{}{}
+	case kindMember:
+		e.removeMember(a)
+	case kindAPIToken:
+		e.removeAPIToken(a)
 	}
 }
 
@@ -287,6 +295,14 @@ func (m *image) revision(key string, a address) (int64, bool) {
 		if c, ok := m.consumers.Get(&Consumer{OrgID: a.org, Meta: Meta{ID: a.id}}); ok {
 			return c.Revision, true
 		}
+	case kindMember:
+		if m, ok := m.members.Get(memberAt(a)); ok {
+			return m.Revision, true
+		}
+	case kindAPIToken:
+		if t, ok := m.tokens.Get(tokenAt(a)); ok {
+			return t.Revision, true
+		}
 	}
 	return 0, false
 }
@@ -294,7 +310,7 @@ func (m *image) revision(key string, a address) (int64, bool) {
 // size is how many keys the image holds.
 func (m *image) size() int {
 	return m.orgs.Len() + m.slugs.Len() + m.secrets.Len() + m.secretNames.Len() + m.versions.Len() + m.consumers.Len() + m.consumerNames.Len() +
-		m.providers.Len() + m.providerNames.Len() + len(m.broken)
+		m.providers.Len() + m.providerNames.Len() + m.people.size() + len(m.broken)
 }
 
 // missingKey returns an error that names the keys which records need and the ring lacks, nil if there are none.

@@ -17,6 +17,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrReferenced means that something still uses the object; see [ReferencedError].
 	ErrReferenced = errors.New("still referenced")
+	// ErrLastOwner means that the organization would be left without an owner.
+	ErrLastOwner = errors.New("last owner of the organization")
 	// ErrIntegrity means that a record is corrupt or was written by somebody without the key.
 	ErrIntegrity = errors.New("record does not verify")
 	// ErrUnavailable means that etcd did not answer in time. A write that ends with it has an unknown outcome.

@@ -24,9 +24,10 @@ type image struct {
 	consumerNames *btree.BTree[index]
 	providers     *btree.BTree[*sealedProvider] // by organization, id
 	providerNames *btree.BTree[index]
-	uses          *btree.BTree[use]       // derived from consumers
-	broken        map[string]brokenRecord // :: key → why; small, replaced as a whole
-	tip           int64
+	uses          *btree.BTree[use] // derived from consumers
+	people
+	broken map[string]brokenRecord // :: key → why; small, replaced as a whole
+	tip    int64
 }
 
 // index says which object a name belongs to.
@@ -72,6 +73,7 @@ func newImage() *image {
 		providers:     btree.New(degree, func(a, b *sealedProvider) bool { return less(a.OrgID, a.ID, b.OrgID, b.ID) }),
 		providerNames: btree.New(degree, index.less),
 		uses:          btree.New(degree, func(a, b use) bool { return less(a.secret, a.consumer.ID, b.secret, b.consumer.ID) }),
+		people:        newPeople(),
 	}
 }
 
@@ -91,6 +93,7 @@ func (m *image) clone() *image {
 	n.secrets, n.secretNames, n.versions = m.secrets.Clone(), m.secretNames.Clone(), m.versions.Clone()
 	n.providers, n.providerNames = m.providers.Clone(), m.providerNames.Clone()
 	n.consumers, n.consumerNames, n.uses = m.consumers.Clone(), m.consumerNames.Clone(), m.uses.Clone()
+	n.people = m.people.clone()
 	return &n
 }
 

@@ -4,6 +4,7 @@ package store
 
 import (
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -30,6 +31,9 @@ const (
 	kindSchema       = "schema"
 	kindSlug         = "slug"
 	kindTip          = "tip"
+	kindMember       = "member"
+	kindAPIToken     = "api-token"
+	kindTokenUse     = "token-use"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -52,6 +56,14 @@ func (k keyspace) providerName(org, name string) string { return k.under(org, "p
 func (k keyspace) version(org, secret string, number uint64) string {
 	return fmt.Sprintf("%s%s/%020d", k.under(org, "versions"), secret, number)
 }
+
+// A principal may hold a slash, which is escaped.
+func (k keyspace) member(org, principal string) string {
+	return k.under(org, "members") + url.PathEscape(principal)
+}
+func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
+func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
+func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }
@@ -106,6 +118,8 @@ var kindOf = map[string]string{ // :: path element → kind
 	"secretnames":   kindSecretName,
 	"consumers":     kindConsumer,
 	"consumernames": kindConsumerName,
+	"members":       kindMember,
+	"tokens":        kindAPIToken,
 	"providers":     kindProvider,
 	"providernames": kindProviderName,
 }

@@ -20,7 +20,7 @@ func (s *Store) Organizations(ctx context.Context, q Query) (Page[Organization],
 	}
 	return list(s, m.slugs, "", kindOrganization, q, func(i index) (Organization, bool) {
 		o, err := m.orgBySlug(s.space, i.name)
-		if err != nil {
+		if err != nil || q.Organization != "" && o.ID != q.Organization || q.Member != "" && !m.isMember(o.ID, q.Member) {
 			return Organization{}, false
 		}
 		return *o, true
@@ -78,8 +78,14 @@ func (s *Store) Providers(ctx context.Context, orgID string, q Query) (Page[Prov
 	})
 }
 
+// names is an ordered index.
+type names interface {
+	AscendGreaterOrEqual(from index, yield btree.ItemIterator[index])
+	Len() int
+}
+
 // list walks an index from where the query continues. get returns the object of an entry, and false for one that is not wanted.
-func list[T any](s *Store, names *btree.BTree[index], orgID, kind string, q Query, get func(index) (T, bool)) (Page[T], error) {
+func list[T any](s *Store, names names, orgID, kind string, q Query, get func(index) (T, bool)) (Page[T], error) {
 	limit, err := pageSize(q.Limit)
 	if err != nil {
 		return Page[T]{}, err

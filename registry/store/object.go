@@ -173,6 +173,9 @@ type Query struct {
 	Storage    Storage
 	ProviderID string
 	Deleted    bool // list soft-deleted ones instead of live ones
+	// Organization and Member apply to organizations: they keep the one with this id, and those this principal is a member of.
+	Organization string
+	Member       string
 }
 
 // Page sizes.

@@ -13,10 +13,15 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
-// CreateOrganization creates an organization from Slug and DisplayName; other fields are ignored. It returns a [FieldError] or [ErrExists].
-func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization) (Organization, error) {
+// CreateOrganization creates an organization from Slug and DisplayName; other fields are ignored. Principals in owners become its owners in the same
+// transaction. It returns a [FieldError] or [ErrExists].
+func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization, owners ...string) (Organization, error) {
 	o = Organization{Meta: act.meta(), Slug: o.Slug, DisplayName: o.DisplayName}
 	if err := checkOrganization(o); err != nil {
+		return Organization{}, err
+	}
+	founders, err := s.founders(act, o.ID, owners)
+	if err != nil {
 		return Organization{}, err
 	}
 	rev, err := s.mutate(ctx, installation, func(m *image) (*change, error) {
@@ -29,7 +34,7 @@ func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization)
 			event:    act.event(o.ID, audit.OrganizationCreate),
 		}
 		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
-		return ch, s.puts(ch, record{s.space.org(o.ID), kindOrganization, o}, record{slug, kindSlug, o.ID})
+		return ch, s.puts(ch, append(founders, record{s.space.org(o.ID), kindOrganization, o}, record{slug, kindSlug, o.ID})...)
 	})
 	if err != nil {
 		return Organization{}, fmt.Errorf("creating organization: %w", err)
@@ -77,7 +82,8 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 	return o, nil
 }
 
-// DeleteOrganization deletes an organization with its soft-deleted secrets, for good. It returns [ErrReferenced] while there are consumers, providers or live secrets.
+// DeleteOrganization deletes an organization with its soft-deleted secrets, members and API tokens, for good. It returns [ErrReferenced] while there are consumers, providers or
+// live secrets.
 // Its audit events stay until their age ends.
 func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, expect int64) error {
 	_, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
@@ -98,6 +104,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 				clientv3.OpDelete(key),
 				clientv3.OpDelete(s.space.slug(o.Slug)),
 				clientv3.OpDelete(key+"/", clientv3.WithPrefix()),
+				clientv3.OpDelete(s.space.tokenUses(orgID), clientv3.WithPrefix()),
 			},
 			event: act.event(orgID, audit.OrganizationDelete),
 		}

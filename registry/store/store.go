@@ -53,6 +53,7 @@ type Store struct {
 	published
 	barrier barrier
 	chains  sync.Map // :: chain → *chain
+	uses    tokenUses
 
 	keyState  atomic.Pointer[keyState]
 	contact   atomic.Int64  // when the watch last said something, Unix nanoseconds; 0 before the first time
@@ -119,6 +120,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		restart: make(chan struct{}, 1),
 	}
 	s.barrier.read = s.readTip
+	s.uses.init()
 	s.published.init(newImage())
 	if err := s.checkFormat(ctx); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
@@ -136,6 +138,7 @@ func (s *Store) Run(ctx context.Context) error {
 	group.Go(func() error { return every(ctx, s.config.ReconcileEvery, s.reconcileOnce) })
 	group.Go(func() error { return every(ctx, time.Second, s.followKeys) })
 	group.Go(func() error { return every(ctx, time.Minute, s.trimAudit) })
+	group.Go(func() error { return s.writeTokenUses(ctx) })
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 )
 
@@ -38,9 +39,9 @@ type Authenticator struct {
 // Authenticate returns [Principal] if the request's bearer token is the one in the file, the anonymous principal if the request has no token of this kind or
 // another one, and an error if the file cannot be read or does not hold a token.
 func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
-	given, ok := bearer(r)
+	given, ok := bearer.Token(r)
 	if !ok || check(given) != nil || a.Path == "" {
-		return authz.Principal{}, nil //nolint:nilerr // logged above; nobody is admitted
+		return authz.Principal{}, nil //nolint:nilerr // another credential is no error
 	}
 	want, err := a.read()
 	if err != nil {
@@ -78,14 +79,4 @@ func check(text string) error {
 		return ErrToken
 	}
 	return nil
-}
-
-// bearer returns the token of the one Authorization header.
-func bearer(r *http.Request) (string, bool) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) != 1 {
-		return "", false
-	}
-	scheme, token, ok := strings.Cut(headers[0], " ")
-	return token, ok && strings.EqualFold(scheme, "Bearer")
 }
