@@ -86,8 +86,8 @@ images: ## OCI images of all binaries, without a container daemon, in dist/image
 		lanyard-registry=../cmd/lanyard-registry lanyard-injector=../cmd/lanyard-injector lanyard-agent=../cmd/lanyard-agent
 
 .PHONY: bench
-bench: ## time the main paths: a pod's admission, a resolve, an init agent's run, the envelope, the store
-	go test -run '^$$' -bench . -benchtime 1s ./injector/admission ./registry/workloadapi ./registry/envelope ./registry/store ./cmd/lanyard-agent
+bench: ## time the main paths: a pod's admission, a resolve, a storm on one remote path, an init agent's run, the envelope, the store
+	go test -run '^$$' -bench . -benchtime 1s ./injector/admission ./registry/workloadapi ./registry/provider ./registry/envelope ./registry/store ./cmd/lanyard-agent
 
 .PHONY: clean
 clean: ## remove what the other commands left in the tree

@@ -94,6 +94,14 @@ var rules = []rule{
 		why: "the fake is for tests",
 	},
 	{
+		from: "registry/api", never: []string{module + "registry/provider", module + "registry/remote"},
+		why: "handlers learn from a Checker whether a provider works; what can fetch a value or hold credentials is out of their reach",
+	},
+	{
+		from: "registry/resolve", never: []string{module + "registry/provider", module + "registry/remote"},
+		why: "the resolver knows a Fetcher, not whom it asks",
+	},
+	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},
 		why: "the store does not know who asks it",
 	},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -96,10 +97,11 @@ func (s *Store) reviseProvider(m *image, act Act, old *sealedProvider, p *Provid
 	if credentials != nil {
 		use = credentials
 	}
-	if err := s.checkProvider(p, use); err != nil {
+	err = s.checkProvider(p, use)
+	changed := changedProviderFields(old.Provider, *p)
+	if err != nil && (credentials != nil || !inherited(err, changed)) {
 		return nil, err
 	}
-	changed := changedProviderFields(old.Provider, *p)
 	if old.HasCredentials && credentials == nil && (slices.Contains(changed, "type") || slices.Contains(changed, "config")) {
 		return nil, invalid("/credentials", "required", "type or config says where the credentials go; give the credentials again with the change, or null to remove them")
 	}
@@ -126,6 +128,17 @@ func (s *Store) reviseProvider(m *image, act Act, old *sealedProvider, p *Provid
 		}
 	}
 	return ch, s.putProvider(ch, *p, use)
+}
+
+// inherited reports whether a broken rule is about type, configuration or credentials and none of these changes: the operator's policy is another than when they
+// were written. That must not keep anybody from narrowing the prefixes. Reads are checked anew.
+func inherited(err error, changed []string) bool {
+	broken, ok := errors.AsType[*FieldError](err)
+	if !ok || slices.Contains(changed, "type") || slices.Contains(changed, "config") {
+		return false
+	}
+	field, _, _ := strings.Cut(strings.TrimPrefix(broken.Pointer, "/"), "/")
+	return field == "type" || field == "config" || field == "credentials"
 }
 
 // DeleteProvider deletes a provider and its credentials for good. While remote secrets refer to it, it returns a [ReferencedError] that lists them; deleted

@@ -220,6 +220,44 @@ func TestProvidersAndReferencesObeyTheRulesOfTheirType(t *testing.T) {
 	}
 }
 
+// laws are rules that change, as the operator's policy does.
+type laws struct {
+	strict
+	address error
+}
+
+func (l *laws) CheckProvider(p store.Provider, credentials redact.Value) error {
+	if len(p.AllowedPrefixes) > 1 {
+		return &store.FieldError{Pointer: "/allowed_prefixes/1", Code: "config", Message: "too many"}
+	}
+	return l.address
+}
+
+func TestAStricterPolicyKeepsNobodyFromNarrowingAProvider(t *testing.T) {
+	client, _ := storetest.Etcd(t)
+	rules := new(laws)
+	s := storetest.Open(t, store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t)), Providers: rules})
+	o := organization(t, s, "acme")
+	p := provider(t, s, o.ID, "vault")
+	rules.address = &store.FieldError{Pointer: "/config/address", Code: "config", Message: "it must begin with https://"}
+	revise := func(edit func(*store.Provider), credentials *redact.Value) error {
+		_, err := s.ReviseProvider(t.Context(), act, o.ID, p.ID, 0, func(p *store.Provider) error { edit(p); return nil }, credentials)
+		return err
+	}
+	if err := revise(func(p *store.Provider) { p.Name, p.AllowedPrefixes = "old", []string{"kv/prod"} }, nil); err != nil {
+		t.Errorf("narrowing it: %v", err)
+	}
+	if err := revise(func(p *store.Provider) { p.AllowedPrefixes = []string{"a", "b"} }, nil); pointer(err) != "/allowed_prefixes/1" {
+		t.Errorf("prefixes that break a rule: %v", err)
+	}
+	if err := revise(func(p *store.Provider) { p.Config = json.RawMessage(`{"address":"http://other"}`) }, secretValue(`{"token":"x"}`)); pointer(err) != "/config/address" {
+		t.Errorf("another address that is not allowed: %v", err)
+	}
+	if err := revise(func(*store.Provider) {}, secretValue(`{"token":"x"}`)); pointer(err) != "/config/address" {
+		t.Errorf("new credentials for an address that is not allowed: %v", err)
+	}
+}
+
 func TestAProviderInUseIsNotDeleted(t *testing.T) {
 	ctx, s := t.Context(), storetest.Start(t)
 	o := organization(t, s, "acme")
