@@ -23,7 +23,7 @@ const (
 //
 //	current                     until two thirds of the CA's life
 //	current + next              next is published, and signs nothing yet
-//	current + previous          after the overlap next signs; the key of previous is gone, its leaves end within leafLife
+//	current + previous          after the overlap next signs; the key of previous is gone, its leaves end within pki.LeafLife
 //	current                     when previous has expired
 type keyset struct {
 	current  *authority
@@ -38,14 +38,14 @@ func parseKeyset(data map[string][]byte) (*keyset, error) {
 	if k.current, err = parseAuthority(data[keyCurrentCert], data[keyCurrentKey]); err != nil {
 		return nil, fmt.Errorf("%s: %w", keyCurrentCert, err)
 	}
-	if k.current.key == nil {
+	if k.current.ca == nil {
 		return nil, fmt.Errorf("%s: %w", keyCurrentKey, errNoPair)
 	}
 	if len(data[keyNextCert]) > 0 {
 		if k.next, err = parseAuthority(data[keyNextCert], data[keyNextKey]); err != nil {
 			return nil, fmt.Errorf("%s: %w", keyNextCert, err)
 		}
-		if k.next.key == nil {
+		if k.next.ca == nil {
 			return nil, fmt.Errorf("%s: %w", keyNextKey, errNoPair)
 		}
 	}
@@ -59,13 +59,13 @@ func parseKeyset(data map[string][]byte) (*keyset, error) {
 
 // data is the reverse of [parseKeyset].
 func (k *keyset) data() (map[string][]byte, error) {
-	key, err := k.current.keyPEM()
+	key, err := k.current.ca.KeyPEM()
 	if err != nil {
 		return nil, err
 	}
 	data := map[string][]byte{keyCurrentCert: k.current.pem, keyCurrentKey: key}
 	if k.next != nil {
-		if data[keyNextKey], err = k.next.keyPEM(); err != nil {
+		if data[keyNextKey], err = k.next.ca.KeyPEM(); err != nil {
 			return nil, err
 		}
 		data[keyNextCert] = k.next.pem

@@ -241,7 +241,7 @@ func (s *Source) renew(now time.Time, keys *keyset) error {
 	if l := s.leaf.Load(); l != nil && now.Before(l.renew) && keys.trusts(l) {
 		return nil
 	}
-	cert, err := keys.current.sign(s.cfg.Host, now)
+	cert, err := keys.current.ca.Leaf([]string{s.cfg.Host}, now)
 	if err != nil {
 		return err
 	}

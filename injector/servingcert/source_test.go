@@ -244,7 +244,7 @@ func TestANewAuthorityIsPublishedBeforeItSigns(t *testing.T) {
 	if step(due.Add(2*overlap), first.pem) {
 		t.Error("promoted although the bundle in use does not hold it")
 	}
-	if !step(due.Add(2*overlap), k.bundle()) || k.previous == nil || k.previous.key != nil || !bytes.Equal(k.previous.pem, first.pem) {
+	if !step(due.Add(2*overlap), k.bundle()) || k.previous == nil || k.previous.ca != nil || !bytes.Equal(k.previous.pem, first.pem) {
 		t.Error("not promoted, or the old authority is not kept without its key")
 	}
 	if !step(first.cert.NotAfter, k.bundle()) || k.previous != nil {
@@ -278,7 +278,7 @@ func TestADeletedOrDamagedSecretIsReplaced(t *testing.T) {
 		"foreign key": func(c *cluster) {
 			other, _ := newAuthority(host, time.Now())
 			c.secret.Data = maps.Clone(c.secret.Data)
-			c.secret.Data[keyCurrentKey], _ = other.keyPEM()
+			c.secret.Data[keyCurrentKey], _ = other.ca.KeyPEM()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -325,7 +325,7 @@ func TestTheAuthorityCanSignForTheWebhookOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, err := ca.sign("kubernetes.default.svc", time.Now())
+	cert, err := ca.ca.Leaf([]string{"kubernetes.default.svc"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,7 +151,7 @@ func TestACertificateIsReplacedAndABadOneIsNot(t *testing.T) {
 }
 
 func TestAnAuthoritySignsLeaves(t *testing.T) {
-	ca, err := pki.NewCA("test", time.Now())
+	ca, err := pki.NewCA(pki.Options{CommonName: "test"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

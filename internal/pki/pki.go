@@ -7,6 +7,7 @@
 package pki
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -26,8 +27,8 @@ const (
 	CALife = 10 * 365 * 24 * time.Hour
 	// LeafLife is short because a leaf lives in one process, which signs the next one at two thirds of it.
 	LeafLife = 7 * 24 * time.Hour
-	// backdate covers clocks that run behind ours.
-	backdate = 5 * time.Minute
+	// Backdate is how long before its making a certificate becomes valid, for clocks that run behind ours.
+	Backdate = 5 * time.Minute
 )
 
 // CA is a certificate authority with its private key. It is immutable and safe for concurrent use.
@@ -37,8 +38,16 @@ type CA struct {
 	certPEM []byte
 }
 
-// NewCA makes a self-signed authority that begins at now.
-func NewCA(commonName string, now time.Time) (*CA, error) {
+// Options describe a new authority.
+type Options struct {
+	CommonName string
+	Life       time.Duration // [CALife] if 0
+	// Host limits the authority to this DNS name and those below it; empty limits nothing.
+	Host string
+}
+
+// NewCA makes a self-signed authority that begins at now, less [Backdate].
+func NewCA(o Options, now time.Time) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generating the CA key: %w", err)
@@ -49,13 +58,16 @@ func NewCA(commonName string, now time.Time) (*CA, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: commonName},
-		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(CALife),
+		Subject:               pkix.Name{CommonName: o.CommonName},
+		NotBefore:             now.Add(-Backdate),
+		NotAfter:              now.Add(cmp.Or(o.Life, CALife)),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
+	}
+	if o.Host != "" {
+		template.PermittedDNSDomains, template.PermittedDNSDomainsCritical = []string{o.Host}, true
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -84,6 +96,9 @@ func ParseCA(certPEM, keyPEM []byte) (*CA, error) {
 	}
 	return &CA{cert: pair.Leaf, key: key, certPEM: encode("CERTIFICATE", pair.Leaf.Raw)}, nil
 }
+
+// Certificate returns the certificate, which the caller does not change.
+func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
 
 // CertPEM returns the certificate, which clients verify leaves against.
 func (ca *CA) CertPEM() []byte { return ca.certPEM }
@@ -122,7 +137,7 @@ func (ca *CA) Leaf(dnsNames []string, now time.Time) (*tls.Certificate, error) {
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: dnsNames[0]},
 		DNSNames:     dnsNames,
-		NotBefore:    now.Add(-backdate),
+		NotBefore:    now.Add(-Backdate),
 		NotAfter:     end,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

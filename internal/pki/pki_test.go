@@ -17,7 +17,7 @@ import (
 
 func newCA(t *testing.T) *pki.CA {
 	t.Helper()
-	ca, err := pki.NewCA("lanyard test", time.Now())
+	ca, err := pki.NewCA(pki.Options{CommonName: "lanyard test"}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +57,26 @@ func TestLeafVerifiesAgainstItsAuthorityOnly(t *testing.T) {
 	}
 	if _, err := ca.Leaf(nil, now); err == nil {
 		t.Error("signed a leaf without a name")
+	}
+}
+
+func TestAnAuthorityOfOneHostSignsForNoOther(t *testing.T) {
+	now := time.Now()
+	ca, err := pki.NewCA(pki.Options{CommonName: "one host", Host: "hook.lanyard.svc", Life: time.Hour}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, ok := range map[string]bool{"hook.lanyard.svc": true, "kubernetes.default.svc": false} {
+		cert, err := ca.Leaf([]string{name}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(t, ca, cert.Leaf, name, now); (err == nil) != ok {
+			t.Errorf("a leaf for %s verifies: %v", name, err)
+		}
+		if !cert.Leaf.NotAfter.Equal(ca.NotAfter()) {
+			t.Errorf("the leaf ends at %v, after its authority at %v", cert.Leaf.NotAfter, ca.NotAfter())
+		}
 	}
 }
 

@@ -158,7 +158,7 @@ func NewBootstrapToken() string {
 }
 
 func authority() (map[string][]byte, error) {
-	ca, err := pki.NewCA("lanyard registry", time.Now())
+	ca, err := pki.NewCA(pki.Options{CommonName: "lanyard registry"}, time.Now())
 	if err != nil {
 		return nil, err
 	}
