@@ -94,6 +94,14 @@ var rules = []rule{
 		why: "the fake is for tests",
 	},
 	{
+		from: "registry/provider/kubernetes", never: []string{"net/http/httptest", "testing", "k8s.io/"},
+		why: "one GET needs no client library, and an informer would be a cache of everybody's Secrets",
+	},
+	{
+		from: "registry/provider/rest", never: []string{"github.com/hashicorp/", "github.com/aws/", "net/http/httptest", "testing"},
+		why: "what providers that speak HTTP share knows none of them",
+	},
+	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},
 		why: "the store does not know who asks it",
 	},
