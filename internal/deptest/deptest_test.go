@@ -106,7 +106,7 @@ var rules = []rule{
 		why: "the resolver knows a Fetcher, not whom it asks",
 	},
 	{
-		from: "registry/provider/kubernetes", never: []string{"net/http/httptest", "testing", "k8s.io/"},
+		from: "registry/provider/kubernetes", never: []string{"net/http/httptest", "testing", "k8s.io/client-go/"},
 		why: "one GET needs no client library, and an informer would be a cache of everybody's Secrets",
 	},
 	{
