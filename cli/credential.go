@@ -63,7 +63,7 @@ func onWire(credentials redact.Value) *json.RawMessage {
 	return &object
 }
 
-// maxObject is what the registry accepts of a configuration, with room for its ca_bundle, or of credentials.
+// maxObject is above what the registry accepts of either, so that its own words, which name the field, are heard.
 const maxObject = 1 << 20
 
 // readObject reads the one YAML or JSON object of a file. Its errors do not repeat what stands there: it may be a credential.
