@@ -8,8 +8,8 @@
 // # Values
 //
 // A value goes from standard input, a prompt without echo or a file into the body of one request, and from there nowhere: it is no argument (every
-// process of the machine can read those), and no output, error or configuration file repeats it. The same holds for tokens, except that `login` keeps one
-// in a file only its owner may read.
+// process of the machine can read those), and no output, error or configuration file repeats it. The same holds for the credentials
+// of providers and for tokens, except that `login` keeps a token in a file only its owner may read, and that `token create` prints the one it made, once.
 //
 // # Exit codes
 //

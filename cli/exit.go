@@ -23,6 +23,7 @@ const (
 	Denied      ExitCode = 4
 	Conflict    ExitCode = 5
 	Unavailable ExitCode = 6
+	CheckFailed ExitCode = 7
 	Interrupted ExitCode = 130
 )
 
@@ -34,10 +35,11 @@ var ExitCodes = []struct {
 	{OK, "ok", "It is done."},
 	{Failure, "failure", "It was refused as invalid, or failed in a way that has no code of its own."},
 	{Usage, "usage", "The command line is wrong, or asks for what only a terminal can answer. Nothing was sent."},
-	{NotFound, "not found", "The organization, secret, version or consumer does not exist."},
+	{NotFound, "not found", "The organization, secret, version, consumer, provider, member or token does not exist."},
 	{Denied, "denied", "There is no token, it is not accepted, or its owner may not do this."},
 	{Conflict, "conflict", "The name is taken, the object changed since it was read (`--if-match`), or something refers to it."},
 	{Unavailable, "unavailable", "The registry was not reached, or cannot answer now. The outcome of a change is unknown: look before trying again."},
+	{CheckFailed, "check failed", "`secret check` or `provider test` was carried out, and found that it does not work."},
 	{Interrupted, "interrupted", "Ctrl-C or SIGTERM. As with 6, the outcome of a change is unknown."},
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -93,7 +94,7 @@ read by its owner only, and is refused if others have permissions on it. --conte
 func newLogout(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "logout", Short: "Forget a context and its token", Args: arguments,
-		Long: "Forget the current context, or that of --context, with its token. The token itself goes on being accepted: remove it at the registry.",
+		Long: "Forget the current context, or that of --context, with its token. The token itself goes on being accepted until it ends or `lanyard token revoke` revokes it.",
 		RunE: func(*cobra.Command, []string) error {
 			name, _, err := a.chosen()
 			if err != nil {
@@ -176,11 +177,20 @@ var meView = output.View[api.Me]{
 	Columns: []output.Column[api.Me]{
 		{Header: "PRINCIPAL", Cell: func(m api.Me) string { return m.Principal }},
 		{Header: "ADMIN", Cell: func(m api.Me) string { return fmt.Sprint(m.Admin) }},
+		{Header: "MEMBERSHIPS", Cell: membershipText},
 	},
 }
 
+func membershipText(m api.Me) string {
+	texts := make([]string, len(m.Memberships))
+	for i, of := range m.Memberships {
+		texts[i] = of.Organization + "=" + string(of.Role)
+	}
+	return strings.Join(texts, ",")
+}
+
 func newWhoami(a *app) *cobra.Command {
-	return &cobra.Command{Use: "whoami", Short: "Show whose token is used", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "whoami", Short: "Show whose token is used, and of which organizations it is a member", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
 		client, err := a.client()
 		if err != nil {
 			return err

@@ -67,7 +67,7 @@ func problemHint(p *api.Problem) string {
 		return "`lanyard whoami` shows whose token it is"
 	case "referenced":
 		if p.References != nil {
-			return "remove the references first; --force deletes it all the same, and what refers to it fails at its next start"
+			return "remove the references first; `secret delete --force` deletes a secret all the same, and what refers to it fails at its next start"
 		}
 	case "precondition-failed":
 		if p.CurrentEtag != nil {

@@ -89,13 +89,13 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Administer a Lanyard secret registry",
 		Long: `Administer a Lanyard secret registry.
 
-Values and tokens are never arguments and never output. A value comes from a file, standard input or a prompt, or is generated.`,
+Values, credentials and tokens are never arguments and never output, but for the token that ` + "`token create`" + ` makes. A value comes from a file, standard input or a prompt, or is generated.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// Help and completion need no connection, so nothing is checked here.
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	},
-		newOrganizations(a), newSecrets(a), newConsumers(a), newAudit(a), newApply(a), newInject(a), newDoctor(a),
+		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newTokens(a), newAudit(a), newApply(a), newInject(a), newDoctor(a),
 		newLogin(a), newLogout(a), newContexts(a), newWhoami(a), newVersion(a),
 	)
 	a.watch(root)

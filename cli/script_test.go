@@ -7,10 +7,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +24,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/install"
+	"github.com/lanyard-dev/lanyard/registry/provider/vault/vaulttest"
 )
 
 // transcript names the file to which every lanyard of a script appends what it prints, so that all of it can be searched for the canary.
@@ -43,15 +47,25 @@ func lanyard() {
 }
 
 // TestScripts runs every script against one registry, each in an organization of its own. What they print, the registry's log and its audit stream must not
-// hold the canary, whatever the scripts did with it.
+// hold the canary, whatever the scripts did with it, and no API token but those that [mints] saw being made, each where it was made and nowhere else.
 func TestScripts(t *testing.T) {
+	vault := vaulttest.New(t)
 	r := startRegistry(t)
+	vault.Put("kv/prod/db", `{"password": "`+r.canary+`"}`)
+	vault.Put("kv/prod/bytes", `{"pem": "a\u0000`+r.canary+`"}`)
+	provider, err := json.Marshal(map[string]any{"address": vault.Address(), "ca_bundle": vault.CABundle(), "auth": map[string]string{"method": "approle", "role_id": "r"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		for what, have := range map[string]string{"log": r.log.String(), "audit stream": r.audit.String()} {
 			for _, secret := range r.canaries() {
 				if strings.Contains(have, secret) {
 					t.Errorf("a canary stands in the registry's %s", what)
 				}
+			}
+			if tokenText.MatchString(have) {
+				t.Errorf("an API token stands in the registry's %s", what)
 			}
 		}
 	})
@@ -64,6 +78,8 @@ func TestScripts(t *testing.T) {
 			env.Vars = append(env.Vars, "SERVER=http://"+r.address, "LANYARD_SERVER=http://"+r.address, "LANYARD_TOKEN="+r.token, "LANYARD_ORG="+org, "ORG="+org,
 				"XDG_CONFIG_HOME="+filepath.Join(env.WorkDir, "config"), "HOME="+env.WorkDir, "CANARY="+r.canary, "CANARY64="+base64.StdEncoding.EncodeToString([]byte(r.canary)), transcript+"="+said,
 				"GORACE=atexit_sleep_ms=0") // else the race detector lets every command sleep a second before it exits
+			made := new([]string)
+			env.Values[mintedTokens] = made
 			env.Defer(func() {
 				text, err := os.ReadFile(said)
 				if err != nil {
@@ -74,10 +90,20 @@ func TestScripts(t *testing.T) {
 						t.Errorf("%s printed the canary", name)
 					}
 				}
+				var printed []string
+				for _, token := range tokenText.FindAll(text, -1) {
+					printed = append(printed, string(token))
+				}
+				if !slices.Equal(printed, *made) {
+					t.Errorf("%s printed API tokens %d times, of which `mints` allows %d, once each", name, len(printed), len(*made))
+				}
 			})
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "vault.json"), provider, 0o600); err != nil {
+				return err
+			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "canary.txt"), []byte(r.canary+"\n"), 0o600)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mints": mints},
 	})
 }
 
@@ -94,6 +120,27 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if have != args[0] {
 		ts.Fatalf("exit code %s, want %s", have, args[0])
 	}
+}
+
+// tokenText is what an API token looks like, as docs/api.md has it. The bootstrap token has another form, and is a canary of its own.
+var tokenText = regexp.MustCompile(`lyd_[0-9a-f-]{36}_[A-Za-z0-9_-]{43}_[0-9A-Za-z]{6}`)
+
+// mintedTokens is the key of the tokens that a script may have printed: *[]string, in the order in which they were made.
+const mintedTokens = "minted tokens"
+
+// mints runs `lanyard token create` and demands that standard output holds one token and standard error none: mints ci --role owner. It is the only command that may
+// print one.
+func mints(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: mints name flag...")
+	}
+	ts.Check(ts.Exec("lanyard", append([]string{"token", "create"}, args...)...))
+	have := tokenText.FindAllString(ts.ReadFile("stdout"), -1)
+	if len(have) != 1 || tokenText.MatchString(ts.ReadFile("stderr")) {
+		ts.Fatalf("%d tokens on standard output, want 1, and none on standard error", len(have))
+	}
+	made := ts.Value(mintedTokens).(*[]string)
+	*made = append(*made, have[0])
 }
 
 type testRegistry struct {
@@ -123,6 +170,7 @@ func startRegistry(t *testing.T) *testRegistry {
 	go func() {
 		done <- registry.Run(ctx, registry.Config{
 			DataDir: filepath.Join(dir, "data"), KeyDir: keys, BootstrapTokenFile: tokenFile, NoCluster: true, LogLevel: slog.LevelDebug, LogOut: &r.log, AuditOut: &r.audit,
+			Providers:  registry.ProviderPolicy{AllowCIDRs: []string{"127.0.0.0/8"}},
 			APIAddress: "127.0.0.1:0", WorkloadAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
 			Started: func(a registry.Addresses) { started <- a },
 		})

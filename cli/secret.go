@@ -13,14 +13,14 @@ import (
 
 func newSecrets(a *app) *cobra.Command {
 	return group(&cobra.Command{Use: "secret", Aliases: []string{"secrets"}, Short: "Manage secrets and their versions"},
-		listSecrets(a), createSecret(a), getSecret(a), putSecret(a), updateSecret(a), deleteSecret(a), undeleteSecret(a), listReferences(a), importSecrets(a), newVersions(a))
+		listSecrets(a), createSecret(a), getSecret(a), putSecret(a), updateSecret(a), deleteSecret(a), undeleteSecret(a), listReferences(a), checkSecret(a), importSecrets(a), newVersions(a))
 }
 
 func listSecrets(a *app) *cobra.Command {
 	var (
-		f       filter
-		storage string
-		deleted bool
+		f                 filter
+		storage, provider string
+		deleted           bool
 	)
 	cmd := &cobra.Command{Use: "list", Short: "List secrets, never their values", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
 		client, org, err := a.tenant()
@@ -29,7 +29,7 @@ func listSecrets(a *app) *cobra.Command {
 		}
 		items, err := pages(f.limit, func(size *int, token *string) ([]api.Secret, *string, error) {
 			o, err := answer[api.SecretList](client.ListSecrets(cmd.Context(), org, &api.ListSecretsParams{
-				PageSize: size, PageToken: token, Q: nonzero(f.search), Label: f.labelQuery(), Storage: nonzero(api.Storage(storage)), Deleted: nonzero(deleted),
+				PageSize: size, PageToken: token, Q: nonzero(f.search), Label: f.labelQuery(), Storage: nonzero(api.Storage(storage)), ProviderID: nonzero(provider), Deleted: nonzero(deleted),
 			}))
 			return o.body.Items, o.body.NextPageToken, err
 		})
@@ -40,6 +40,8 @@ func listSecrets(a *app) *cobra.Command {
 	}}
 	f.register(cmd, true)
 	cmd.Flags().StringVar(&storage, "storage", "", "only `local` or remote ones")
+	cmd.Flags().StringVar(&provider, "provider", "", "only remote ones of the provider with this `name` or id")
+	a.completeProviderFlag(cmd)
 	cmd.Flags().BoolVar(&deleted, "deleted", false, "list deleted secrets instead")
 	return cmd
 }
@@ -49,7 +51,7 @@ type remoteFlags struct{ provider, path, key, version string }
 
 func (r *remoteFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&r.provider, "provider", "", "`id` of the secret provider of a remote secret")
+	flags.StringVar(&r.provider, "provider", "", "`name` or id of the provider of a remote secret")
 	flags.StringVar(&r.path, "remote-path", "", "`path` at the provider")
 	flags.StringVar(&r.key, "remote-key", "", "`key` at that path")
 	flags.StringVar(&r.version, "remote-version", "", "`version` to pin at the provider")
@@ -136,6 +138,7 @@ of a workload.`,
 	}
 	about.register(cmd, false)
 	remote.register(cmd)
+	a.completeProviderFlag(cmd)
 	value.register(cmd)
 	cmd.Flags().BoolVar(&noValue, "no-value", false, "create a local secret that has no version yet")
 	cmd.Flags().StringVar(&expires, "expires-at", "", "`time` to be reminded of; the secret goes on resolving")
@@ -206,6 +209,7 @@ func updateSecret(a *app) *cobra.Command {
 	}
 	about.register(cmd, true)
 	remote.register(cmd)
+	a.completeProviderFlag(cmd)
 	cmd.Flags().StringVar(&expires, "expires-at", "", "`time` to be reminded of, or none")
 	cmd.MarkFlagsOneRequired("name", "description", "label", "remove-label", "provider", "remote-path", "remote-key", "remote-version", "expires-at")
 	only.register(cmd)

@@ -140,6 +140,48 @@ func envText(c api.Consumer) string {
 	return strings.Join(texts, ",")
 }
 
+var providerView = output.View[api.Provider]{
+	Kind: "provider", Name: func(p api.Provider) string { return p.Name },
+	Columns: []output.Column[api.Provider]{
+		{Header: "NAME", Cell: func(p api.Provider) string { return p.Name }},
+		{Header: "TYPE", Cell: func(p api.Provider) string { return p.Type }},
+		{Header: "CREDENTIALS", Cell: func(p api.Provider) string {
+			if p.CredentialsSet {
+				return "set"
+			}
+			return ""
+		}},
+		{Header: "ALLOWED PREFIXES", Cell: func(p api.Provider) string { return strings.Join(p.AllowedPrefixes, ",") }},
+		{Header: "UPDATED", Cell: func(p api.Provider) string { return output.Time(p.UpdatedAt) }},
+		{Header: "BY", Wide: true, Cell: func(p api.Provider) string { return p.UpdatedBy }},
+		{Header: "ID", Wide: true, Cell: func(p api.Provider) string { return p.ID }},
+	},
+}
+
+var memberView = output.View[api.Member]{
+	Kind: "member", Name: func(m api.Member) string { return m.Principal },
+	Columns: []output.Column[api.Member]{
+		{Header: "PRINCIPAL", Cell: func(m api.Member) string { return m.Principal }},
+		{Header: "ROLE", Cell: func(m api.Member) string { return string(m.Role) }},
+		{Header: "UPDATED", Cell: func(m api.Member) string { return output.Time(m.UpdatedAt) }},
+		{Header: "BY", Wide: true, Cell: func(m api.Member) string { return m.UpdatedBy }},
+		{Header: "ID", Wide: true, Cell: func(m api.Member) string { return m.ID }},
+	},
+}
+
+var tokenView = output.View[api.APIToken]{
+	Kind: "token", Name: func(t api.APIToken) string { return t.Name },
+	Columns: []output.Column[api.APIToken]{
+		{Header: "NAME", Cell: func(t api.APIToken) string { return t.Name }},
+		{Header: "ROLE", Cell: func(t api.APIToken) string { return string(t.Role) }},
+		{Header: "EXPIRES", Cell: func(t api.APIToken) string { return output.Time(t.ExpiresAt) }},
+		{Header: "LAST USED", Cell: func(t api.APIToken) string { return output.OptionalTime(t.LastUsedAt) }},
+		{Header: "CREATED", Wide: true, Cell: func(t api.APIToken) string { return output.Time(t.CreatedAt) }},
+		{Header: "BY", Wide: true, Cell: func(t api.APIToken) string { return t.CreatedBy }},
+		{Header: "ID", Wide: true, Cell: func(t api.APIToken) string { return t.ID }},
+	},
+}
+
 var auditView = output.View[api.AuditEvent]{
 	Kind: "event", Name: func(e api.AuditEvent) string { return e.ID },
 	Columns: []output.Column[api.AuditEvent]{
