@@ -11,6 +11,7 @@ import (
 	"net/netip"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/azure"
 	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
 	"github.com/lanyard-dev/lanyard/registry/remote"
@@ -78,6 +79,6 @@ func (r *server) openProviders() (*remote.Providers, error) {
 		return nil, err
 	}
 	host.Log = r.log
-	return remote.New(provider.Config{Types: []provider.Type{vault.Type()}, Host: host, Metrics: r.metrics, Log: r.log},
+	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), azure.Type()}, Host: host, Metrics: r.metrics, Log: r.log},
 		func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) })
 }

@@ -82,7 +82,7 @@ var rules = []rule{
 		why: "encryption reads no clock and knows no store",
 	},
 	{
-		from: "registry/provider", never: []string{"github.com/hashicorp/", "net/http/httptest"}, imports: []string{"net/http"},
+		from: "registry/provider", never: []string{"github.com/hashicorp/", "github.com/Azure/", "net/http/httptest"}, imports: []string{"net/http"},
 		why: "what all providers share knows none of them: an SDK stays within the package of its provider",
 	},
 	{
@@ -92,6 +92,10 @@ var rules = []rule{
 	{
 		from: "registry/provider/vault", never: []string{"net/http/httptest", "testing", module + "registry/provider/vault/vaulttest"},
 		why: "the fake is for tests",
+	},
+	{
+		from: "registry/provider/azure", never: []string{"github.com/Azure/azure-sdk-for-go/sdk/azidentity/", "net/http/httptest", "testing", module + "registry/provider/azure/azuretest"},
+		why: "credentials come from the record alone, never from the environment, a metadata service or a command line; and the fake is for tests",
 	},
 	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
@@ -16,6 +17,8 @@ import (
 type Document struct {
 	whole  redact.Value            // the object, compact
 	fields map[string]redact.Value // :: key → JSON text
+	bytes  map[string]redact.Value // :: key → value as it is; set instead of whole and fields
+	text   bool                    // whole is a text of its own, which need not be JSON
 	// Leased says that the values were made for this read alone (the credentials of a dynamic engine): they must not be given to two resolves.
 	Leased bool
 
@@ -43,13 +46,37 @@ func NewDocument(object []byte) (Document, error) {
 	return d, nil
 }
 
+// NewText returns the document of a secret that is one text or any bytes. As a whole it is given unchanged; if it is a JSON object, its keys are there as well.
+func NewText(text []byte) Document {
+	d := Document{whole: redact.New(text), text: true}
+	if parsed, err := NewDocument(text); err == nil {
+		d.fields = parsed.fields
+	}
+	return d
+}
+
+// NewBytes returns the document of named values that are any bytes. Each is given unchanged; the whole is a JSON object of strings, which there is only if all of them are text.
+func NewBytes(values map[string][]byte) Document {
+	d := Document{bytes: make(map[string]redact.Value, len(values))}
+	for key, value := range values {
+		d.bytes[key] = redact.New(value)
+	}
+	return d
+}
+
 // Value returns a copy of the value under key, which the caller owns. A JSON string gives its text; a number, boolean, array or object gives its JSON as the server wrote it, so that long
 // numbers keep every digit. An empty key gives the whole object as compact JSON. The error is an [*Error].
 func (d Document) Value(key string) (redact.Value, error) {
+	if d.bytes != nil {
+		return d.valueOfBytes(key)
+	}
 	if key == "" {
 		return sized(bytes.Clone(d.whole.Reveal()))
 	}
 	field, ok := d.fields[key]
+	if !ok && d.text && d.fields == nil {
+		return redact.Value{}, &Error{Kind: KindNotFound, Reason: ReasonKey, Message: "the secret is not a JSON object, so it has no keys: leave the key away"}
+	}
 	if !ok {
 		return redact.Value{}, &Error{Kind: KindNotFound, Reason: ReasonKey, Message: fmt.Sprintf("the secret has no key %q", key)}
 	}
@@ -72,6 +99,30 @@ func (d Document) Value(key string) (redact.Value, error) {
 	default:
 		return sized(bytes.Clone(text))
 	}
+}
+
+func (d Document) valueOfBytes(key string) (redact.Value, error) {
+	if key != "" {
+		value, ok := d.bytes[key]
+		if !ok {
+			return redact.Value{}, &Error{Kind: KindNotFound, Reason: ReasonKey, Message: fmt.Sprintf("the secret has no key %q", key)}
+		}
+		return sized(bytes.Clone(value.Reveal()))
+	}
+	whole := make(map[string]string, len(d.bytes))
+	for key, value := range d.bytes {
+		if !utf8.Valid(value.Reveal()) {
+			return redact.Value{}, &Error{Kind: KindUnrepresentable, Reason: ReasonNotText, Message: fmt.Sprintf("the value of key %q is not text, so the secret cannot be read as a whole", key)}
+		}
+		whole[key] = string(value.Reveal())
+	}
+	var object bytes.Buffer
+	encoder := json.NewEncoder(&object)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(whole); err != nil {
+		return redact.Value{}, notJSON()
+	}
+	return sized(bytes.TrimSuffix(object.Bytes(), []byte("\n")))
 }
 
 func sized(value []byte) (redact.Value, error) {
