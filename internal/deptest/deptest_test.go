@@ -98,6 +98,10 @@ var rules = []rule{
 		why: "credentials come from the record alone, never from the environment, a metadata service or a command line; and the fake is for tests",
 	},
 	{
+		from: "registry/provider/gcp", never: []string{"cloud.google.com/", "golang.org/x/oauth2/", "google.golang.org/api/", "net/http/httptest", "testing", module + "registry/provider/gcp/gcptest"},
+		why: "as registry/provider/azure; three requests need no client of Google's",
+	},
+	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},
 		why: "the store does not know who asks it",
 	},
