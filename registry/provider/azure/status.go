@@ -79,6 +79,6 @@ func explain(ctx context.Context, ref provider.Ref, err error) *provider.Error {
 		}
 		return final(provider.KindNotFound, provider.ReasonPath, "the vault has no secret of this name")
 	default:
-		return bearer.Status(keyVault, e.RawResponse)
+		return bearer.Status(keyVault, &bearer.Answer{Status: e.StatusCode, Header: e.RawResponse.Header})
 	}
 }

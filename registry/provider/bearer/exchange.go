@@ -5,7 +5,6 @@ package bearer
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,29 +22,25 @@ func Exchange(ctx context.Context, client *http.Client, server, endpoint string,
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	resp, err := Send(client, server, r)
+	answer, err := Send(client, server, r)
 	if err != nil {
 		return Token{}, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return Token{}, Refused(server, resp)
+	if answer.Status != http.StatusOK {
+		return Token{}, Refused(server, answer)
 	}
-	var answer struct {
+	var given struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int64  `json:"expires_in"`
 	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return Token{}, rest.Broken(ctx, server, err)
-	}
-	if err := provider.DecodeJSON(body, &answer); err != nil {
+	if err := provider.DecodeJSON(answer.Body, &given); err != nil {
 		return Token{}, err
 	}
-	if !rest.Printable(answer.AccessToken) {
+	if !rest.Printable(given.AccessToken) {
 		return Token{}, Malformed(server)
 	}
 	const longest = 24 * time.Hour // of any cloud; it also keeps the product in range
-	return For(answer.AccessToken, time.Duration(max(0, min(answer.ExpiresIn, int64(longest/time.Second))))*time.Second), nil
+	return For(given.AccessToken, time.Duration(max(0, min(given.ExpiresIn, int64(longest/time.Second))))*time.Second), nil
 }
 
 // Malformed is the error for an answer that holds no token.
@@ -54,18 +49,18 @@ func Malformed(server string) *provider.Error {
 }
 
 // Refused explains an answer of a server that gives tokens, other than 200.
-func Refused(server string, resp *http.Response) *provider.Error {
-	switch resp.StatusCode {
+func Refused(server string, answer *Answer) *provider.Error {
+	switch answer.Status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound: // RFC 6749 answers 400 to most of what can be wrong
-		return &provider.Error{Kind: provider.KindDenied, Reason: provider.ReasonCredentials, Message: fmt.Sprintf("%s does not accept the credentials (status %d)", server, resp.StatusCode)}
+		return &provider.Error{Kind: provider.KindDenied, Reason: provider.ReasonCredentials, Message: fmt.Sprintf("%s does not accept the credentials (status %d)", server, answer.Status)}
 	default:
-		return Status(server, resp)
+		return Status(server, answer)
 	}
 }
 
 // Status explains an answer that says nothing about secrets or credentials: limits, faults, redirects, and what is left.
-func Status(server string, resp *http.Response) *provider.Error {
-	status, wait := resp.StatusCode, rest.RetryAfter(resp.Header)
+func Status(server string, answer *Answer) *provider.Error {
+	status, wait := answer.Status, rest.RetryAfter(answer.Header)
 	switch {
 	case status == http.StatusTooManyRequests:
 		return &provider.Error{Kind: provider.KindThrottled, Reason: provider.ReasonRateLimit, Message: server + " asks for fewer requests", RetryAfter: wait}

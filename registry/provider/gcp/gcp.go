@@ -5,9 +5,7 @@ package gcp
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"hash/crc32"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -82,14 +80,14 @@ func (m *SecretManager) Read(ctx context.Context, ref provider.Ref) (provider.Do
 	if version == "" {
 		version = "latest"
 	}
-	resp, body, err := m.get(ctx, m.secrets.JoinPath(ref.Path, "versions", version+":access"))
+	answer, err := m.get(ctx, m.secrets.JoinPath(ref.Path, "versions", version+":access"))
 	switch {
 	case err != nil:
 		return provider.Document{}, err
-	case resp.StatusCode != http.StatusOK:
-		return provider.Document{}, explain(ref, resp, body)
+	case answer.Status != http.StatusOK:
+		return provider.Document{}, explain(ref, answer)
 	}
-	return payload(body)
+	return payload(answer.Body)
 }
 
 // payload takes the value out of an answer, if it is what Secret Manager stored.
@@ -121,31 +119,23 @@ func payload(body []byte) (provider.Document, error) {
 func (m *SecretManager) Check(ctx context.Context) error {
 	u := *m.secrets
 	u.RawQuery = "pageSize=1"
-	resp, body, err := m.get(ctx, &u)
+	answer, err := m.get(ctx, &u)
 	switch {
 	case err != nil:
 		return err
-	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusForbidden && status(body) == "PERMISSION_DENIED":
+	case answer.Status == http.StatusOK, answer.Status == http.StatusForbidden && status(answer.Body) == "PERMISSION_DENIED":
 		return nil
 	default:
-		return explain(provider.Ref{}, resp, body)
+		return explain(provider.Ref{}, answer)
 	}
 }
 
-func (m *SecretManager) get(ctx context.Context, u *url.URL) (*http.Response, []byte, error) {
+func (m *SecretManager) get(ctx context.Context, u *url.URL) (*bearer.Answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return nil, nil, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonReference, Message: "the name of the secret makes no URL"}
+		return nil, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonReference, Message: "the name of the secret makes no URL"}
 	}
-	resp, err := m.client.Do(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, nil, rest.Broken(ctx, secretManager, fmt.Errorf("reading the answer: %w", err))
-	}
-	return resp, body, nil
+	return m.client.Ask(r)
 }
 
 // Close implements [provider.Provider]. Access tokens are not revoked: they end by themselves within an hour.

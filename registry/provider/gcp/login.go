@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -77,20 +76,19 @@ func (s *settings) impersonate(ctx context.Context, client *http.Client, federat
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+federated.Value)
-	resp, err := bearer.Send(client, iam, r)
+	answer, err := bearer.Send(client, iam, r)
 	if err != nil {
 		return bearer.Token{}, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return bearer.Token{}, bearer.Refused(iam, resp)
+	if answer.Status != http.StatusOK {
+		return bearer.Token{}, bearer.Refused(iam, answer)
 	}
-	var answer struct {
+	var given struct {
 		AccessToken string    `json:"accessToken"`
 		ExpireTime  time.Time `json:"expireTime"`
 	}
-	body, err = io.ReadAll(resp.Body)
-	if err != nil || provider.DecodeJSON(body, &answer) != nil || !rest.Printable(answer.AccessToken) {
+	if provider.DecodeJSON(answer.Body, &given) != nil || !rest.Printable(given.AccessToken) {
 		return bearer.Token{}, bearer.Malformed(iam)
 	}
-	return bearer.For(answer.AccessToken, time.Until(answer.ExpireTime)), nil
+	return bearer.For(given.AccessToken, time.Until(given.ExpireTime)), nil
 }

@@ -25,22 +25,22 @@ func status(body []byte) string {
 }
 
 // explain returns what an answer other than 200 means.
-func explain(ref provider.Ref, resp *http.Response, body []byte) *provider.Error {
+func explain(ref provider.Ref, answer *bearer.Answer) *provider.Error {
 	final := func(kind provider.Kind, reason provider.Reason, message string) *provider.Error {
 		return &provider.Error{Kind: kind, Reason: reason, Message: message}
 	}
 	switch {
-	case resp.StatusCode == http.StatusUnauthorized:
+	case answer.Status == http.StatusUnauthorized:
 		return final(provider.KindDenied, provider.ReasonCredentials, "Secret Manager does not accept the token")
-	case resp.StatusCode == http.StatusForbidden:
+	case answer.Status == http.StatusForbidden:
 		return final(provider.KindDenied, provider.ReasonPermission, "Secret Manager denies access: the identity must be a Secret Manager Secret Accessor, and the API be enabled in the project")
-	case resp.StatusCode == http.StatusNotFound && ref.Version != "":
+	case answer.Status == http.StatusNotFound && ref.Version != "":
 		return final(provider.KindNotFound, provider.ReasonVersion, "the project has no secret of this name with this version")
-	case resp.StatusCode == http.StatusNotFound:
+	case answer.Status == http.StatusNotFound:
 		return final(provider.KindNotFound, provider.ReasonPath, "the project has no secret of this name with a version")
-	case resp.StatusCode == http.StatusBadRequest && status(body) == "FAILED_PRECONDITION":
+	case answer.Status == http.StatusBadRequest && status(answer.Body) == "FAILED_PRECONDITION":
 		return final(provider.KindNotFound, provider.ReasonVersion, "this version of the secret is disabled or destroyed")
 	default:
-		return bearer.Status(secretManager, resp)
+		return bearer.Status(secretManager, answer)
 	}
 }
