@@ -11,9 +11,11 @@ import (
 	"net/netip"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/aws"
 	"github.com/lanyard-dev/lanyard/registry/provider/azure"
 	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/gcp"
+	"github.com/lanyard-dev/lanyard/registry/provider/kubernetes"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 )
@@ -28,7 +30,15 @@ type ProviderPolicy struct {
 	// TokenFile holds that token, for TokenAudience and nobody else; empty: there is none.
 	TokenFile     string
 	TokenAudience string
+	// ClusterNamespaces are namespaces of this cluster whose Secrets every organization may read with the registry's own service account, as far as its Roles go.
+	ClusterNamespaces []string
 }
+
+// What the kubelet and the cluster's DNS give to every pod.
+const (
+	clusterAddress   = "https://kubernetes.default.svc"
+	clusterDirectory = "/var/run/secrets/kubernetes.io/serviceaccount"
+)
 
 func (p *ProviderPolicy) flags(flags *flag.FlagSet) {
 	flags.Func("provider-allow-cidr", "`network` that secret providers may be in although it is loopback, link-local or otherwise special; repeatable", appendTo(&p.AllowCIDRs))
@@ -36,6 +46,7 @@ func (p *ProviderPolicy) flags(flags *flag.FlagSet) {
 	flags.Func("provider-trusted-address", "`URL` of a secret provider that may be shown a token of the registry's own service account; repeatable", appendTo(&p.TrustedAddresses))
 	flags.StringVar(&p.TokenFile, "provider-token-file", "", "`file` of that token, which has no other audience; without it there is none")
 	flags.StringVar(&p.TokenAudience, "provider-token-audience", "vault", "audience of that token")
+	flags.Func("provider-cluster-namespace", "`namespace` whose Secrets every organization may read with the registry's own service account; repeatable", appendTo(&p.ClusterNamespaces))
 }
 
 func (p *ProviderPolicy) validate() error {
@@ -70,6 +81,9 @@ func (p *ProviderPolicy) host() (provider.Host, error) {
 	if p.TokenFile != "" {
 		host.ServiceAccountToken = provider.TokenFile(p.TokenFile, cmp.Or(p.TokenAudience, "vault"))
 	}
+	if len(p.ClusterNamespaces) > 0 {
+		host.Cluster = &provider.Cluster{Address: clusterAddress, Directory: clusterDirectory, Namespaces: p.ClusterNamespaces}
+	}
 	return host, errors.Join(problems...)
 }
 
@@ -80,6 +94,6 @@ func (r *server) openProviders() (*remote.Providers, error) {
 		return nil, err
 	}
 	host.Log = r.log
-	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), azure.Type(), gcp.Type()}, Host: host, Metrics: r.metrics, Log: r.log},
+	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), kubernetes.Type(), aws.SecretsManager(), aws.SSM(), azure.Type(), gcp.Type()}, Host: host, Metrics: r.metrics, Log: r.log},
 		func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) })
 }

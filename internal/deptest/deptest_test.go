@@ -57,7 +57,7 @@ var rules = []rule{
 		why: "as registry/; and what can read a secret must not be linked into the webhook",
 	},
 	{
-		from: "injector/", never: []string{"go.etcd.io/", "github.com/gin-gonic/", "github.com/hashicorp/"},
+		from: "injector/", never: []string{"go.etcd.io/", "github.com/gin-gonic/", "github.com/hashicorp/", "github.com/aws/"},
 		why: "the injector holds no power: it knows neither the store nor a provider",
 	},
 	{
@@ -82,7 +82,11 @@ var rules = []rule{
 		why: "encryption reads no clock and knows no store",
 	},
 	{
-		from: "registry/provider", never: []string{"github.com/hashicorp/", "github.com/Azure/", "net/http/httptest"}, imports: []string{"net/http"},
+		from: "registry/provider/aws", never: []string{"github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/credentials", "github.com/aws/aws-sdk-go-v2/feature/", "net/http/httptest", "testing"},
+		why: "what the SDK's configuration loader finds (environment, files, the node's metadata service) are the operator's credentials, not an organization's",
+	},
+	{
+		from: "registry/provider", never: []string{"github.com/hashicorp/", "github.com/aws/", "github.com/Azure/", "net/http/httptest"}, imports: []string{"net/http"},
 		why: "what all providers share knows none of them: an SDK stays within the package of its provider",
 	},
 	{
@@ -100,6 +104,14 @@ var rules = []rule{
 	{
 		from: "registry/provider/gcp", never: []string{"cloud.google.com/", "golang.org/x/oauth2/", "google.golang.org/api/", "net/http/httptest", "testing", module + "registry/provider/gcp/gcptest"},
 		why: "as registry/provider/azure; three requests need no client of Google's",
+	},
+	{
+		from: "registry/provider/kubernetes", never: []string{"net/http/httptest", "testing", "k8s.io/client-go/"},
+		why: "one GET needs no client library, and an informer would be a cache of everybody's Secrets",
+	},
+	{
+		from: "registry/provider/rest", never: []string{"github.com/hashicorp/", "github.com/aws/", "net/http/httptest", "testing"},
+		why: "what providers that speak HTTP share knows none of them",
 	},
 	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},

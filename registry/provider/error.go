@@ -67,7 +67,7 @@ const (
 	ReasonRedirect        Reason = "redirect"         // the server redirects, which is never followed
 	ReasonCircuitOpen     Reason = "circuit_open"     // too many failures in a row: not asked at all for a while
 	ReasonClosed          Reason = "closed"           // the provider's record changed while the read was on the way
-	ReasonRecord          Reason = "record"           // the provider's record could not be read
+	ReasonRecord          Reason = "record"           // the provider's record, or the registry's own service account, could not be read
 	ReasonRateLimit       Reason = "rate_limited"     // the server asks for fewer requests
 	ReasonBusy            Reason = "busy"             // as many reads as are allowed are on the way
 	ReasonProvider        Reason = "provider_missing" // the organization has no such provider

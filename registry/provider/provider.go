@@ -68,7 +68,19 @@ type Host struct {
 	ServiceAccountToken func(ctx context.Context, audience string) (redact.Value, error)
 	// TrustedAddresses are the addresses of servers that may be shown such a token, in the form [egress.Guard.ParseAddress] returns.
 	TrustedAddresses []string
-	Log              *slog.Logger // nil discards
+	// Cluster is the registry's own cluster, whose Secrets may be read with the registry's own service account. Nil means that none may.
+	Cluster *Cluster
+	Log     *slog.Logger // nil discards
+}
+
+// Cluster is the cluster the registry runs in.
+type Cluster struct {
+	// Address of its API server, in the form [egress.Guard.ParseAddress] returns.
+	Address string
+	// Directory holds token, ca.crt and namespace of the registry's service account, as the kubelet mounts them.
+	Directory string
+	// Namespaces are those that Secrets may be read from, by the providers of every organization. The registry's own is never among them: its keys are there.
+	Namespaces []string
 }
 
 // Limits of every provider.
