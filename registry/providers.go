@@ -12,7 +12,9 @@ import (
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/aws"
+	"github.com/lanyard-dev/lanyard/registry/provider/azure"
 	"github.com/lanyard-dev/lanyard/registry/provider/egress"
+	"github.com/lanyard-dev/lanyard/registry/provider/gcp"
 	"github.com/lanyard-dev/lanyard/registry/provider/kubernetes"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
 	"github.com/lanyard-dev/lanyard/registry/remote"
@@ -92,6 +94,6 @@ func (r *server) openProviders() (*remote.Providers, error) {
 		return nil, err
 	}
 	host.Log = r.log
-	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), kubernetes.Type(), aws.SecretsManager(), aws.SSM()}, Host: host, Metrics: r.metrics, Log: r.log},
+	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), kubernetes.Type(), aws.SecretsManager(), aws.SSM(), azure.Type(), gcp.Type()}, Host: host, Metrics: r.metrics, Log: r.log},
 		func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) })
 }

@@ -86,7 +86,7 @@ var rules = []rule{
 		why: "what the SDK's configuration loader finds (environment, files, the node's metadata service) are the operator's credentials, not an organization's",
 	},
 	{
-		from: "registry/provider", never: []string{"github.com/hashicorp/", "github.com/aws/", "net/http/httptest"}, imports: []string{"net/http"},
+		from: "registry/provider", never: []string{"github.com/hashicorp/", "github.com/aws/", "github.com/Azure/", "net/http/httptest"}, imports: []string{"net/http"},
 		why: "what all providers share knows none of them: an SDK stays within the package of its provider",
 	},
 	{
@@ -104,6 +104,14 @@ var rules = []rule{
 	{
 		from: "registry/resolve", never: []string{module + "registry/provider", module + "registry/remote"},
 		why: "the resolver knows a Fetcher, not whom it asks",
+	},
+	{
+		from: "registry/provider/azure", never: []string{"github.com/Azure/azure-sdk-for-go/sdk/azidentity/", "net/http/httptest", "testing", module + "registry/provider/azure/azuretest"},
+		why: "credentials come from the record alone, never from the environment, a metadata service or a command line; and the fake is for tests",
+	},
+	{
+		from: "registry/provider/gcp", never: []string{"cloud.google.com/", "golang.org/x/oauth2/", "google.golang.org/api/", "net/http/httptest", "testing", module + "registry/provider/gcp/gcptest"},
+		why: "as registry/provider/azure; three requests need no client of Google's",
 	},
 	{
 		from: "registry/provider/kubernetes", never: []string{"net/http/httptest", "testing", "k8s.io/client-go/"},

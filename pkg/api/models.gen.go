@@ -573,7 +573,7 @@ type ProviderCreate struct {
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name Name `json:"name"`
 
-	// Type `vault`, which is also OpenBao, `kubernetes`, `aws_secrets_manager` or `aws_ssm`.
+	// Type `vault`, which is also OpenBao, `kubernetes`, `aws_secrets_manager`, `aws_ssm`, `azure_key_vault` or `gcp_secret_manager`.
 	//
 	// Example: vault
 	Type ProviderType `json:"type"`
@@ -593,7 +593,7 @@ type ProviderList struct {
 	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
-// ProviderType `vault`, which is also OpenBao, `kubernetes`, `aws_secrets_manager` or `aws_ssm`.
+// ProviderType `vault`, which is also OpenBao, `kubernetes`, `aws_secrets_manager`, `aws_ssm`, `azure_key_vault` or `gcp_secret_manager`.
 //
 // Example: vault
 type ProviderType = string
@@ -612,7 +612,7 @@ type ProviderUpdate struct {
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name *Name `json:"name,omitempty"`
 
-	// Type `vault`, which is also OpenBao, `kubernetes`, `aws_secrets_manager` or `aws_ssm`.
+	// Type `vault`, which is also OpenBao, `kubernetes`, `aws_secrets_manager`, `aws_ssm`, `azure_key_vault` or `gcp_secret_manager`.
 	//
 	// Example: vault
 	Type *ProviderType `json:"type,omitempty"`

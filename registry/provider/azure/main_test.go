@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package azure_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain fails if a closed provider leaves a goroutine behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
