@@ -51,7 +51,7 @@ func (c *Client) try(ctx context.Context, asked *wire.ResolveRequest, body []byt
 	if resp.StatusCode != http.StatusOK {
 		return nil, readRefusal(resp)
 	}
-	return readAnswer(resp, asked)
+	return readAnswer(ctx, resp, asked)
 }
 
 // readToken reads the token the kubelet keeps fresh. The error wraps [ErrToken] and never quotes the file's content.
@@ -104,7 +104,7 @@ func readRefusal(resp *http.Response) *Refusal {
 }
 
 // readAnswer reads a 200, which is complete or an error.
-func readAnswer(resp *http.Response, asked *wire.ResolveRequest) (*wire.ResolveResponse, error) {
+func readAnswer(ctx context.Context, resp *http.Response, asked *wire.ResolveRequest) (*wire.ResolveResponse, error) {
 	if !isJSON(resp, "application/json") {
 		return nil, fmt.Errorf("%w: its content type is not application/json", ErrProtocol)
 	}
@@ -114,6 +114,10 @@ func readAnswer(resp *http.Response, asked *wire.ResolveRequest) (*wire.ResolveR
 	}
 	answer, err := wire.DecodeResponse(body)
 	if err != nil {
+		// A server that sees us leave may end its answer in good order: what is then half an answer was cut by our own deadline, not by its maker.
+		if cut := ctx.Err(); cut != nil {
+			return nil, &connError{describe(cut, time.Now()), cut}
+		}
 		return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	answer.RequestID = clean(answer.RequestID)
