@@ -105,11 +105,6 @@ func AllowVault(address string) []string {
 	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address}
 }
 
-// Uninstall runs `helm uninstall`.
-func (i *Installation) Uninstall(ctx context.Context) error {
-	return i.run(ctx, i.helm, "uninstall", Release, "--kubeconfig", i.Cluster.Kubeconfig(), "--namespace", Namespace, "--wait")
-}
-
 // loadImages builds the three images of this checkout and the test image, and imports them into the node.
 func (i *Installation) loadImages(ctx context.Context) error {
 	i.progress("building the images of this checkout")

@@ -63,7 +63,7 @@ func (i *Installation) Await(ctx context.Context, namespace, name, what string, 
 	var last *corev1.Pod
 	for {
 		watcher, err := pods.Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
-		if err != nil && ctx.Err() == nil && !retryable(ctx) {
+		if err != nil && pause(ctx) {
 			continue
 		}
 		if err == nil {
@@ -84,13 +84,13 @@ func (i *Installation) Await(ctx context.Context, namespace, name, what string, 
 	}
 }
 
-// retryable waits a moment before a watch is opened again; the API server may be restarting.
-func retryable(ctx context.Context) bool {
+// pause waits a moment before the API server, which may be restarting, is asked again. It reports whether there is time left to ask.
+func pause(ctx context.Context) bool {
 	select {
 	case <-ctx.Done():
-		return true
-	case <-time.After(200 * time.Millisecond):
 		return false
+	case <-time.After(200 * time.Millisecond):
+		return true
 	}
 }
 
@@ -112,7 +112,7 @@ func (i *Installation) Delete(ctx context.Context, namespace, name string) error
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		if retryable(ctx) {
+		if !pause(ctx) {
 			return fmt.Errorf("waiting for pod %s/%s to be gone: %w", namespace, name, ctx.Err())
 		}
 	}

@@ -21,8 +21,6 @@ import (
 	"github.com/lanyard-dev/lanyard/e2e/installation"
 )
 
-const clusterName = "demo"
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -33,7 +31,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	config := cluster.Config{Name: clusterName, Detached: true, Progress: stdout}
+	config := cluster.Config{Name: cluster.DemoName, Detached: true, Progress: stdout}
 	switch {
 	case len(args) == 1 && args[0] == "up":
 		return up(ctx, config, stdout)
