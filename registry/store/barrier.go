@@ -65,14 +65,20 @@ func (b *barrier) run() {
 	}
 }
 
-// readTip returns the revision memory must have reached to hold every mutation acknowledged so far.
+// readTip returns the revision memory must have reached to hold every mutation acknowledged so far. Memory that is ahead of etcd itself remembers what a
+// restore of etcd took back, such as a binding: nothing is read from it until it was loaded anew.
 func (s *Store) readTip() (int64, error) {
 	s.counters.barriers.Add(1)
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
+	known := s.image().rev
 	resp, err := s.client.Get(ctx, s.space.tip(), clientv3.WithKeysOnly())
 	if err != nil {
 		return 0, etcdError(context.Background(), err)
+	}
+	if resp.Header.Revision < known {
+		s.askRestart(errRestored)
+		return 0, errors.Join(ErrUnavailable, errRestored)
 	}
 	if len(resp.Kvs) == 0 { // somebody deleted it; its revision cannot be trusted to say anything
 		return resp.Header.Revision, nil
@@ -99,7 +105,7 @@ func (s *Store) reach(ctx context.Context, rev int64) (*image, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	impatience := time.AfterFunc(readTimeout/2, s.askRestart)
+	impatience := time.AfterFunc(readTimeout/2, func() { s.askRestart(errReplaced) })
 	defer impatience.Stop()
 	m, err := s.await(limited, rev)
 	if err != nil && ctx.Err() == nil {
@@ -108,9 +114,9 @@ func (s *Store) reach(ctx context.Context, rev int64) (*image, error) {
 	return m, err
 }
 
-func (s *Store) askRestart() {
+func (s *Store) askRestart(why error) {
 	select {
-	case s.restart <- struct{}{}:
+	case s.restart <- why:
 	default: // asked already
 	}
 }

@@ -17,6 +17,7 @@ import (
 var (
 	errStalled   = errors.New("watch is silent")
 	errReplaced  = errors.New("watch is behind")
+	errRestored  = errors.New("etcd is at an earlier revision than memory")
 	errCompacted = errors.New("watch begins before the compacted revision")
 	errEnded     = errors.New("watch ended")
 )
@@ -33,7 +34,7 @@ func (s *Store) follow(ctx context.Context) error {
 		}
 		s.counters.restarts.Add(1)
 		s.log.Warn("watch of etcd restarts", "err", err, "revision", s.image().rev)
-		if errors.Is(err, errCompacted) {
+		if errors.Is(err, errCompacted) || errors.Is(err, errRestored) {
 			if err := s.reload(ctx); err != nil {
 				s.log.Warn("full read of etcd did not complete", "err", err)
 			}
@@ -79,8 +80,8 @@ func (s *Store) watch(ctx context.Context) error {
 			silent.Reset(silence)
 			s.contact.Store(time.Now().UnixNano())
 			s.apply(resp)
-		case <-s.restart:
-			return errReplaced
+		case why := <-s.restart:
+			return why
 		case <-silent.C:
 			return errStalled
 		}
@@ -187,5 +188,5 @@ func (s *Store) reconcileOnce(ctx context.Context) {
 		s.log.Warn("full read of etcd did not complete", "err", err)
 		return
 	}
-	s.askRestart() // a watch that lost something is not to be trusted with the rest
+	s.askRestart(errReplaced) // a watch that lost something is not to be trusted with the rest
 }

@@ -56,9 +56,9 @@ type Store struct {
 	uses    tokenUses
 
 	keyState  atomic.Pointer[keyState]
-	contact   atomic.Int64  // when the watch last said something, Unix nanoseconds; 0 before the first time
-	restart   chan struct{} // asks the follower for a new watch
-	following sync.Mutex    // held while the image is replaced
+	contact   atomic.Int64 // when the watch last said something, Unix nanoseconds; 0 before the first time
+	restart   chan error   // asks the follower for a new watch, and says why
+	following sync.Mutex   // held while the image is replaced
 	counters  counters
 }
 
@@ -117,7 +117,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		keys:    config.Keys,
 		log:     config.Log,
 		config:  config,
-		restart: make(chan struct{}, 1),
+		restart: make(chan error, 1),
 	}
 	s.barrier.read = s.readTip
 	s.uses.init()
