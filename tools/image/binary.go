@@ -26,7 +26,7 @@ func (b Binary) Compile(ctx context.Context, platform v1.Platform, out string) e
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", // -w drops it anyway
 		"-ldflags", "-s -w -buildid= "+b.LinkerFlags, "-o", out, ".")
 	cmd.Dir = b.Dir
 	cmd.Env = append(os.Environ(),

@@ -126,7 +126,8 @@ func (p Part) flags() []string {
 		linker = append(linker, "-X="+name+"="+value)
 	}
 	slices.Sort(linker)
-	flags := []string{"-trimpath", "-buildvcs=false", "-ldflags", strings.Join(linker, " ")}
+	// DWARF that the linker drops anyway is an eighth of the compilers' time.
+	flags := []string{"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", strings.Join(linker, " ")}
 	if p.Tags != "" {
 		flags = append(flags, "-tags", p.Tags)
 	}
