@@ -13,6 +13,8 @@ LINT    := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 RELEASE := github.com/lanyard-dev/lanyard/internal/version.release
 MODULES := . tools charts e2e e2e/envfile
 export CGO_CFLAGS ?= -O2
+# What the cluster's parts and our images are compiled with, too: on a fresh machine packages they share are compiled once. `make align` keeps the versions the same.
+SHARED  := CGO_ENABLED=0 go -C e2e run -trimpath -gcflags=all=-dwarf=false
 
 .PHONY: help
 help: ## list these commands
@@ -20,11 +22,11 @@ help: ## list these commands
 
 .PHONY: demo
 demo: ## a disposable Kubernetes, Lanyard installed, a pod with its secrets (Linux, root)
-	go -C e2e run ./cmd/demo up
+	$(SHARED) ./cmd/demo up
 
 .PHONY: demo-down
 demo-down: ## remove everything the demo made
-	go -C e2e run ./cmd/demo down
+	$(SHARED) ./cmd/demo down
 
 .PHONY: dev
 dev: ## the registry alone, with embedded etcd, on loopback
@@ -65,6 +67,11 @@ $(LINT):
 	@echo "building golangci-lint $(LINT_VERSION), once (a few minutes)"
 	@mkdir -p $(@D)
 	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+.PHONY: align
+align: ## give the modules that are built together the same versions of what they share
+	@trap 'rm -f go.work go.work.sum' EXIT; go work init $(MODULES) e2e/cluster/kubernetes e2e/cluster/etcd e2e/cluster/coredns; go work sync
+	@for m in $(MODULES) e2e/cluster/kubernetes e2e/cluster/etcd e2e/cluster/coredns; do go -C $$m mod tidy; done
 
 .PHONY: generate
 generate: ## regenerate what is generated
