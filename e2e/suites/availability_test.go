@@ -3,9 +3,11 @@
 package suites
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -39,23 +41,26 @@ func TestAvailability(t *testing.T) {
 		{"one replica deleted in good order", true, func(w *world) {
 			victim := w.components("injector")[0]
 			w.must(lanyard.Client.CoreV1().Pods(installation.Namespace).Delete(w.ctx, victim.Name, metav1.DeleteOptions{}))
-			w.rolledOut(deployment)
+			w.replaced("injector", victim)
 		}},
 		{"one replica killed", false, func(w *world) {
 			victim := w.components("injector")[0]
 			w.must(lanyard.Client.CoreV1().Pods(installation.Namespace).Delete(w.ctx, victim.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
-			w.rolledOut(deployment)
+			w.replaced("injector", victim)
 		}},
-		{"the certificate authority deleted", false, func(w *world) {
-			const name = installation.Release + "-injector-ca"
+		{"the certificate authority emptied", false, func(w *world) {
 			secrets := lanyard.Client.CoreV1().Secrets(installation.Namespace)
-			before, err := secrets.Get(w.ctx, name, metav1.GetOptions{})
+			const name = installation.Release + "-injector-cert"
+			secret, err := secrets.Get(w.ctx, name, metav1.GetOptions{})
 			w.must(err)
-			w.must(secrets.Delete(w.ctx, name, metav1.DeleteOptions{}))
+			before := secret.Data
+			secret.Data = nil
+			_, err = secrets.Update(w.ctx, secret, metav1.UpdateOptions{})
+			w.must(err)
 			w.must(until(w.ctx, patience, func() error {
 				after, err := secrets.Get(w.ctx, name, metav1.GetOptions{})
-				if err == nil && after.UID == before.UID {
-					err = errors.New("the authority is still the old one")
+				if err == nil && (len(after.Data) == 0 || maps.EqualFunc(after.Data, before, bytes.Equal)) {
+					err = errors.New("there is no new authority yet")
 				}
 				return err
 			}))
@@ -192,10 +197,21 @@ func (w *world) rolledOut(name string) {
 		if want := *d.Spec.Replicas; d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas != want || d.Status.ReadyReplicas != want || d.Status.Replicas != want {
 			return fmt.Errorf("the rollout of %s is not over: %+v", name, d.Status)
 		}
-		pods, err := lanyard.Client.CoreV1().Pods(installation.Namespace).List(w.ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=injector"})
-		if err == nil && len(pods.Items) != int(*d.Spec.Replicas) {
-			err = fmt.Errorf("%d pods of %s are there", len(pods.Items), name)
+		return nil
+	}))
+}
+
+// replaced waits until a pod of a component is gone and two others are ready.
+func (w *world) replaced(component string, victim corev1.Pod) {
+	w.t.Helper()
+	w.must(until(w.ctx, patience, func() error {
+		_, err := lanyard.Client.CoreV1().Pods(installation.Namespace).Get(w.ctx, victim.Name, metav1.GetOptions{})
+		if err == nil {
+			return fmt.Errorf("%s is still there", victim.Name)
 		}
-		return err
+		if ready := len(w.components(component)); ready != 2 {
+			return fmt.Errorf("%d pods of %s are ready, want 2", ready, component)
+		}
+		return nil
 	}))
 }

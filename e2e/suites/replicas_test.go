@@ -5,6 +5,7 @@ package suites
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lanyard-dev/lanyard/e2e/installation"
@@ -34,6 +36,17 @@ func TestReplicas(t *testing.T) {
 		}
 	})
 	if err := lanyard.Upgrade(ctx, append(values, "registry.replicas=2")...); err != nil {
+		t.Fatal(err)
+	}
+
+	gone := func() error { // the old registry still answers while it drains, from an etcd of its own
+		_, err := lanyard.Client.CoreV1().Pods(installation.Namespace).Get(ctx, installation.Release+"-registry-0", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(errors.New("the registry with the embedded etcd is still there"), err)
+	}
+	if err := until(ctx, patience, gone); err != nil {
 		t.Fatal(err)
 	}
 
