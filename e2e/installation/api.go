@@ -66,6 +66,13 @@ func (a *API) As(token string) *API {
 	return &other
 }
 
+// At is the API as one replica serves it, at host:port, whatever Service is in front of it.
+func (a *API) At(address string) *API {
+	other := *a
+	other.base = "https://" + address
+	return &other
+}
+
 // StatusError is an answer of the API that is not 2xx.
 type StatusError struct {
 	Status int

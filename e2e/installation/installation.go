@@ -108,28 +108,39 @@ func AllowVault(address string) []string {
 // loadImages builds the three images of this checkout and the test image, and imports them into the node.
 func (i *Installation) loadImages(ctx context.Context) error {
 	i.progress("building the images of this checkout")
-	out, err := checkoutPath("dist", "e2e")
-	if err != nil {
-		return err
-	}
-	tools, err := checkoutPath("tools")
-	if err != nil {
-		return err
-	}
-	args := []string{"-C", tools, "run", "./images", "-version", i.version, "-arch", runtime.GOARCH, "-prefix", imagePrefix, "-out", out}
-	var archives []string
+	var images, files []string
 	for name, dir := range map[string]string{
 		"lanyard-registry": "../cmd/lanyard-registry", "lanyard-injector": "../cmd/lanyard-injector", "lanyard-agent": "../cmd/lanyard-agent",
 		"probe": "../e2e/images/probe",
 	} {
-		args = append(args, name+"="+dir)
-		archives = append(archives, filepath.Join(out, name+"-"+runtime.GOARCH+".tar"))
+		images = append(images, name+"="+dir)
+		files = append(files, name+"-"+runtime.GOARCH+".tar")
 	}
-	if err := i.run(ctx, "go", args...); err != nil {
-		return fmt.Errorf("building images: %w", err)
+	out, err := i.buildImages(ctx, images...)
+	if err != nil {
+		return err
+	}
+	for n, file := range files {
+		files[n] = filepath.Join(out, file)
 	}
 	i.progress("loading the images into the node")
-	return i.Cluster.Load(ctx, archives...)
+	return i.Cluster.Load(ctx, files...)
+}
+
+// buildImages builds images, given as NAME=DIRECTORY relative to tools/, and returns the directory their archives are in, as NAME-ARCHITECTURE.tar.
+func (i *Installation) buildImages(ctx context.Context, images ...string) (out string, err error) {
+	if out, err = checkoutPath("dist", "e2e"); err != nil {
+		return "", err
+	}
+	tools, err := checkoutPath("tools")
+	if err != nil {
+		return "", err
+	}
+	args := []string{"-C", tools, "run", "./images", "-version", i.version, "-arch", runtime.GOARCH, "-prefix", imagePrefix, "-out", out}
+	if err := i.run(ctx, "go", append(args, images...)...); err != nil {
+		return "", fmt.Errorf("building images: %w", err)
+	}
+	return out, nil
 }
 
 // ProbeImage is the test image's reference; see e2e/images/probe.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/hostnet"
-	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/pki"
 	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/process"
+	"github.com/lanyard-dev/lanyard/e2e/internal/pki"
 )
 
 // fixed are the directories that containerd, the kubelet and the CNI library
