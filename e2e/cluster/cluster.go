@@ -59,6 +59,8 @@ type backend interface {
 	Load(ctx context.Context, archives ...string) error
 	// RestartKubelet must return only when the new kubelet has reported the node ready.
 	RestartKubelet(ctx context.Context, gates map[string]bool) error
+	// RestartNode must return only when the new kubelet has reported the node ready.
+	RestartNode(ctx context.Context) error
 	StopAPIServer(ctx context.Context) error
 	StartAPIServer(ctx context.Context) error
 	// StartVault runs the given binary where pods reach it.
@@ -175,6 +177,16 @@ func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 func (c *Cluster) RestartKubelet(ctx context.Context, gates map[string]bool) error {
 	if err := c.backend.RestartKubelet(ctx, gates); err != nil {
 		return fmt.Errorf("restarting the kubelet: %w", err)
+	}
+	return nil
+}
+
+// RestartNode does to the node what a power cut and a boot do: containers die at
+// once and memory-backed volumes are gone. It returns when the node is ready
+// again; pods start anew after that. With kind the control plane restarts too.
+func (c *Cluster) RestartNode(ctx context.Context) error {
+	if err := c.backend.RestartNode(ctx); err != nil {
+		return fmt.Errorf("restarting the node: %w", err)
 	}
 	return nil
 }

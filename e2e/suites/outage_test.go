@@ -113,6 +113,23 @@ func TestOutage(t *testing.T) {
 		})
 	}
 
+	t.Run("node restarted: its pods get their secrets anew, the rotated ones too", func(t *testing.T) {
+		w := newWorld(t)
+		w.put("key", "first")
+		consumer := w.consumer("app", map[string]string{"KEY": "key"})
+		w.create(w.pod("app", consumer))
+		w.running("app")
+		w.put("key", "second")
+		w.must(lanyard.Cluster.RestartNode(w.ctx)) // the registry and the injectors were on it, too
+		w.await("app", "running again", func(p *corev1.Pod) bool {
+			return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].RestartCount > 0 && p.Status.ContainerStatuses[0].State.Running != nil
+		})
+		w.expectEnv("app", "app", map[string]string{"KEY": "second"})
+		w.create(w.pod("next", consumer))
+		w.running("next")
+		w.expectEnv("next", "app", map[string]string{"KEY": "second"})
+	})
+
 	t.Run("API server killed: the registry answers again by itself", func(t *testing.T) {
 		w := newWorld(t)
 		w.put("key", "value")

@@ -82,13 +82,17 @@ func (c *Cluster) killContainers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	groups := controlGroups(ids...)
+	return endAll(ctx, controlGroups(ids...), c.leftovers)
+}
+
+// endAll kills the processes that find returns, which are to include those in groups, until there are none, and removes the groups.
+func endAll(ctx context.Context, groups []string, find func(groups []string) ([]process.Record, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		left, err := c.leftovers(groups)
+		left, err := find(groups)
 		if err == nil && len(left) == 0 {
 			// Refused for the moment in which a killed process is still counted.
 			err = removeControlGroups(groups)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -66,13 +67,25 @@ func (c *Cluster) RestartKubelet(ctx context.Context, gates map[string]bool) err
 	if err := c.shell(ctx, "systemctl restart kubelet"); err != nil {
 		return err
 	}
-	return poll(ctx, time.Minute, func() error {
-		now := c.heartbeat(ctx)
-		if status, time, _ := strings.Cut(now, " "); status != "True" || time == "" || now == before {
-			return errors.New("no heartbeat of a ready node yet")
-		}
-		return nil
-	})
+	return poll(ctx, time.Minute, func() error { return c.beatsAfter(ctx, before) })
+}
+
+// RestartNode restarts the node's container, and with it the control plane.
+func (c *Cluster) RestartNode(ctx context.Context) error {
+	before := c.heartbeat(ctx)
+	if output, err := exec.CommandContext(ctx, "docker", "restart", "--time=0", c.node.String()).CombinedOutput(); err != nil {
+		return fmt.Errorf("restarting the container: %w: %s", err, bytes.TrimSpace(output))
+	}
+	return poll(ctx, 3*time.Minute, func() error { return c.beatsAfter(ctx, before) })
+}
+
+// beatsAfter returns nil once the node is ready and its heartbeat is not the one given.
+func (c *Cluster) beatsAfter(ctx context.Context, before string) error {
+	now := c.heartbeat(ctx)
+	if status, time, _ := strings.Cut(now, " "); status != "True" || time == "" || now == before {
+		return errors.New("no heartbeat of a ready node yet")
+	}
+	return nil
 }
 
 // withGates returns a kubelet configuration with feature gates added.
