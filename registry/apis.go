@@ -51,7 +51,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		return nil, err
 	}
 	workload, err := workloadapi.New(workloadapi.Config{
-		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
+		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {

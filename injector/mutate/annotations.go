@@ -68,10 +68,7 @@ func (p *planner) readAnnotations() wish {
 	if len(p.problems) > 0 {
 		return w
 	}
-	switch {
-	case w.consumer == nil && len(w.own) == 0:
-		p.deny(ReasonNoConsumer, annotationField(podspec.AnnotationConsumer), "the pod opted in with the label "+podspec.LabelInject+" but names no consumer")
-	case w.consumer == nil && (w.all || len(w.containers) > 0):
+	if w.consumer == nil && (w.all || len(w.containers) > 0) {
 		p.deny(ReasonContainersInvalid, annotationField(podspec.AnnotationContainers), "it says where the pod's consumer goes, but there is no "+podspec.AnnotationConsumer)
 	}
 	return w

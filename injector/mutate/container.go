@@ -76,15 +76,19 @@ func (t *target) ownVolume() bool {
 
 // request is the resolve request the init agent sends: the ENVs the pod refers to, fixed now.
 func (p *planner) request() string {
-	r := wire.ResolveRequest{Protocol: wire.Protocol}
+	r := wire.ResolveRequest{Protocol: wire.ProtocolConsumers} // as old as it may be, for registries and agents that are
 	for i := range p.targets {
 		t := &p.targets[i]
-		if len(t.names.Envs) == 0 {
+		if len(t.envs) == 0 {
 			continue
 		}
-		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
+		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumerText(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
 		for j, env := range t.names.Envs {
 			c.Envs[j] = env.Name
+		}
+		for _, env := range t.inline {
+			r.Protocol = wire.ProtocolInline
+			c.Inline = append(c.Inline, wire.InlineEnv{Name: env.name, Secret: env.secret.String()})
 		}
 		r.Containers = append(r.Containers, c)
 	}
@@ -202,7 +206,7 @@ func (p *planner) inPlace(indices []int, want []*container) bool {
 
 // neededBefore reports whether an init container that receives values comes before index.
 func (p *planner) neededBefore(index int) bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.names.Envs) > 0 })
+	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.envs) > 0 })
 }
 
 func ptr[T any](v T) *T { return &v }

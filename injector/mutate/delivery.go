@@ -20,7 +20,7 @@ func (p *planner) chooseDeliveries() {
 		}
 	}
 	for i := range p.targets {
-		if t := &p.targets[i]; len(t.names.Envs) > 0 {
+		if t := &p.targets[i]; len(t.envs) > 0 {
 			p.chooseDelivery(t)
 		}
 	}
@@ -88,22 +88,28 @@ func (p *planner) againstExec(t *target) []Problem {
 // unfit tells which values of t a delivery is known not to carry.
 func (t *target) unfit(delivery wire.Delivery, rule func(wire.EnvName) string) []Problem {
 	var problems []Problem
-	for _, env := range t.names.Envs {
-		if why := rule(env); why != "" {
-			problems = append(problems, Problem{ReasonUnrepresentable, t.field,
-				fmt.Sprintf("the delivery %s cannot carry the value of ENV %s of consumer %s to container %q: %s", delivery, env.Name, t.consumer, clip(t.c.Name), why)})
+	for i, env := range t.envs {
+		why := rule(env)
+		if why == "" {
+			continue
 		}
+		field, source := t.field, "consumer "+t.consumer.String()
+		if n := i - len(t.names.Envs); n >= 0 {
+			field, source = envField(t.list, t.index, t.inline[n].index), "secret "+t.inline[n].secret.Path()
+		}
+		problems = append(problems, Problem{ReasonUnrepresentable, field,
+			fmt.Sprintf("the delivery %s cannot carry the value of ENV %s of %s to container %q: %s", delivery, env.Name, source, clip(t.c.Name), why)})
 	}
 	return problems
 }
 
-// expands returns an ENV of the consumer that the container refers to with $(NAME), which the kubelet expands from the ENVs it knows: not from values that
+// expands returns an injected ENV that the container refers to with $(NAME), which the kubelet expands from the ENVs it knows: not from values that
 // come with exec. Empty if there is none.
 func (t *target) expands() string {
 	var found string
 	look := func(text string) {
 		references(text, func(name string) {
-			if found == "" && slices.ContainsFunc(t.names.Envs, func(env wire.EnvName) bool { return env.Name == name }) {
+			if found == "" && slices.ContainsFunc(t.envs, func(env wire.EnvName) bool { return env.Name == name }) {
 				found = name
 			}
 		})

@@ -137,8 +137,32 @@ func FuzzPodOfPieces(f *testing.F) {
 		func(p *corev1.Pod) {
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
 		},
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "STRIPE", Value: "lanyard://acme/stripe"}, corev1.EnvVar{Name: "USES", Value: "$(STRIPE)"})
+		},
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "MAIL", Value: "lanyard://acme/mail#2"})
+		},
+		func(p *corev1.Pod) { // what an earlier injection left of an inline reference, with and without the ENV
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-init",
+				Env:          []corev1.EnvVar{{Name: "LANYARD_REQUEST", Value: `{"protocol":2,"containers":[{"name":"app","inline":[{"name":"STRIPE","secret":"lanyard://acme/stripe"},{"name":"API_KEY","secret":"lanyard://acme/mail"}]}]}`}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-env", MountPath: "/run/lanyard/env"}, {Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
+		},
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, ours(c.Name, "STRIPE")) },
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "STRIPE_FILE", Value: "/run/lanyard/files/STRIPE"})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "migrate", Env: []corev1.EnvVar{{Name: "STRIPE", Value: "lanyard://acme/stripe"}}})
+		},
 	}
 	f.Add([]byte{0, 26, 32})
+	f.Add([]byte{46, 47, 26, 32})
+	f.Add([]byte{48, 49, 14})
+	f.Add([]byte{0, 46, 27, 50, 51})
 	f.Add([]byte{0, 26, 32, 33, 33, 36, 37, 42, 43})
 	f.Add([]byte{0, 27, 30, 38, 41})
 	f.Add([]byte{31, 32, 8, 28, 4})

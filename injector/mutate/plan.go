@@ -14,7 +14,8 @@
 //	exec     a memory-backed volume of the container's own, a volume with the agent's binary, and that binary in front of the container's command
 //	file     a memory-backed volume of the container's own, and in front of its ENVs one NAME_FILE for each ENV of its consumer
 //
-// Nothing else of the pod is touched.
+// An ENV whose value is an inline reference, lanyard://<organization>/<secret>, is delivered like those of a consumer, but keeps its place: it becomes the fileKeyRef or
+// NAME_FILE, or stays as it is where the command is wrapped. Nothing else of the pod is touched.
 //
 // # Idempotence
 //
@@ -28,18 +29,22 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
-// Names is a complete view of the consumers: what exists is in it. Implementations are safe for concurrent use and do not block.
+// Names is a complete view of the consumers and of the secrets that pods may refer to: what exists is in it. Implementations are safe for concurrent use and do not block.
 type Names interface {
 	// Lookup returns the consumer written <organization>/<consumer>. The caller does not change it.
 	Lookup(consumer string) (*wire.ConsumerNames, bool)
+	// Secret returns the secret written <organization>/<secret>, if pods of the cluster may refer to it inline. The caller does not change it.
+	Secret(secret string) (*wire.SecretNames, bool)
 }
 
 // Config is what an installation decides. Nothing of it can be changed by a pod.
@@ -189,7 +194,7 @@ func (p *planner) envsBy(delivery wire.Delivery) int {
 	n := 0
 	for i := range p.targets {
 		if p.targets[i].delivery == delivery {
-			n += len(p.targets[i].names.Envs)
+			n += len(p.targets[i].envs)
 		}
 	}
 	return n
@@ -200,14 +205,25 @@ func (p *planner) change(reason Reason) {
 	p.changeContainers()
 	p.changeInit()
 	p.changeVolumes()
-	if status := p.status(reason); p.pod.Metadata.Annotations[podspec.AnnotationStatus] != status {
+	switch status := p.status(reason); {
+	case p.pod.Metadata.Annotations == nil:
+		p.patch.add("/metadata/annotations", map[string]string{podspec.AnnotationStatus: status})
+	case p.pod.Metadata.Annotations[podspec.AnnotationStatus] != status:
 		p.patch.add("/metadata/annotations/lanyard.dev~1status", status)
 	}
 }
 
 func (p *planner) warnings() []string {
+	var warnings []string
 	if p.envs() > 0 && (p.pod.Spec.ShareProcessNamespace || p.pod.Spec.HostPID) {
-		return []string{"lanyard: the pod shares a process namespace: other processes in it may read the injected ENVs from /proc"}
+		warnings = append(warnings, "lanyard: the pod shares a process namespace: other processes in it may read the injected ENVs from /proc")
 	}
-	return nil
+	p.pod.Spec.each(func(list string, index int, c *container) {
+		for i := range c.Env {
+			if e := &c.Env[i]; len(warnings) < maxProblems && strings.Contains(e.Value, ref.Scheme) && !ref.IsInline(e.Value) {
+				warnings = append(warnings, fmt.Sprintf("lanyard: %s.value is left as it is: it holds %s but does not begin with it", envField(list, index, i), ref.Scheme))
+			}
+		}
+	})
+	return warnings
 }

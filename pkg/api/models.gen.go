@@ -193,8 +193,10 @@ type AuditEventList struct {
 
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
-	// Consumer Example: acme/billing-api
-	Consumer  string         `json:"consumer"`
+	// Consumer Not set if the pod referred to the secret inline.
+	//
+	// Example: acme/billing-api
+	Consumer  *string        `json:"consumer,omitempty"`
 	Container string         `json:"container"`
 	Env       string         `json:"env"`
 	Secret    *string        `json:"secret,omitempty"`
@@ -219,7 +221,7 @@ type AuditWorkload struct {
 	TokenID *string `json:"token_id,omitempty"`
 }
 
-// Binding Lets the pods of one service account claim the consumer. All three match exactly; there are no patterns.
+// Binding Lets the pods of one service account claim the consumer or, as a grant, refer to the secret. All three match exactly; there are no patterns.
 type Binding struct {
 	// Cluster The registry's own cluster if left out. Answers always hold it.
 	Cluster        *string `json:"cluster,omitempty"`
@@ -375,6 +377,9 @@ type FieldProblem struct {
 	// Example: /envs/3/name
 	Pointer string `json:"pointer"`
 }
+
+// Grants Whose pods may refer to the secret inline, without a consumer. Replaced as a whole.
+type Grants = []Binding
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 //
@@ -667,9 +672,12 @@ type Secret struct {
 	Etag string `json:"etag"`
 
 	// ExpiresAt A reminder; the secret goes on resolving.
-	ExpiresAt *time.Time        `json:"expires_at,omitempty"`
-	ID        string            `json:"id"`
-	Labels    map[string]string `json:"labels"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Grants Whose pods may refer to the secret inline.
+	Grants []Binding         `json:"grants"`
+	ID     string            `json:"id"`
+	Labels map[string]string `json:"labels"`
 
 	// LastVersion The highest number given to a version so far.
 	LastVersion    *VersionNumber `json:"last_version,omitempty"`
@@ -701,6 +709,9 @@ type SecretCreate struct {
 
 	// ExpiresAt A reminder; the secret goes on resolving.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Grants Whose pods may refer to the secret inline, without a consumer. Replaced as a whole.
+	Grants *Grants `json:"grants,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -752,6 +763,9 @@ type SecretUpdate struct {
 
 	// ExpiresAt A reminder; `null` removes it.
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Grants Whose pods may refer to the secret inline, without a consumer. Replaced as a whole.
+	Grants *Grants `json:"grants,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//

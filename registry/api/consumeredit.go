@@ -33,9 +33,7 @@ func (s *server) consumers(ctx context.Context, list ...store.Consumer) ([]contr
 			Envs: each(c.Envs, func(e store.Env) contract.Env {
 				return contract.Env{Name: e.Name, Value: e.Value, Secret: optional(cmp.Or(names[e.SecretID], e.SecretID)), Version: optional(e.Version)}
 			}),
-			Bindings: each(c.Bindings, func(b store.Binding) contract.Binding {
-				return contract.Binding{Cluster: &b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
-			}),
+			Bindings:  each(c.Bindings, binding),
 			CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy, Etag: etag(c.Meta),
 		}
 	}), nil
@@ -83,6 +81,10 @@ func envs(list []contract.Env) []store.Env {
 	return each(list, func(e contract.Env) store.Env {
 		return store.Env{Name: e.Name, Value: e.Value, SecretID: or(e.Secret, ""), Version: or(e.Version, 0)}
 	})
+}
+
+func binding(b store.Binding) contract.Binding {
+	return contract.Binding{Cluster: &b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
 }
 
 func bindings(list []contract.Binding, cluster string) []store.Binding {

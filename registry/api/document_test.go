@@ -112,6 +112,7 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 		"description":     {length("Description", ""), store.MaxDescription},
 		"ENVs":            {*schemas["Envs"].Value.MaxItems, wire.MaxEnvs},
 		"bindings":        {*schemas["Bindings"].Value.MaxItems, store.MaxBindings},
+		"grants":          {*schemas["Grants"].Value.MaxItems, store.MaxGrants},
 		"prefixes":        {*schemas["AllowedPrefixes"].Value.MaxItems, store.MaxPrefixes},
 		"a prefix":        {*schemas["AllowedPrefixes"].Value.Items.Value.MaxLength, store.MaxPrefix},
 		"provider type":   {length("ProviderType", ""), store.MaxProviderType},

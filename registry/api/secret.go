@@ -13,10 +13,11 @@ import (
 
 var errDeleted = errors.New("secret is deleted")
 
+// secret shows a secret. Its grants tell an organization's members which workloads use it, as a consumer's bindings do.
 func secret(s store.Secret) contract.Secret {
 	out := contract.Secret{
 		ID: s.ID, OrganizationID: s.OrgID, Name: s.Name, Description: s.Description, Labels: nonNil(s.Labels), Storage: contract.Storage(s.Storage),
-		ActiveVersion: optional(s.ActiveVersion), LastVersion: optional(s.LastVersion), ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt,
+		Grants: each(s.Grants, binding), ActiveVersion: optional(s.ActiveVersion), LastVersion: optional(s.LastVersion), ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt,
 		CreatedAt: s.CreatedAt, CreatedBy: s.CreatedBy, UpdatedAt: s.UpdatedAt, UpdatedBy: s.UpdatedBy, Etag: etag(s.Meta),
 	}
 	if r := s.Remote; r != nil {
@@ -88,7 +89,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	}
 	n := store.NewSecret{
 		Name: r.Body.Name, Description: or(r.Body.Description, ""), Labels: or(r.Body.Labels, nil),
-		Storage: store.Storage(or(r.Body.Storage, "")), Value: value, ExpiresAt: r.Body.ExpiresAt,
+		Storage: store.Storage(or(r.Body.Storage, "")), Value: value, Grants: bindings(or(r.Body.Grants, nil), s.cluster), ExpiresAt: r.Body.ExpiresAt,
 	}
 	edit := remoteEdit{r.Body.ProviderID, r.Body.RemotePath, r.Body.RemoteKey, r.Body.RemoteVersion}
 	if edit.given() {
@@ -137,7 +138,7 @@ func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestO
 	if err != nil {
 		return nil, err
 	}
-	changed, err := s.store.ReviseSecret(ctx, call.act(), found.OrgID, found.ID, expect, secretEdit(*r.Body).apply, value)
+	changed, err := s.store.ReviseSecret(ctx, call.act(), found.OrgID, found.ID, expect, secretEdit{*r.Body, s.cluster}.apply, value)
 	if err != nil {
 		return nil, err
 	}

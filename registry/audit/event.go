@@ -45,7 +45,7 @@ type Workload struct {
 // Grant is one value that was released, by name.
 type Grant struct {
 	Container string `json:"container"`
-	Consumer  string `json:"consumer"` // <organization>/<consumer>
+	Consumer  string `json:"consumer,omitempty"` // <organization>/<consumer>; empty if the pod referred to the secret inline
 	Env       string `json:"env"`
 	Secret    string `json:"secret,omitempty"`
 	SecretID  string `json:"secret_id,omitempty"`

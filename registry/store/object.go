@@ -47,10 +47,12 @@ type Secret struct {
 	// ActiveVersion is the version that resolves; 0 when there is none (a remote secret, or every version staged or destroyed).
 	ActiveVersion uint64 `json:"active_version,omitempty"`
 	// LastVersion is the highest number ever given; numbers of destroyed versions stay claimed.
-	LastVersion uint64     `json:"last_version,omitempty"`
-	Remote      *Remote    `json:"remote,omitempty"` // with StorageRemote only
-	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
-	DeletedAt   *time.Time `json:"deleted_at,omitempty"` // soft-deleted: does not resolve, can be undeleted
+	LastVersion uint64  `json:"last_version,omitempty"`
+	Remote      *Remote `json:"remote,omitempty"` // with StorageRemote only
+	// Grants say whose pods may refer to the secret inline, without a consumer. None means nobody's.
+	Grants    []Binding  `json:"grants,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	DeletedAt *time.Time `json:"deleted_at,omitempty"` // soft-deleted: does not resolve, can be undeleted
 }
 
 // Remote is a reference into a secret provider.
@@ -105,6 +107,7 @@ type NewSecret struct {
 	Storage     Storage
 	Value       *redact.Value
 	Remote      *Remote
+	Grants      []Binding
 	ExpiresAt   *time.Time
 }
 
@@ -139,7 +142,7 @@ type Env struct {
 	Version  uint64  `json:"version,omitempty"`   // pinned; 0 means the active one
 }
 
-// Binding lets the pods of one service account claim a consumer. All three match exactly.
+// Binding lets the pods of one service account claim a consumer or, as a grant, refer to a secret. All three match exactly.
 type Binding struct {
 	Cluster        string `json:"cluster"`
 	Namespace      string `json:"namespace"`
@@ -197,6 +200,7 @@ const (
 	MaxLabelKey      = 63
 	MaxLabelValue    = 255
 	MaxBindings      = 256
+	MaxGrants        = 256 // of one secret
 	MaxPlainValue    = 64 << 10
 	MaxPrefixes      = 256
 	MaxPrefix        = 1024

@@ -145,6 +145,8 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		f := newFeed(t)
 		web := ref.Consumer{Org: "shop", Name: "web"}
 		f.changes <- workloadapi.Change{Ref: web, OrgID: "o1", Consumer: consumer(), View: namesView{}}
+		f.changes <- workloadapi.Change{Secret: ref.Secret{Org: "shop", Name: "stripe"}, OrgID: "o1", View: namesView{},
+			Granted: &store.Secret{Meta: store.Meta{ID: "s1"}, ActiveVersion: 2, Grants: consumer().Bindings}}
 		f.changes <- workloadapi.Change{Synced: true}
 		answer := f.open(t)
 		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/x-ndjson" || answer.Header.Get("Cache-Control") != "no-store" {
@@ -158,8 +160,13 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		if diff := cmp.Diff(want, f.next(t)); diff != "" {
 			t.Errorf("first event (-want +got):\n%s", diff)
 		}
+		want = wire.NamesEvent{Type: wire.NamesPutSecret, Secret: &wire.SecretNames{Ref: "shop/stripe", NoEnvfile: "it contains a single quote",
+			Grants: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}}}}
+		if diff := cmp.Diff(want, f.next(t)); diff != "" {
+			t.Errorf("second event (-want +got):\n%s", diff)
+		}
 		if e := f.next(t); e.Type != wire.NamesSynced {
-			t.Errorf("second event = %+v, want synced", e)
+			t.Errorf("third event = %+v, want synced", e)
 		}
 
 		// A quarter of an hour of silence outlives every timeout of the server, and no silence is longer than promised.
@@ -175,6 +182,11 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		}
 		f.changes <- workloadapi.Change{Ref: web, OrgID: "o1"}
 		if diff := cmp.Diff(wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: "shop/web"}}, f.next(t)); diff != "" {
+			t.Errorf("delete (-want +got):\n%s", diff)
+		}
+
+		f.changes <- workloadapi.Change{Secret: ref.Secret{Org: "shop", Name: "stripe"}, OrgID: "o1"}
+		if diff := cmp.Diff(wire.NamesEvent{Type: wire.NamesDeleteSecret, Secret: &wire.SecretNames{Ref: "shop/stripe"}}, f.next(t)); diff != "" {
 			t.Errorf("delete (-want +got):\n%s", diff)
 		}
 
