@@ -24,6 +24,7 @@ type wish struct {
 	delivery   wire.Delivery            // of all containers
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
+	order      string                   // the init agent's place; empty if the pod does not say
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
@@ -55,6 +56,8 @@ func (p *planner) readAnnotations() wish {
 				w.deliveries = make(map[string]wire.Delivery)
 			}
 			w.deliveries[strings.TrimPrefix(key, podspec.AnnotationDeliveryPrefix)] = p.parseDelivery(key, value)
+		case key == podspec.AnnotationOrder:
+			w.order = p.readOrder(value)
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
 		case key == podspec.AnnotationStatus:

@@ -162,53 +162,6 @@ func verifier(agent *container) *container {
 	return &v
 }
 
-// changeInit puts our init containers in front of all others. Where they are already there, in order, they stay where they are, as long as every init container
-// that needs them comes later: other injectors put their own first, too.
-func (p *planner) changeInit() {
-	const path = "/spec/initContainers"
-	have, want := p.pod.Spec.InitContainers, p.own()
-	var ours []int // where ours are now, ascending
-	for i := range have {
-		if slices.Contains(ownNames, have[i].Name) {
-			ours = append(ours, i)
-		}
-	}
-	if p.inPlace(ours, want) {
-		for i, index := range ours {
-			if !have[index].is(want[i]) {
-				p.patch.replace(at(path, index), want[i])
-			}
-		}
-		return
-	}
-	p.removeAll(path, ours)
-	if len(have) == 0 {
-		p.patch.add(path, want)
-		return
-	}
-	for _, c := range slices.Backward(want) {
-		p.patch.add(at(path, 0), c)
-	}
-}
-
-// inPlace reports whether the containers at the indices are those wanted, in their order, and early enough.
-func (p *planner) inPlace(indices []int, want []*container) bool {
-	if len(indices) != len(want) {
-		return false
-	}
-	for i, index := range indices {
-		if p.pod.Spec.InitContainers[index].Name != want[i].Name || p.neededBefore(index) {
-			return false
-		}
-	}
-	return true
-}
-
-// neededBefore reports whether an init container that receives values comes before index.
-func (p *planner) neededBefore(index int) bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.envs) > 0 })
-}
-
 func ptr[T any](v T) *T { return &v }
 
 func equal[T comparable](a, b *T) bool { return a == b || a != nil && b != nil && *a == *b }

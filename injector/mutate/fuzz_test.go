@@ -158,11 +158,18 @@ func FuzzPodOfPieces(f *testing.F) {
 		func(p *corev1.Pod) {
 			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "migrate", Env: []corev1.EnvVar{{Name: "STRIPE", Value: "lanyard://acme/stripe"}}})
 		},
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/order"] = "last" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/order"] = "after:setup" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/order"] = "first" },
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "istio-proxy", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways)})
+		},
 	}
 	f.Add([]byte{0, 26, 32})
 	f.Add([]byte{46, 47, 26, 32})
 	f.Add([]byte{48, 49, 14})
 	f.Add([]byte{0, 46, 27, 50, 51})
+	f.Add([]byte{0, 11, 55, 53})
 	f.Add([]byte{0, 26, 32, 33, 33, 36, 37, 42, 43})
 	f.Add([]byte{0, 27, 30, 38, 41})
 	f.Add([]byte{31, 32, 8, 28, 4})

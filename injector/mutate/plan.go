@@ -7,7 +7,7 @@
 //
 // # What is injected
 //
-// An init container, lanyard-init, in front of every container that receives values, and a projected token only it can read. What else depends on how the
+// An init container, lanyard-init, that runs before every container that receives values, and a projected token only it can read. What else depends on how the
 // values reach a container:
 //
 //	envfile  a memory-backed volume, which no container but the init agent mounts, and in front of the container's ENVs one fileKeyRef for each of its consumer
@@ -130,6 +130,7 @@ type planner struct {
 	problems  []Problem
 	wish      wish
 	targets   []target
+	place     place
 	patch     patch
 }
 
@@ -166,7 +167,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.choosePlace, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return

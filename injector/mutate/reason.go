@@ -45,6 +45,7 @@ const (
 	ReasonNoCommand         Reason = "no_command"
 	ReasonExpansion         Reason = "expansion_lost"
 	ReasonFilesPathInvalid  Reason = "files_path_invalid"
+	ReasonOrderInvalid      Reason = "order_invalid"
 	ReasonUnrepresentable   Reason = "unrepresentable"
 	ReasonTooMany           Reason = "too_many"
 	ReasonEnvConflict       Reason = "env_conflict"
@@ -92,6 +93,7 @@ var Reasons = []ReasonInfo{
 	{ReasonNoCommand, Denied, false, "The exec delivery wraps the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
 	{ReasonExpansion, Denied, false, "A container of the exec delivery refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},
+	{ReasonOrderInvalid, Denied, false, "The annotation lanyard.dev/order cannot be used.", "Use first, last or after:<init container>, such that the init agent runs before every init container that receives values; or remove the annotation."},
 	{ReasonUnrepresentable, Denied, false, "The current value of an ENV cannot be carried unchanged by the delivery.", "Use a delivery that can, which file always can, store the value in another encoding, such as base64, or take the ENV out of the consumer."},
 	{ReasonTooMany, Denied, false, "The pod exceeds a limit of the resolve protocol.", "Split the consumer, or give it to fewer containers."},
 	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that is injected, or refers to secrets under one name twice, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
