@@ -50,6 +50,7 @@ type consumerDocument struct {
 	Labels       *api.Labels       `json:"labels"`
 	Envs         *[]api.Env        `json:"envs"`
 	Bindings     *[]api.Binding    `json:"bindings"`
+	Deliveries   *[]api.Delivery   `json:"deliveries"`
 }
 
 func (d *organizationDocument) identity() (kind, organization, name string) {

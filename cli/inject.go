@@ -28,6 +28,7 @@ type injectFlags struct {
 	registryServerName, hostNetURL   string
 	dryRun                           bool
 	cpuRequest, memRequest, memLimit string
+	policy                           string
 }
 
 func newInject(a *app) *cobra.Command {
@@ -64,6 +65,7 @@ The changed documents go to standard output, the decisions to standard error. A 
 	flags.StringVar(&f.registryServerName, "registry-server-name", "", "`name` in its certificate, if not the URL's host")
 	flags.StringVar(&f.hostNetURL, "registry-host-network-url", "", "`URL` for pods with hostNetwork")
 	flags.StringVar(&f.registryCA, "registry-ca-file", "", "PEM `file` pods verify it against; a placeholder otherwise")
+	flags.StringVar(&f.policy, "policy-file", "", "YAML `file` with the injector's delivery policy")
 	flags.StringVar(&f.cpuRequest, "agent-cpu-request", "10m", "CPU `quantity` the init container requests")
 	flags.StringVar(&f.memRequest, "agent-memory-request", "16Mi", "memory `quantity` it requests")
 	flags.StringVar(&f.memLimit, "agent-memory-limit", "64Mi", "memory `quantity` it is limited to")
@@ -81,6 +83,15 @@ func (f *injectFlags) mutator(a *app) (*mutate.Mutator, error) {
 			return nil, err
 		}
 		config.CA = string(text)
+	}
+	if f.policy != "" {
+		text, err := a.readFile(f.policy, "--policy-file", mutate.MaxPolicyBytes)
+		if err != nil {
+			return nil, err
+		}
+		if config.Policy, err = mutate.ParsePolicy(text); err != nil {
+			return nil, failed(Failure, "", err)
+		}
 	}
 	for _, q := range []struct {
 		flag, text string

@@ -136,6 +136,9 @@ func askNames(ctx context.Context, client *api.Client, consumer ref.Consumer, cl
 	}
 	names := &wire.ConsumerNames{Ref: consumer.String()}
 	names.Bindings = inCluster(o.body.Bindings, cluster)
+	for _, d := range o.body.Deliveries {
+		names.Deliveries = append(names.Deliveries, wire.Delivery(d))
+	}
 	for _, env := range o.body.Envs {
 		name, err := askName(ctx, client, consumer.Org, env)
 		if err != nil {

@@ -115,6 +115,13 @@ var consumerView = output.View[api.Consumer]{
 		{Header: "BY", Wide: true, Cell: func(c api.Consumer) string { return c.UpdatedBy }},
 		{Header: "LABELS", Wide: true, Cell: func(c api.Consumer) string { return labelText(c.Labels) }},
 		{Header: "ENV NAMES", Wide: true, Cell: envText},
+		{Header: "DELIVERIES", Wide: true, Cell: func(c api.Consumer) string {
+			texts := make([]string, len(c.Deliveries))
+			for i, d := range c.Deliveries {
+				texts[i] = string(d)
+			}
+			return strings.Join(texts, ",")
+		}},
 		{Header: "ID", Wide: true, Cell: func(c api.Consumer) string { return c.ID }},
 	},
 }

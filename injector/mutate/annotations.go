@@ -21,7 +21,7 @@ type wish struct {
 	all        bool                    // the pod's consumer goes to every container
 	containers []string                // to these; empty means the default container
 
-	delivery   wire.Delivery            // of all containers
+	delivery   wire.Delivery            // of all containers; empty if the pod does not say
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
 	order      string                   // the init agent's place; empty if the pod does not say
@@ -29,7 +29,7 @@ type wish struct {
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
 func (p *planner) readAnnotations() wish {
-	w := wish{delivery: wire.DeliveryAuto}
+	var w wish
 	for _, key := range slices.Sorted(maps.Keys(p.pod.Metadata.Annotations)) {
 		if !strings.HasPrefix(key, podspec.Domain) {
 			continue

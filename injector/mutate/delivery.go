@@ -3,6 +3,7 @@
 package mutate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,12 +31,19 @@ func (p *planner) chooseDeliveries() {
 }
 
 func (p *planner) chooseDelivery(t *target) {
-	asked := p.wish.delivery
+	asked, why := p.wish.delivery, "annotation"
 	if own, ok := p.wish.deliveries[t.c.Name]; ok {
 		asked = own
 	}
+	if asked == "" {
+		asked, why = cmp.Or(p.rule.Delivery, wire.DeliveryAuto), "policy"
+	}
 	if asked != wire.DeliveryAuto {
-		t.delivery, t.why = asked, "annotation"
+		t.delivery, t.why = asked, why
+		if forbidden := p.forbids(t, asked); forbidden != nil {
+			p.problems = append(p.problems, forbidden...)
+			return
+		}
 		switch asked {
 		case wire.DeliveryEnvfile:
 			p.problems = append(p.problems, p.againstEnvfile(t)...)
@@ -63,6 +71,9 @@ func (p *planner) chooseDelivery(t *target) {
 
 // againstEnvfile tells why the kubelet cannot hand the values to t.
 func (p *planner) againstEnvfile(t *target) []Problem {
+	if forbidden := p.forbids(t, wire.DeliveryEnvfile); forbidden != nil {
+		return forbidden
+	}
 	switch {
 	case p.cfg.SupportUnknown:
 		return []Problem{{Reason: ReasonSupportUnknown, Detail: "the injector has not learnt the API server's version yet; try again"}}
@@ -74,6 +85,9 @@ func (p *planner) againstEnvfile(t *target) []Problem {
 
 // againstExec tells why the command of t cannot be wrapped.
 func (p *planner) againstExec(t *target) []Problem {
+	if forbidden := p.forbids(t, wire.DeliveryExec); forbidden != nil {
+		return forbidden
+	}
 	field := containerField(t.list, t.index)
 	if own, sound := unwrap(t.c.Command); sound && len(own) == 0 { // one that is not sound is refused with the pod's structure
 		return []Problem{{ReasonNoCommand, field + ".command", fmt.Sprintf("container %q has no command that could be wrapped", clip(t.c.Name))}}

@@ -66,6 +66,9 @@ type Config struct {
 	// Resources of the init container. A zero quantity is left out; see resourcesFor for the rules that keep the pod's QoS class.
 	CPURequest, MemoryRequest, CPULimit, MemoryLimit resource.Quantity
 
+	// Policy says which deliveries pods get and may ask for.
+	Policy Policy
+
 	// Unsupported says why the cluster cannot deliver env files. Empty means that it can.
 	Unsupported string
 	// SupportUnknown is set until the cluster's version has been learnt.
@@ -128,6 +131,7 @@ type planner struct {
 	namespace string
 	names     Names
 	problems  []Problem
+	rule      Rule
 	wish      wish
 	targets   []target
 	place     place
@@ -148,7 +152,7 @@ func (m *Mutator) Plan(pod *Pod, namespace string, names Names) Plan {
 	if _, mirror := pod.Metadata.Annotations["kubernetes.io/config.mirror"]; mirror {
 		return Plan{Decision: Skipped, Reason: ReasonMirrorPod}
 	}
-	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names}
+	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names, rule: m.cfg.Policy.rule(namespace)}
 	p.decide()
 	if p.denied() {
 		return Plan{Decision: Denied, Reason: p.problems[0].Reason, Problems: p.problems}

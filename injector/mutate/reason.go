@@ -42,6 +42,7 @@ const (
 	ReasonContainersInvalid Reason = "containers_invalid"
 	ReasonTwoConsumers      Reason = "two_consumers"
 	ReasonDeliveryInvalid   Reason = "delivery_invalid"
+	ReasonDeliveryDenied    Reason = "delivery_denied"
 	ReasonNoCommand         Reason = "no_command"
 	ReasonExpansion         Reason = "expansion_lost"
 	ReasonFilesPathInvalid  Reason = "files_path_invalid"
@@ -90,6 +91,7 @@ var Reasons = []ReasonInfo{
 	{ReasonContainersInvalid, Denied, false, "The annotation lanyard.dev/containers cannot be used.", "Give a comma-separated list of container names, or *, next to lanyard.dev/consumer."},
 	{ReasonTwoConsumers, Denied, false, "A container would receive two consumers.", "Keep either its own lanyard.dev/consumer.<container> or its place in lanyard.dev/containers."},
 	{ReasonDeliveryInvalid, Denied, false, "An annotation lanyard.dev/delivery names no delivery of this version, or a container that receives no values.", "Use auto, envfile, exec or file, or remove the annotation."},
+	{ReasonDeliveryDenied, Denied, false, "The installation's policy, for the pod's namespace, or the consumer does not allow the delivery.", "Use a delivery that is allowed, which the message lists, or have it allowed at the consumer or in the injector's policy."},
 	{ReasonNoCommand, Denied, false, "The exec delivery wraps the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
 	{ReasonExpansion, Denied, false, "A container of the exec delivery refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},

@@ -23,7 +23,7 @@ type ContainerStatus struct {
 	Consumer string `json:"consumer,omitempty"` // empty if the container only refers to secrets itself
 	Envs     int    `json:"envs"`
 	Inline   int    `json:"inline,omitempty"` // how many of the ENVs are references of the container itself
-	// Delivery is how they reach it, and Why it is that one: "annotation", or "auto", with what speaks against envfile if it is another. Both are empty without ENVs.
+	// Delivery is how they reach it, and Why it is that one: "annotation", "policy", or "auto", with what speaks against envfile if it is another. Both are empty without ENVs.
 	Delivery wire.Delivery `json:"delivery,omitempty"`
 	Why      string        `json:"why,omitempty"`
 }

@@ -73,6 +73,9 @@ const (
 	DeliveryFile    Delivery = "file"
 )
 
+// Deliveries are those that a request may name and a policy may allow.
+var Deliveries = []Delivery{DeliveryEnvfile, DeliveryExec, DeliveryFile}
+
 // ResolveRequest asks for the ENV values of one pod.
 type ResolveRequest struct {
 	Protocol   int                `json:"protocol"`
@@ -165,6 +168,8 @@ type ConsumerNames struct {
 	Ref      string    `json:"ref"` // <organization>/<consumer>
 	Envs     []EnvName `json:"envs"`
 	Bindings []Binding `json:"bindings"` // of this cluster only
+	// Deliveries are those the consumer allows; empty means all.
+	Deliveries []Delivery `json:"deliveries,omitempty"`
 }
 
 // EnvName is one ENV of a consumer.

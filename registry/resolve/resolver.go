@@ -107,6 +107,10 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 		r.config.Denied.Record(ctx, unbound(call, req.consumers, consumers)...)
 		return nil, refusal
 	}
+	if refusal := allowed(req, consumers); refusal != nil {
+		r.config.Denied.Record(ctx, disallowed(call, req, consumers)...)
+		return nil, refusal
+	}
 	secrets, refusal := granted(view, call.Principal, req.inline)
 	if refusal != nil {
 		r.config.Denied.Record(ctx, ungranted(call, req.inline, secrets)...)

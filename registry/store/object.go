@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // Meta is what every stored object has. The store fills it; callers only read it.
@@ -132,6 +133,8 @@ type Consumer struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Envs        []Env             `json:"envs,omitempty"`
 	Bindings    []Binding         `json:"bindings,omitempty"`
+	// Deliveries are the ways in which pods may receive the ENVs; none means all.
+	Deliveries []wire.Delivery `json:"deliveries,omitempty"`
 }
 
 // Env is one environment variable of a consumer: exactly one of Value and SecretID is set.

@@ -197,6 +197,7 @@ func checkConsumer(c Consumer) error {
 		func() error { return checkLabels(c.Labels) },
 		func() error { return checkEnvs(c.Envs) },
 		func() error { return checkBindings("binding", MaxBindings, c.Bindings) },
+		func() error { return checkDeliveries(c.Deliveries) },
 	)
 }
 
@@ -270,6 +271,19 @@ func checkBindings(what string, limit int, bindings []Binding) error {
 		}
 		if first := slices.Index(bindings, b); first < i {
 			return invalid(fmt.Sprintf("/%ss/%d", what, i), "duplicate", "the %s is there already, at position %d", what, first)
+		}
+	}
+	return nil
+}
+
+func checkDeliveries(deliveries []wire.Delivery) error {
+	for i, d := range deliveries {
+		pointer := fmt.Sprintf("/deliveries/%d", i)
+		switch {
+		case !slices.Contains(wire.Deliveries, d):
+			return invalid(pointer, "unknown", "it must be one of %q", wire.Deliveries)
+		case slices.Contains(deliveries[:i], d):
+			return invalid(pointer, "duplicate", "the delivery is there already")
 		}
 	}
 	return nil

@@ -127,6 +127,9 @@ func TestConsumersAreCheckedBeforeTheyAreWritten(t *testing.T) {
 		"a binding of no cluster":    {func(c *Consumer) { c.Bindings = []Binding{{"", "a", "api"}} }, "/bindings/0/cluster syntax"},
 		"a binding of no account":    {func(c *Consumer) { c.Bindings = []Binding{{"a", "a", ""}} }, "/bindings/0/service_account syntax"},
 		"a binding in capitals":      {func(c *Consumer) { c.Bindings = []Binding{{"a", "a", "API"}} }, "/bindings/0/service_account syntax"},
+		"deliveries":                 {func(c *Consumer) { c.Deliveries = []wire.Delivery{"file", "exec"} }, ""},
+		"a delivery twice":           {func(c *Consumer) { c.Deliveries = []wire.Delivery{"file", "file"} }, "/deliveries/1 duplicate"},
+		"a delivery that is none":    {func(c *Consumer) { c.Deliveries = []wire.Delivery{"exec", "auto"} }, "/deliveries/1 unknown"},
 		"a namespace with a dot":     {func(c *Consumer) { c.Bindings = []Binding{{"a", "a.b", "api"}} }, "/bindings/0/namespace syntax"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -164,7 +164,7 @@ func (s *server) event(c Change) wire.NamesEvent {
 
 // namesOf returns what admission in one cluster needs to know of a consumer.
 func namesOf(c Change, cluster string) *wire.ConsumerNames {
-	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}}
+	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}, Deliveries: c.Consumer.Deliveries}
 	for _, env := range c.Consumer.Envs {
 		names.Envs = append(names.Envs, envName(c.View, c.OrgID, env))
 	}

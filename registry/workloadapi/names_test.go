@@ -135,8 +135,9 @@ func consumer() *store.Consumer {
 	quote := "it's"
 	plain := "info"
 	return &store.Consumer{OrgID: "o1", Name: "web",
-		Envs:     []store.Env{{Name: "PLAIN", Value: &plain}, {Name: "QUOTE", Value: &quote}, {Name: "ACTIVE", SecretID: "s1"}, {Name: "PINNED", SecretID: "s1", Version: 1}, {Name: "GONE", SecretID: "s2"}},
-		Bindings: []store.Binding{{Cluster: "main", Namespace: "billing", ServiceAccount: "api"}, {Cluster: "edge", Namespace: "billing", ServiceAccount: "api"}},
+		Envs:       []store.Env{{Name: "PLAIN", Value: &plain}, {Name: "QUOTE", Value: &quote}, {Name: "ACTIVE", SecretID: "s1"}, {Name: "PINNED", SecretID: "s1", Version: 1}, {Name: "GONE", SecretID: "s2"}},
+		Bindings:   []store.Binding{{Cluster: "main", Namespace: "billing", ServiceAccount: "api"}, {Cluster: "edge", Namespace: "billing", ServiceAccount: "api"}},
+		Deliveries: []wire.Delivery{wire.DeliveryExec},
 	}
 }
 
@@ -155,7 +156,7 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		want := wire.NamesEvent{Type: wire.NamesPut, Consumer: &wire.ConsumerNames{Ref: "shop/web",
 			Envs: []wire.EnvName{{Name: "PLAIN"}, {Name: "QUOTE", NoEnvfile: "it contains a single quote"},
 				{Name: "ACTIVE", NoEnvfile: "it contains a single quote"}, {Name: "PINNED"}, {Name: "GONE"}},
-			Bindings: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}},
+			Bindings: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}}, Deliveries: []wire.Delivery{wire.DeliveryExec},
 		}}
 		if diff := cmp.Diff(want, f.next(t)); diff != "" {
 			t.Errorf("first event (-want +got):\n%s", diff)
