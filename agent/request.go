@@ -34,6 +34,9 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 		if len(c.Inline) > 0 && req.Protocol < wire.ProtocolInline {
 			return req, fmt.Errorf("has protocol %d and inline references in container %q, which need %d", req.Protocol, c.Name, wire.ProtocolInline)
 		}
+		if c.Delivery == wire.DeliveryDirect && len(req.Containers) > 1 {
+			return req, fmt.Errorf("names container %q among others: with the delivery %s a container asks for itself alone", c.Name, c.Delivery)
+		}
 		if err := checkContainer(c); err != nil {
 			return req, err
 		}
@@ -65,7 +68,7 @@ func checkContainer(c wire.ContainerRequest) error {
 		}
 	}
 	switch c.Delivery {
-	case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+	case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 	default:
 		return fmt.Errorf("wants delivery %.80q for container %q, which this agent does not know: use an init agent of the injector's version", c.Delivery, c.Name)
 	}

@@ -68,7 +68,7 @@ func createConsumer(a *app) *cobra.Command {
 }
 
 func registerDeliveries(cmd *cobra.Command, deliveries *[]string) {
-	cmd.Flags().StringSliceVar(deliveries, "deliveries", nil, "the `deliveries` by which pods may receive the ENVs: envfile, exec, file; all if empty")
+	cmd.Flags().StringSliceVar(deliveries, "deliveries", nil, "the `deliveries` by which pods may receive the ENVs: envfile, exec, direct, file; all if empty")
 }
 
 // deliveryList is what the API takes: nil if the flag is not given, empty if it is given as "".

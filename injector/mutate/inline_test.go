@@ -35,7 +35,7 @@ func TestAnInlineReferenceSurvivesEveryChangeOfDelivery(t *testing.T) {
 					t.Fatal(err)
 				}
 				after := apply(t, raw, planJSON(t, testMutator(t), raw))
-				checkSettled(t, after)
+				checkSettled(t, testMutator(t), after)
 				var got corev1.Pod
 				if err := json.Unmarshal(after, &got); err != nil {
 					t.Fatal(err)
@@ -113,7 +113,7 @@ func TestReinvocationOfPodsWithInlineReferences(t *testing.T) {
 				t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, tc.want, tc.reason, plan.Patch, plan.Problems)
 			}
 			if plan.Decision == Injected {
-				checkSettled(t, apply(t, raw, plan))
+				checkSettled(t, testMutator(t), apply(t, raw, plan))
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // NetworkSidecars are the native sidecars of service meshes, without which a pod whose traffic is redirected has no network: where a CNI plugin redirects, that
@@ -30,7 +31,7 @@ func (p *planner) choosePlace() {
 	others := p.others()
 	earliest := len(others) // how many may come before: those in front of the first that receives values
 	for i := range p.targets {
-		if t := &p.targets[i]; t.list == listInit && len(t.envs) > 0 {
+		if t := &p.targets[i]; t.list == listInit && t.needsAgent() {
 			earliest = min(earliest, slices.IndexFunc(others, func(c *container) bool { return c == t.c }))
 		}
 	}
@@ -130,7 +131,10 @@ func (p *planner) inPlace(indices []int, want []*container) bool {
 	return true
 }
 
-// neededBefore reports whether an init container that receives values comes before index.
+// neededBefore reports whether an init container that receives values from the init agent comes before index.
 func (p *planner) neededBefore(index int) bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.envs) > 0 })
+	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && t.needsAgent() })
 }
+
+// needsAgent reports whether t receives values from the init agent.
+func (t *target) needsAgent() bool { return len(t.envs) > 0 && t.delivery != wire.DeliveryDirect }

@@ -52,6 +52,30 @@ func (e ConsumerKind) Valid() bool {
 	}
 }
 
+// Defines values for Delivery.
+const (
+	DeliveryDirect  Delivery = "direct"
+	DeliveryEnvfile Delivery = "envfile"
+	DeliveryExec    Delivery = "exec"
+	DeliveryFile    Delivery = "file"
+)
+
+// Valid indicates whether the value is a known member of the Delivery enum.
+func (e Delivery) Valid() bool {
+	switch e {
+	case DeliveryDirect:
+		return true
+	case DeliveryEnvfile:
+		return true
+	case DeliveryExec:
+		return true
+	case DeliveryFile:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	RoleMember Role = "member"
@@ -263,11 +287,14 @@ type CheckResult struct {
 
 // Consumer defines model for Consumer.
 type Consumer struct {
-	Bindings    []Binding `json:"bindings"`
-	CreatedAt   time.Time `json:"created_at"`
-	CreatedBy   string    `json:"created_by"`
-	Description string    `json:"description"`
-	Envs        []Env     `json:"envs"`
+	Bindings  []Binding `json:"bindings"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Deliveries The ways in which pods may receive the ENVs; none means all.
+	Deliveries  []Delivery `json:"deliveries"`
+	Description string     `json:"description"`
+	Envs        []Env      `json:"envs"`
 
 	// Etag The ETag header's content.
 	Etag string `json:"etag"`
@@ -285,6 +312,9 @@ type Consumer struct {
 // ConsumerCreate defines model for ConsumerCreate.
 type ConsumerCreate struct {
 	Bindings *Bindings `json:"bindings,omitempty"`
+
+	// Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
+	Deliveries *Deliveries `json:"deliveries,omitempty"`
 
 	// Description For people. At most 1,024 bytes.
 	Description *Description `json:"description,omitempty"`
@@ -318,6 +348,9 @@ type ConsumerList struct {
 type ConsumerUpdate struct {
 	Bindings *Bindings `json:"bindings,omitempty"`
 
+	// Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
+	Deliveries *Deliveries `json:"deliveries,omitempty"`
+
 	// Description For people. At most 1,024 bytes.
 	Description *Description `json:"description,omitempty"`
 	Envs        *Envs        `json:"envs,omitempty"`
@@ -334,6 +367,12 @@ type ConsumerUpdate struct {
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name *Name `json:"name,omitempty"`
 }
+
+// Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
+type Deliveries = []Delivery
+
+// Delivery How values reach a container.
+type Delivery string
 
 // Description For people. At most 1,024 bytes.
 type Description = string

@@ -58,7 +58,7 @@ var Codes = []CodeInfo{
 	{CodeNotGranted, 403, false, "A secret that the pod refers to inline does not exist, or no grant lets this namespace and service account refer to it.", "Grant the secret to the pod's service account, or correct the reference or the pod's service account."},
 	{CodeDeliveryDenied, 403, false, "The consumer does not allow the delivery by which a container is to receive its values.", "Recreate the pod, so that admission chooses another, change the annotation lanyard.dev/delivery, or allow the delivery at the consumer."},
 	{CodePodNotEligible, 409, true, "The live pod does not match its token yet, or it is being deleted.", "Nothing if it passes by itself; a deleted pod gets no values."},
-	{CodeNodeUnsupported, 409, false, "The pod's node cannot deliver values this way: its kubelet is older than 1.35.", "Upgrade the node's kubelet, or keep the pod off that node."},
+	{CodeNodeUnsupported, 409, false, "The pod's node cannot do the delivery: its kubelet, or for direct its container runtime, is too old.", "Upgrade the node, keep the pod off it, or choose another delivery."},
 	{CodeUnresolved, 424, false, "At least one ENV has no value; the items say which and why.", "See the code of each item."},
 	{CodeOverloaded, 429, true, "The registry is at its limit of concurrent work.", "Nothing; the agent tries again. Add replicas if it lasts."},
 	{CodeAuthUnavailable, 503, true, "The Kubernetes API server could not be asked about the token or the pod.", "Check the API server and the registry's service account."},

@@ -70,11 +70,12 @@ const (
 	DeliveryAuto    Delivery = "auto" // chosen at admission; never sent to the registry
 	DeliveryEnvfile Delivery = "envfile"
 	DeliveryExec    Delivery = "exec"
+	DeliveryDirect  Delivery = "direct" // asked for by the container itself, which is then the only one of the request
 	DeliveryFile    Delivery = "file"
 )
 
 // Deliveries are those that a request may name and a policy may allow.
-var Deliveries = []Delivery{DeliveryEnvfile, DeliveryExec, DeliveryFile}
+var Deliveries = []Delivery{DeliveryEnvfile, DeliveryExec, DeliveryDirect, DeliveryFile}
 
 // ResolveRequest asks for the ENV values of one pod.
 type ResolveRequest struct {
