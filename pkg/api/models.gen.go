@@ -856,6 +856,9 @@ type ConsumerRef = string
 // ForceLastOwner defines model for ForceLastOwner.
 type ForceLastOwner = bool
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -938,6 +941,11 @@ type ListOrganizationsParams struct {
 type CreateOrganizationParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
@@ -1004,6 +1012,11 @@ type ListConsumersParams struct {
 type CreateConsumerParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteConsumerParams defines parameters for DeleteConsumer.
@@ -1046,6 +1059,11 @@ type ListMembersParams struct {
 type AddMemberParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
@@ -1088,6 +1106,11 @@ type ListProvidersParams struct {
 type CreateProviderParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteProviderParams defines parameters for DeleteProvider.
@@ -1106,6 +1129,14 @@ type GetProviderParams struct {
 type UpdateProviderParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// TestProviderParams defines parameters for TestProvider.
+type TestProviderParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListSecretsParams defines parameters for ListSecrets.
@@ -1136,6 +1167,11 @@ type ListSecretsParams struct {
 type CreateSecretParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteSecretParams defines parameters for DeleteSecret.
@@ -1159,28 +1195,56 @@ type UpdateSecretParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// CheckSecretParams defines parameters for CheckSecret.
+type CheckSecretParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // UndeleteSecretParams defines parameters for UndeleteSecret.
 type UndeleteSecretParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PutVersionParams defines parameters for PutVersion.
 type PutVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ActivateVersionParams defines parameters for ActivateVersion.
 type ActivateVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DestroyVersionParams defines parameters for DestroyVersion.
 type DestroyVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTokensParams defines parameters for ListTokens.
@@ -1199,6 +1263,11 @@ type ListTokensParams struct {
 type CreateTokenParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteTokenParams defines parameters for DeleteToken.

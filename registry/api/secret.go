@@ -98,8 +98,11 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 		n.Remote = new(store.Remote)
 		edit.apply(n.Remote)
 	}
-	created, err := s.store.CreateSecret(ctx, call.act(), o.ID, n)
-	if err != nil {
+	var created store.Secret
+	if err := s.once(ctx, call, func() (err error) {
+		created, err = s.store.CreateSecret(ctx, call.act(), o.ID, n)
+		return err
+	}, &created); err != nil {
 		return nil, err
 	}
 	return ginapi.CreateSecret201JSONResponse{
@@ -160,16 +163,19 @@ func (s *server) DeleteSecret(ctx context.Context, r ginapi.DeleteSecretRequestO
 // UndeleteSecret implements ginapi.StrictServerInterface.
 func (s *server) UndeleteSecret(ctx context.Context, r ginapi.UndeleteSecretRequestObject) (ginapi.UndeleteSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, err := s.secret(ctx, r.Organization, r.Secret)
-	if err != nil {
-		return nil, err
-	}
-	expect, err := s.expect(r.Params.IfMatch, found.Meta)
-	if err != nil {
-		return nil, err
-	}
-	restored, err := s.store.UndeleteSecret(ctx, call.act(), found.OrgID, found.ID, expect)
-	if err != nil {
+	var restored store.Secret
+	if err := s.once(ctx, call, func() error {
+		found, err := s.secret(ctx, r.Organization, r.Secret)
+		if err != nil {
+			return err
+		}
+		expect, err := s.expect(r.Params.IfMatch, found.Meta)
+		if err != nil {
+			return err
+		}
+		restored, err = s.store.UndeleteSecret(ctx, call.act(), found.OrgID, found.ID, expect)
+		return err
+	}, &restored); err != nil {
 		return nil, err
 	}
 	return ginapi.UndeleteSecret200JSONResponse{Body: secret(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil
