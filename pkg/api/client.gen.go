@@ -359,7 +359,7 @@ type ClientInterface interface {
 
 	// CreateSecretWithBody Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type.
@@ -369,7 +369,7 @@ type ClientInterface interface {
 
 	// CreateSecret Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1143,7 +1143,7 @@ func (c *Client) ListSecrets(ctx context.Context, organization OrganizationRef, 
 
 // CreateSecretWithBody Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type.
@@ -1163,7 +1163,7 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, organization Organiza
 
 // CreateSecret Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type.
@@ -4915,7 +4915,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithBodyWithResponse Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4925,7 +4925,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithResponse Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -7901,7 +7901,7 @@ func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, organ
 
 // CreateSecretWithBodyWithResponse Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7917,7 +7917,7 @@ func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Conte
 
 // CreateSecretWithResponse Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).

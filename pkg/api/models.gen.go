@@ -28,6 +28,33 @@ func (e AuditOutcome) Valid() bool {
 	}
 }
 
+// Defines values for Charset.
+const (
+	CharsetASCII        Charset = "ascii"
+	CharsetAlphanumeric Charset = "alphanumeric"
+	CharsetBase64URL    Charset = "base64url"
+	CharsetDigits       Charset = "digits"
+	CharsetHex          Charset = "hex"
+)
+
+// Valid indicates whether the value is a known member of the Charset enum.
+func (e Charset) Valid() bool {
+	switch e {
+	case CharsetASCII:
+		return true
+	case CharsetAlphanumeric:
+		return true
+	case CharsetBase64URL:
+		return true
+	case CharsetDigits:
+		return true
+	case CharsetHex:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsumerKind.
 const (
 	ConsumerKindAgent     ConsumerKind = "agent"
@@ -230,6 +257,10 @@ type Binding struct {
 // Bindings defines model for Bindings.
 type Bindings = []Binding
 
+// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+// `digits`; `hex`: digits and `a` to `f`.
+type Charset string
+
 // CheckResult Whether something works. It holds nothing of a value or a credential.
 type CheckResult struct {
 	// Code Why not, as a pod would be told; docs/reasons.md lists all codes.
@@ -374,6 +405,14 @@ type FieldProblem struct {
 	//
 	// Example: /envs/3/name
 	Pointer string `json:"pointer"`
+}
+
+// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+type Generate struct {
+	// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+	// `digits`; `hex`: digits and `a` to `f`.
+	Charset *Charset `json:"charset,omitempty"`
+	Length  *int     `json:"length,omitempty"`
 }
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
@@ -702,6 +741,9 @@ type SecretCreate struct {
 	// ExpiresAt A reminder; the secret goes on resolving.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
 	//
@@ -752,6 +794,9 @@ type SecretUpdate struct {
 
 	// ExpiresAt A reminder; `null` removes it.
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -819,6 +864,9 @@ type Version struct {
 type VersionCreate struct {
 	// Activate Makes the new version the active one.
 	Activate *bool `json:"activate,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
 	Value *SecretValue `json:"value,omitempty"`

@@ -51,3 +51,6 @@ func RowError(row struct {
 
 // TakesKey reports whether an operation takes an Idempotency-Key.
 func TakesKey(o *operation) bool { return o.once }
+
+// Generate makes a value.
+var Generate = generate

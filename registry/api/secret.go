@@ -77,7 +77,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	if err := checkCreate(r.Params.IfNoneMatch); err != nil {
 		return nil, err
 	}
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	edit := remoteEdit{r.Body.ProviderID, r.Body.RemotePath, r.Body.RemoteKey, r.Body.RemoteVersion}
 	if edit.given() {
 		if value != nil {
-			return nil, edit.refuseValue(r.Body.Value != nil)
+			return nil, edit.refuseValue(valueField(r.Body.Value, r.Body.Generate))
 		}
 		n.Remote = new(store.Remote)
 		edit.apply(n.Remote)
@@ -131,7 +131,7 @@ func (s *server) GetSecret(ctx context.Context, r ginapi.GetSecretRequestObject)
 // UpdateSecret implements ginapi.StrictServerInterface.
 func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestObject) (ginapi.UpdateSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}

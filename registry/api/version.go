@@ -54,12 +54,12 @@ func (s *server) GetVersion(ctx context.Context, r ginapi.GetVersionRequestObjec
 // PutVersion implements ginapi.StrictServerInterface.
 func (s *server) PutVersion(ctx context.Context, r ginapi.PutVersionRequestObject) (ginapi.PutVersionResponseObject, error) {
 	ctx, call := begun(ctx)
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
 	if value == nil {
-		return nil, field("/value", "required", "value or value_base64 is required")
+		return nil, field("/value", "required", "value, value_base64 or generate is required")
 	}
 	defer wipe(value)
 	var after store.Secret
