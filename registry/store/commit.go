@@ -20,6 +20,7 @@ type change struct {
 	compares []clientv3.Cmp
 	ops      []clientv3.Op
 	event    audit.Event
+	more     []audit.Event // of a change that is several
 }
 
 // attempts bounds how often a mutation is decided anew because another one came first.
@@ -130,7 +131,7 @@ func (s *Store) knows(ctx context.Context, chainName string) error {
 // came in between, commit returns errContention.
 func (s *Store) commit(ctx context.Context, chainName string, tip int64, head chainHead, ch *change) (int64, error) {
 	for range attempts {
-		link, err := s.link(chainName, head, []audit.Event{ch.event})
+		link, err := s.link(chainName, head, ch.events())
 		if err != nil {
 			return 0, err
 		}
