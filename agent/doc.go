@@ -2,7 +2,8 @@
 
 // Package agent is the init agent: it runs once, as an init container of a pod, proves the pod's identity to the registry, fetches the values the pod may
 // have and writes them where the kubelet reads ENV values from, or where a container finds its files. Then it ends, and nothing of it stays beside the
-// application. Where a container's command is wrapped (the exec delivery), the same program, copied to a volume, starts it: see [Exec].
+// application. Where a container's command is wrapped, the same program, in a volume, starts it: with values that the init agent wrote (the exec delivery, see
+// [Exec]), or with values that it fetches for that container alone, in a pod that needs no init agent (the direct delivery, see [Direct]).
 //
 // Asked to keep files up to date, it stays as a native sidecar ([Sidecar]), looks for other values from time to time, replaces the files as a whole and tells their
 // containers.
@@ -11,8 +12,8 @@
 //
 // # Environment
 //
-// The injector writes these variables into the pod; none is secret. There are no flags. Of the arguments, "exec -- command…" stands in wrapped
-// containers, and "started" is the sidecar's startup probe.
+// The injector writes these variables into the pod; none is secret. There are no flags. Of the arguments, "exec -- command…" and "direct -- command…" stand in wrapped
+// containers, whose command gets none of these variables, and "started" is the sidecar's startup probe.
 //
 //	LANYARD_MODE             empty; or "verify": fetch nothing, and fail unless LANYARD_PROOF is set, as the second init container does where asked for; or "sidecar":
 //	                         stay and refresh the files, for which every delivery must be file.
@@ -25,7 +26,8 @@
 //	LANYARD_DEADLINE         how long to try, a Go duration of at most 10m. Default: 2m.
 //	LANYARD_TOKEN_FILE       absolute path of the pod's projected token, read again at every try. Default: /run/lanyard/token/token.
 //	LANYARD_ENV_DIR          absolute path of the directory for env files, a memory-backed volume. Default: /run/lanyard/env.
-//	LANYARD_BIN_DIR          absolute path of the directory the agent copies itself to, if a command is wrapped. Default: /run/lanyard/bin.
+//	LANYARD_BIN_DIR          absolute path of the directory the agent copies itself to, if a command is wrapped; or "none": there is no need to. Default:
+//	                         /run/lanyard/bin.
 //	LANYARD_VALUES_DIR       absolute path of the directory with one memory-backed volume for each container of the exec and file deliveries; in a wrapped
 //	                         container, of its own volume. Default: /run/lanyard/values.
 //	LANYARD_TERMINATION_LOG  absolute path of the termination message; not created if missing. Default: /dev/termination-log.
@@ -58,7 +60,7 @@
 //
 // Standard error of the init agent carries one line of JSON per try and one at the end; of the sidecar, one for each change and each failure. The termination message, which kubectl describe shows, says in at most 4,096 bytes what
 // happened, which ENVs have no value and what to do. In a wrapped container the agent says nothing unless the command cannot be run, and then one line there
-// and in the termination message. None of it ever holds a value, a token or the length of one.
+// and in the termination message; with the direct delivery also what went wrong with a try. None of it ever holds a value, a token or the length of one.
 //
 // # Files
 //

@@ -73,7 +73,7 @@ func (p *planner) checkRefresh() {
 	case p.refreshed() == 0:
 		p.deny(ReasonRefreshNoFiles, field, "no container receives its values as files, and ENVs of a running container do not change")
 	case p.cfg.SupportUnknown:
-		p.deny(ReasonSupportUnknown, field, "the injector has not learnt the API server's version yet; try again")
+		p.problems = append(p.problems, p.unknown())
 	case p.cfg.RefreshUnsupported != "":
 		p.deny(ReasonRefreshUnsupported, field, p.cfg.RefreshUnsupported)
 	case r.restart && p.cfg.RestartUnsupported != "":

@@ -89,7 +89,7 @@ func TestTheSidecarIsMadeExactlyOurs(t *testing.T) {
 				t.Fatalf("%s (%s)", plan.Decision, plan.Reason)
 			}
 			again := apply(t, changed, plan)
-			checkSettled(t, again)
+			checkSettled(t, testMutator(t), again)
 			var repaired corev1.Pod
 			if err := json.Unmarshal(again, &repaired); err != nil {
 				t.Fatal(err)
