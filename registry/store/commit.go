@@ -20,6 +20,7 @@ type change struct {
 	compares []clientv3.Cmp
 	ops      []clientv3.Op
 	event    audit.Event
+	more     []audit.Event // of a change that is several
 	// unreleased, if not empty, is a secret that no pod may have received since a state of the chain, or the change is not made: errReleased.
 	unreleased string
 	since      chainHead
@@ -136,7 +137,7 @@ func (s *Store) commit(ctx context.Context, chainName string, tip int64, head ch
 		return 0, err
 	}
 	for range attempts {
-		link, err := s.link(chainName, head, []audit.Event{ch.event})
+		link, err := s.link(chainName, head, ch.events())
 		if err != nil {
 			return 0, err
 		}
