@@ -15,8 +15,10 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/workload"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
@@ -24,10 +26,11 @@ import (
 type apis struct {
 	admin, workload http.Handler
 	audit           *audit.Log
+	sweeper         *workload.Sweeper // nil without a cluster
 }
 
-// buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
-func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
+// buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
+func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
 	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
 	if r.config.AuditOut != nil {
 		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
@@ -42,6 +45,8 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		Audit:  log,
 		Denied: denied,
 		Fetch:  r.providers.Begin,
+		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
+		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
 	if err != nil {
 		return nil, err
@@ -50,7 +55,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	workload, err := workloadapi.New(workloadapi.Config{
+	pods, err := workloadapi.New(workloadapi.Config{
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
@@ -64,7 +69,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload, audit: log}, nil
+	return &apis{admin: admin, workload: pods, audit: log, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -95,8 +100,13 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 	if err != nil {
 		return nil, nil, err
 	}
+	cluster, err := workload.Dial(restConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
-	workload, err := authn.New(authn.Config{
+	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,
 	})
 	if err != nil {
@@ -109,5 +119,5 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 		}
 		callers = append(callers, authn.Callers{Authenticator: accounts})
 	}
-	return workload, api.FirstOf(callers...), nil
+	return pods, api.FirstOf(callers...), nil
 }

@@ -24,7 +24,8 @@ type wish struct {
 	delivery   wire.Delivery            // of all containers; empty if the pod does not say
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
-	order      string                   // the init agent's place; empty if the pod does not say
+	refresh    refresh
+	order      string // the init agent's place; empty if the pod does not say
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
@@ -60,6 +61,8 @@ func (p *planner) readAnnotations() wish {
 			w.order = p.readOrder(value)
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
+		case key == podspec.AnnotationRefresh, key == podspec.AnnotationRefreshHTTP, key == podspec.AnnotationRefreshSignal, key == podspec.AnnotationRefreshRestart:
+			p.readRefresh(&w.refresh, key, value)
 		case key == podspec.AnnotationStatus:
 			// Ours, and never trusted: what was decided before does not count.
 		case key == podspec.LabelInject:

@@ -174,6 +174,18 @@ func FuzzPodOfPieces(f *testing.F) {
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "agent:old"}}})
 		},
 		func(p *corev1.Pod) { c := last(p); c.Command = []string{"app"} },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh"] = "1m" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-http"] = "http://127.0.0.1:8080/" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-signal"] = "SIGHUP" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-restart"] = "true" },
+		func(p *corev1.Pod) { last(p).Ports = []corev1.ContainerPort{{ContainerPort: 8080}} },
+		func(p *corev1.Pod) { p.Spec.ShareProcessNamespace = ptr(true) },
+		func(p *corev1.Pod) { last(p).SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(1000))} },
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-sidecar", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways),
+				Env:          []corev1.EnvVar{{Name: "LANYARD_REQUEST"}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
+		},
 		func(p *corev1.Pod) {
 			c := last(p)
 			c.Env = append(c.Env, corev1.EnvVar{Name: "STRIPE", Value: "lanyard://acme/stripe"}, corev1.EnvVar{Name: "USES", Value: "$(STRIPE)"})
@@ -202,15 +214,18 @@ func FuzzPodOfPieces(f *testing.F) {
 			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "istio-proxy", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways)})
 		},
 	}
+	f.Add([]byte{0, 27, 53, 57, 54})
+	f.Add([]byte{0, 27, 53, 58, 59, 55})
+	f.Add([]byte{0, 4, 8, 29, 53, 56, 60})
 	f.Add([]byte{0, 26, 32})
 	f.Add([]byte{0, 32, 45})
 	f.Add([]byte{0, 32, 45, 47, 48, 49, 50, 51, 52, 24})
 	f.Add([]byte{0, 4, 26, 32, 8, 32, 46, 47, 48})
 	f.Add([]byte{2, 0, 32, 45, 8, 32, 47, 49, 48, 27})
-	f.Add([]byte{55, 56, 26, 32})
-	f.Add([]byte{57, 58, 14})
-	f.Add([]byte{0, 55, 27, 59, 60})
-	f.Add([]byte{0, 11, 64, 62})
+	f.Add([]byte{63, 64, 26, 32})
+	f.Add([]byte{65, 66, 14})
+	f.Add([]byte{0, 63, 27, 67, 68})
+	f.Add([]byte{0, 11, 72, 70})
 	f.Add([]byte{0, 26, 32, 33, 33, 36, 37, 42, 43})
 	f.Add([]byte{0, 27, 30, 38, 41})
 	f.Add([]byte{31, 32, 8, 28, 4})

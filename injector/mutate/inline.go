@@ -27,28 +27,34 @@ type inlineRefs map[string]map[string]ref.Secret // :: container → ENV → sec
 
 // inlineRefs reads the references of an earlier injection.
 func (s *Spec) inlineRefs() inlineRefs {
-	index := s.ours(podspec.ContainerInit)
-	if index < 0 || !s.InitContainers[index].isAgent() {
-		return nil
+	refs := make(inlineRefs)
+	if index := s.ours(podspec.ContainerInit); index >= 0 && s.InitContainers[index].isAgent() {
+		refs.read(&s.InitContainers[index])
 	}
+	if index := s.ours(podspec.ContainerSidecar); index >= 0 && s.InitContainers[index].isSidecar() {
+		refs.read(&s.InitContainers[index])
+	}
+	return refs
+}
+
+// read adds the references of what one of our containers requests. What it cannot read is none.
+func (r inlineRefs) read(agent *container) {
 	var request wire.ResolveRequest
-	for _, e := range s.InitContainers[index].Env {
-		if e.Name == podspec.EnvRequest && len(e.Value) <= wire.MaxRequestBytes && json.Unmarshal([]byte(e.Value), &request) != nil {
-			return nil
+	for _, e := range agent.Env {
+		if e.Name == podspec.EnvRequest && (len(e.Value) > wire.MaxRequestBytes || json.Unmarshal([]byte(e.Value), &request) != nil) {
+			return
 		}
 	}
-	refs := make(inlineRefs)
 	for _, c := range request.Containers {
 		for _, env := range c.Inline {
 			if secret, err := ref.ParseSecret(env.Secret); err == nil {
-				if refs[c.Name] == nil {
-					refs[c.Name] = make(map[string]ref.Secret)
+				if r[c.Name] == nil {
+					r[c.Name] = make(map[string]ref.Secret)
 				}
-				refs[c.Name][env.Name] = secret
+				r[c.Name][env.Name] = secret
 			}
 		}
 	}
-	return refs
 }
 
 // find returns what an ENV of c was before it was made ours.

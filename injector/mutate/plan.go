@@ -18,7 +18,10 @@
 //	file     a memory-backed volume of the container's own, and in front of its ENVs one NAME_FILE for each ENV of its consumer
 //
 // An ENV whose value is an inline reference, lanyard://<organization>/<secret>, is delivered like those of a consumer, but keeps its place: it becomes the fileKeyRef or
-// NAME_FILE, or stays as it is where the command is wrapped. Nothing else of the pod is touched.
+// NAME_FILE, or stays as it is where the command is wrapped.
+//
+// Where files are to be refreshed, their containers' values come from a native sidecar, lanyard-sidecar, instead of the init container, which is there for the
+// other containers, if any. Nothing else of the pod is touched.
 //
 // # Idempotence
 //
@@ -74,6 +77,8 @@ type Config struct {
 
 	// Unsupported says why the cluster cannot deliver env files. Empty means that it can.
 	Unsupported string
+	// RefreshUnsupported says why it cannot run native sidecars, RestartUnsupported why a container cannot have the others restarted. Empty means that it can.
+	RefreshUnsupported, RestartUnsupported string
 	// SupportUnknown is set until the cluster's version has been learnt.
 	SupportUnknown bool
 
@@ -182,7 +187,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.choosePlace, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.choosePlace, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return

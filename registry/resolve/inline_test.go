@@ -62,10 +62,10 @@ func TestAPodReceivesWhatItRefersToInline(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string][]audit.Grant{
 		"o1": {
-			{Container: "c0", Consumer: "shop/web", Env: "PLAIN"},
-			{Container: "c0", Consumer: "shop/web", Env: "STRIPE", Secret: "stripe", SecretID: "s1", Version: 3},
+			{Container: "c0", Consumer: "shop/web", ConsumerID: "c1", Env: "PLAIN"},
+			{Container: "c0", Consumer: "shop/web", ConsumerID: "c1", Env: "STRIPE", Secret: "stripe", SecretID: "s1", Version: 3},
 			{Container: "c0", Env: "SECRET0", Secret: "stripe", SecretID: "s1", Version: 3},
-			{Container: "c1", Env: "SECRET0", Secret: "stripe", SecretID: "s1", Version: 1},
+			{Container: "c1", Env: "SECRET0", Secret: "stripe", SecretID: "s1", Version: 1, Pinned: true},
 		},
 		"o2": {{Container: "c0", Env: "SECRET1", Secret: "theirs", SecretID: "t1", Version: 1}},
 	}, released); diff != "" {

@@ -54,13 +54,21 @@ func event(events []audit.Event, orgID string) *audit.Event {
 	return nil
 }
 
+// ReasonRefreshed is the reason of a release to a pod that had values already, and is sent those that replace them.
+const ReasonRefreshed = "refreshed"
+
 // released tells which ENVs are about to be sent.
 func released(call Call, p *plan) []audit.Event {
-	events := perOrg(call, p, audit.Allowed, "")
+	reason := ""
+	if p.request.Refresh() {
+		reason = ReasonRefreshed
+	}
+	events := perOrg(call, p, audit.Allowed, reason)
 	for _, it := range p.items {
 		grant := audit.Grant{Container: p.request.containers[it.container].Name, Env: it.env}
+		grant.Pinned = it.inline && it.secret.pinned != 0
 		if !it.inline {
-			grant.Consumer = p.request.consumers[it.container].String()
+			grant.Consumer, grant.ConsumerID = p.request.consumers[it.container].String(), p.consumers[it.container].ID
 		}
 		if s := it.secret; s != nil {
 			grant.Secret, grant.SecretID, grant.Version = s.meta.Name, s.id, s.version

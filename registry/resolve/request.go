@@ -20,7 +20,11 @@ type Request struct {
 	containers []wire.ContainerRequest
 	consumers  []ref.Consumer // of each container; zero if it has none
 	inline     [][]ref.Secret // of each container, as its Inline; nil if there are none
+	mark       string         // of the answer the caller has; empty if it has none
 }
+
+// Refresh reports whether the caller has values already and wants others only.
+func (r Request) Refresh() bool { return r.mark != "" }
 
 // Deliveries returns each delivery that is asked for once.
 func (r Request) Deliveries() []wire.Delivery {
@@ -61,8 +65,10 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 		return Request{}, invalid("no container is asked for")
 	case len(req.Containers) > wire.MaxContainers:
 		return Request{}, invalid("more than %d containers", wire.MaxContainers)
+	case len(req.Mark) > wire.MaxMarkBytes:
+		return Request{}, invalid("the mark is none of this registry's")
 	}
-	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil}
+	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil, req.Mark}
 	envs := 0
 	for i, c := range req.Containers {
 		if !isContainerName(c.Name) {

@@ -154,10 +154,10 @@ type Binding struct {
 
 // Reference says that something uses a secret or a provider. Readable by people: names, no ids alone.
 type Reference struct {
-	Kind  string `json:"kind"` // "consumer", "secret"
+	Kind  string `json:"kind"` // "consumer", "secret", "workload"
 	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Field string `json:"field"` // "env STRIPE_API_KEY"
+	Name  string `json:"name"`  // "<namespace>/<pod>" of a workload
+	Field string `json:"field"` // "env STRIPE_API_KEY", "container app env STRIPE_API_KEY"
 }
 
 // Act says who changes something and in which request, for the audit event of the change.
@@ -165,6 +165,7 @@ type Act struct {
 	Actor     string // "<type>:<id>", e.g. "token:bootstrap"
 	RequestID string
 	SourceIP  string
+	Once      *Once // makes the mutation happen at most once; nil for one that may be repeated. Not every mutation takes it.
 }
 
 // Query selects a page of a list.
