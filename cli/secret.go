@@ -20,6 +20,7 @@ func listSecrets(a *app) *cobra.Command {
 	var (
 		f                 filter
 		storage, provider string
+		expiring          string
 		deleted           bool
 	)
 	cmd := &cobra.Command{Use: "list", Short: "List secrets, never their values", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,9 +28,13 @@ func listSecrets(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		before, err := parseExpiry(expiring)
+		if err != nil || before != nil && before.IsZero() {
+			return misuse("", "--expiring-before takes a time such as 2027-01-31T00:00:00Z")
+		}
 		items, err := pages(f.limit, func(size *int, token *string) ([]api.Secret, *string, error) {
 			o, err := answer[api.SecretList](client.ListSecrets(cmd.Context(), org, &api.ListSecretsParams{
-				PageSize: size, PageToken: token, Q: nonzero(f.search), Label: f.labelQuery(), Storage: nonzero(api.Storage(storage)), ProviderID: nonzero(provider), Deleted: nonzero(deleted),
+				PageSize: size, PageToken: token, Q: nonzero(f.search), Label: f.labelQuery(), Storage: nonzero(api.Storage(storage)), ProviderID: nonzero(provider), Deleted: nonzero(deleted), ExpiringBefore: before,
 			}))
 			return o.body.Items, o.body.NextPageToken, err
 		})
@@ -42,6 +47,7 @@ func listSecrets(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&storage, "storage", "", "only `local` or remote ones")
 	cmd.Flags().StringVar(&provider, "provider", "", "only remote ones of the provider with this `name` or id")
 	a.completeProviderFlag(cmd)
+	cmd.Flags().StringVar(&expiring, "expiring-before", "", "only those that expire before this `time`")
 	cmd.Flags().BoolVar(&deleted, "deleted", false, "list deleted secrets instead")
 	return cmd
 }

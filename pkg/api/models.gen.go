@@ -849,6 +849,9 @@ type Secret struct {
 	// ProviderID Set if remote.
 	ProviderID *string `json:"provider_id,omitempty"`
 
+	// PurgeAt When a deleted secret is purged for good at the earliest; as long as something refers to it, it is not.
+	PurgeAt *time.Time `json:"purge_at,omitempty"`
+
 	// RemoteKey Set if remote and not empty.
 	RemoteKey *string `json:"remote_key,omitempty"`
 
@@ -1364,6 +1367,9 @@ type ListSecretsParams struct {
 
 	// ProviderID Keeps remote secrets of the provider with this name or id.
 	ProviderID *string `form:"provider_id,omitempty" json:"provider_id,omitempty"`
+
+	// ExpiringBefore Keeps secrets with an `expires_at` before this time.
+	ExpiringBefore *time.Time `form:"expiring_before,omitempty" json:"expiring_before,omitempty"`
 
 	// Deleted Lists deleted secrets instead of the others.
 	Deleted *bool `form:"deleted,omitempty" json:"deleted,omitempty"`

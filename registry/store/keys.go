@@ -35,6 +35,8 @@ const (
 	kindAPIToken     = "api-token"
 	kindTokenUse     = "token-use"
 	kindAnswer       = "answer"
+	kindSweep        = "sweep"
+	kindReminder     = "reminder"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -66,7 +68,10 @@ func (k keyspace) apiToken(org, name string) string { return k.under(org, "token
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
-func (k keyspace) answers(day int64) string { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
+func (k keyspace) sweep() string                  { return string(k) + "activity/sweep" }
+func (k keyspace) reminders(org string) string    { return string(k) + "activity/" + org + "/reminders/" }
+func (k keyspace) reminder(org, id string) string { return k.reminders(org) + id }
+func (k keyspace) answers(day int64) string       { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }

@@ -40,6 +40,7 @@ func (s *Store) Secrets(ctx context.Context, orgID string, q Query) (Page[Secret
 	return list(s, m.secretNames, orgID, kindSecret, q, func(i index) (Secret, bool) {
 		secret, err := m.secretByName(s.space, orgID, i.name)
 		if err != nil || (secret.DeletedAt != nil) != q.Deleted || !hasLabels(secret.Labels, q.Labels) ||
+			!q.ExpiringBefore.IsZero() && (secret.ExpiresAt == nil || !secret.ExpiresAt.Before(q.ExpiringBefore)) ||
 			q.Storage != "" && secret.Storage != q.Storage ||
 			providerID != "" && (secret.Remote == nil || secret.Remote.ProviderID != providerID) {
 			return Secret{}, false

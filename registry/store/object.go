@@ -173,7 +173,9 @@ type Query struct {
 	// Storage, ProviderID (an id or a name) and Deleted apply to secrets.
 	Storage    Storage
 	ProviderID string
-	Deleted    bool // list soft-deleted ones instead of live ones
+	// ExpiringBefore keeps secrets that expire before this time; the zero time keeps all.
+	ExpiringBefore time.Time
+	Deleted        bool // list soft-deleted ones instead of live ones
 	// Organization and Member apply to organizations: they keep the one with this id, and those this principal is a member of.
 	Organization string
 	Member       string

@@ -105,6 +105,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 				clientv3.OpDelete(s.space.slug(o.Slug)),
 				clientv3.OpDelete(key+"/", clientv3.WithPrefix()),
 				clientv3.OpDelete(s.space.tokenUses(orgID), clientv3.WithPrefix()),
+				clientv3.OpDelete(s.space.reminders(orgID), clientv3.WithPrefix()),
 			},
 			event: act.event(orgID, audit.OrganizationDelete),
 		}
