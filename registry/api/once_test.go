@@ -17,7 +17,6 @@ type post struct {
 	other      string // another body; if there is none, another If-Match is sent, or, where that is no parameter, the path is other
 }
 
-
 // posts is a request of each POST of the document, in an organization "acme" with what [world.organization] puts there, a secret "gone" that is deleted, providers
 // "vault-prod" and "vault-dev", and a second version of "stripe", which is active. What each does, it would do again, or refuse, if it were sent without a key.
 var posts = map[string]post{ // :: operationId → request

@@ -65,7 +65,7 @@ func (s *server) ListSecrets(ctx context.Context, r ginapi.ListSecretsRequestObj
 	}
 	page, err := s.store.Secrets(ctx, o.ID, store.Query{
 		Search: or(r.Params.Q, ""), Labels: labelFilter(r.Params.Label), Storage: store.Storage(or(r.Params.Storage, "")),
-		ProviderID: or(r.Params.ProviderID, ""), Deleted: or(r.Params.Deleted, false), ExpiringBefore: or(r.Params.ExpiringBefore, time.Time{}), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0),
+		ProviderID: or(r.Params.ProviderID, ""), Deleted: or(r.Params.Deleted, false), ExpiringBefore: or(r.Params.ExpiringBefore, time.Time{}), Unused: or(r.Params.Unused, false), Sort: store.Sort(or(r.Params.Sort, "")), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0),
 	})
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type change struct {
 	ops      []clientv3.Op
 	event    audit.Event
 	more     []audit.Event // of a change that is several
+	adds     Quota         // what it adds to the chain's organization
 }
 
 // attempts bounds how often a mutation is decided anew because another one came first.
@@ -93,6 +94,9 @@ func (s *Store) mutateOnce(ctx context.Context, act Act, chainName string, decid
 				return 0, err
 			}
 			continue
+		}
+		if err := s.checkQuota(m, chainName, ch.adds); err != nil {
+			return 0, err
 		}
 		if act.Once != nil {
 			put, err := s.putAnswer(act.Once, keys, results, false)

@@ -37,16 +37,21 @@ func (s *Store) Secrets(ctx context.Context, orgID string, q Query) (Page[Secret
 	if p, err := m.findProvider(s.space, orgID, providerID); err == nil {
 		providerID = p.ID
 	}
-	return list(s, m.secretNames, orgID, kindSecret, q, func(i index) (Secret, bool) {
+	wanted := func(i index) (Secret, bool) {
 		secret, err := m.secretByName(s.space, orgID, i.name)
 		if err != nil || (secret.DeletedAt != nil) != q.Deleted || !hasLabels(secret.Labels, q.Labels) ||
+			q.Unused && len(m.references(secret.ID)) > 0 ||
 			!q.ExpiringBefore.IsZero() && (secret.ExpiresAt == nil || !secret.ExpiresAt.Before(q.ExpiringBefore)) ||
 			q.Storage != "" && secret.Storage != q.Storage ||
 			providerID != "" && (secret.Remote == nil || secret.Remote.ProviderID != providerID) {
 			return Secret{}, false
 		}
 		return secret.clone(), true
-	})
+	}
+	if q.Sort != "" && q.Sort != SortName {
+		return s.sorted(m, orgID, q, wanted)
+	}
+	return list(s, m.secretNames, orgID, kindSecret, q, wanted)
 }
 
 // Consumers lists consumers.

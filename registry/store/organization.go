@@ -72,7 +72,12 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 		key := s.space.org(orgID)
 		ch := &change{compares: []clientv3.Cmp{exists(key, old.Revision)}, event: act.event(orgID, audit.OrganizationUpdate)}
 		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
-		ch.event.Changed = []string{"display_name"}
+		if o.DisplayName != old.DisplayName {
+			ch.event.Changed = append(ch.event.Changed, "display_name")
+		}
+		if o.Quota != old.Quota {
+			ch.event.Changed = append(ch.event.Changed, "quota")
+		}
 		return ch, s.puts(ch, record{key, kindOrganization, o})
 	})
 	if err != nil {
