@@ -49,7 +49,7 @@ func listSecrets(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&provider, "provider", "", "only remote ones of the provider with this `name` or id")
 	a.completeProviderFlag(cmd)
 	cmd.Flags().StringVar(&expiring, "expiring-before", "", "only those that expire before this `time`")
-	cmd.Flags().BoolVar(&unused, "unused", false, "only those nothing refers to")
+	cmd.Flags().BoolVar(&unused, "unused", false, "only those no consumer refers to and no running pod has")
 	cmd.Flags().StringVar(&sort, "sort", "", "`order`: name, -name, updated_at, -updated_at or expires_at")
 	cmd.Flags().BoolVar(&deleted, "deleted", false, "list deleted secrets instead")
 	return cmd

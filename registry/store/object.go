@@ -149,10 +149,10 @@ type Binding struct {
 
 // Reference says that something uses a secret or a provider. Readable by people: names, no ids alone.
 type Reference struct {
-	Kind  string `json:"kind"` // "consumer", "secret"
+	Kind  string `json:"kind"` // "consumer", "secret", "workload"
 	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Field string `json:"field"` // "env STRIPE_API_KEY"
+	Name  string `json:"name"`  // "<namespace>/<pod>" of a workload
+	Field string `json:"field"` // "env STRIPE_API_KEY", "container app env STRIPE_API_KEY"
 }
 
 // Act says who changes something and in which request, for the audit event of the change.
@@ -174,7 +174,7 @@ type Query struct {
 	// Storage, ProviderID (an id or a name) and Deleted apply to secrets.
 	Storage    Storage
 	ProviderID string
-	// Unused keeps secrets nothing refers to; Sort is the order of the list, by name if empty.
+	// Unused keeps secrets that no consumer refers to and no running pod has; Sort is the order of the list, by name if empty.
 	Unused bool
 	Sort   Sort
 	// ExpiringBefore keeps secrets that expire before this time; the zero time keeps all.
