@@ -1504,7 +1504,7 @@ type ListSecretsParams struct {
 	// ProviderID Keeps remote secrets of the provider with this name or id.
 	ProviderID *string `form:"provider_id,omitempty" json:"provider_id,omitempty"`
 
-	// Unused Keeps secrets that nothing refers to.
+	// Unused Keeps secrets that no consumer refers to and no running pod has.
 	Unused *bool `form:"unused,omitempty" json:"unused,omitempty"`
 
 	// Sort The order; `-` turns it round. Secrets without the time come last. In a list by a time, what is changed between two pages comes again at the end: nothing is left out.
