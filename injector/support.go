@@ -15,8 +15,10 @@ import (
 
 // The first minor versions of Kubernetes 1 whose API servers take, by default, what the deliveries are made of.
 const (
+	minorSidecars     = 29 // native ones
 	minorEnvFiles     = 35
 	minorImageVolumes = 36
+	minorRestarts     = 36 // a container that has all others restarted
 )
 
 // support is what was learnt of the cluster so far. Its methods are safe for concurrent use.
@@ -48,9 +50,12 @@ func (s *support) apply(c *mutate.Config) {
 	c.SupportUnknown, c.Unsupported = s.server == nil, ""
 	c.NodesUnknown, c.NodesWithoutEnvfile = s.nodes == nil, ""
 	c.ImageVolumes, c.NoImageVolumes = false, ""
+	c.RefreshUnsupported, c.RestartUnsupported = "", ""
 	if s.server != nil {
 		c.Unsupported = older(*s.server, minorEnvFiles, "delivery by env file")
 		c.NoImageVolumes = older(*s.server, minorImageVolumes, "mounting images as volumes")
+		c.RefreshUnsupported = older(*s.server, minorSidecars, "a native sidecar")
+		c.RestartUnsupported = older(*s.server, minorRestarts, "a restart of all containers")
 	}
 	if s.nodes != nil {
 		c.NodesWithoutEnvfile = s.nodes.EnvFiles.Why
@@ -66,7 +71,7 @@ func (s *support) apply(c *mutate.Config) {
 }
 
 // older says that the API server is older than Kubernetes 1.minor, which what needs; or nothing if it is not. One that emulates an older version has that
-// version's defaults.
+// version's defaults. The scheduler keeps pods with a restart of all containers off nodes that do not declare it.
 func older(info version.Info, minor int, what string) string {
 	major, own, is := info.Major, info.Minor, "is"
 	if info.EmulationMajor != "" && info.EmulationMinor != "" {
