@@ -15,13 +15,13 @@ import (
 var errDeleted = errors.New("secret is deleted")
 
 // secretBody is a secret as answers have it.
-func (server *server) secretBody(s store.Secret) contract.Secret {
+func (s *server) secretBody(from store.Secret) contract.Secret {
 	out := contract.Secret{
-		ID: s.ID, OrganizationID: s.OrgID, Name: s.Name, Description: s.Description, Labels: nonNil(s.Labels), Storage: contract.Storage(s.Storage),
-		ActiveVersion: optional(s.ActiveVersion), LastVersion: optional(s.LastVersion), ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt, PurgeAt: server.store.PurgeAt(s),
-		CreatedAt: s.CreatedAt, CreatedBy: s.CreatedBy, UpdatedAt: s.UpdatedAt, UpdatedBy: s.UpdatedBy, Etag: etag(s.Meta),
+		ID: from.ID, OrganizationID: from.OrgID, Name: from.Name, Description: from.Description, Labels: nonNil(from.Labels), Storage: contract.Storage(from.Storage),
+		ActiveVersion: optional(from.ActiveVersion), LastVersion: optional(from.LastVersion), ExpiresAt: from.ExpiresAt, DeletedAt: from.DeletedAt, PurgeAt: s.store.PurgeAt(from),
+		CreatedAt: from.CreatedAt, CreatedBy: from.CreatedBy, UpdatedAt: from.UpdatedAt, UpdatedBy: from.UpdatedBy, Etag: etag(from.Meta),
 	}
-	if r := s.Remote; r != nil {
+	if r := from.Remote; r != nil {
 		out.ProviderID, out.RemotePath, out.RemoteKey, out.RemoteVersion = &r.ProviderID, &r.Path, optional(r.Key), optional(r.Version)
 	}
 	return out
