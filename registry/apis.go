@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
@@ -17,6 +18,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
@@ -80,6 +82,8 @@ func (c checker) CheckSecret(ctx context.Context, orgID, secretID string) (resol
 func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome {
 	return c.providers.Check(ctx, orgID, providerID)
 }
+
+func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth { return c.providers.Health(p) }
 
 // authenticators are those of the workload API and of the administrators' API.
 func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator, error) {

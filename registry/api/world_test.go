@@ -118,6 +118,10 @@ func (c checks) CheckProvider(ctx context.Context, orgID, id string) resolve.Out
 	return c.Providers.Check(ctx, orgID, id)
 }
 
+func (c checks) ProviderHealth(p store.Provider) contract.ProviderHealth {
+	return c.Providers.Health(p)
+}
+
 // unreleased and unrecorded are audit logs of a resolver that only checks.
 type unreleased struct{}
 

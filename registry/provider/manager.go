@@ -23,6 +23,8 @@ import (
 type Records interface {
 	// Record returns the provider of an organization as it is now. The error wraps [ErrNoRecord] if the organization has none with that id.
 	Record(ctx context.Context, orgID, providerID string) (Record, error)
+	// All lists the providers of every organization.
+	All(ctx context.Context) ([]Key, error)
 }
 
 // Config of a [Manager]. Records, Types and Host.Egress are required.
@@ -33,6 +35,8 @@ type Config struct {
 	Timeout     time.Duration         // 0 means DefaultTimeout
 	Concurrency int                   // 0 means DefaultConcurrency
 	Queue       time.Duration         // 0 means DefaultQueue
+	// HealthInterval is how often every provider is checked in the background; 0 means never, so that only reads and checks on request tell how they are.
+	HealthInterval time.Duration
 	Metrics     prometheus.Registerer // nil counts nothing
 	Log         *slog.Logger          // nil discards
 }
@@ -42,6 +46,7 @@ type Manager struct {
 	config  Config
 	types   map[string]Type
 	metrics *metrics
+	healths *healths
 	salt    [32]byte // keys the digests of records, which hold credentials
 
 	closing sync.WaitGroup // Close calls of retired providers
@@ -73,7 +78,8 @@ func NewManager(config Config) (*Manager, error) {
 	}
 	_, _ = rand.Read(m.salt[:])
 	var err error
-	if m.metrics, err = newMetrics(config.Metrics); err != nil {
+	m.healths = newHealths(config.Log)
+	if m.metrics, err = newMetrics(config.Metrics, m.healths); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -8,7 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
@@ -19,6 +22,7 @@ import (
 type View interface {
 	FindProvider(orgID, id string) (store.Provider, error)
 	OpenCredentials(orgID, id string) (redact.Value, error)
+	AllProviders() iter.Seq[store.Provider]
 }
 
 // Providers are the secret providers of an installation. They are safe for concurrent use.
@@ -65,6 +69,19 @@ func (p *Providers) Record(ctx context.Context, orgID, providerID string) (provi
 	return record(found, credentials), nil
 }
 
+// All implements [provider.Records].
+func (p *Providers) All(ctx context.Context) ([]provider.Key, error) {
+	view, err := p.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var keys []provider.Key
+	for found := range view.AllProviders() {
+		keys = append(keys, provider.Key{OrgID: found.OrgID, ProviderID: found.ID, Type: found.Type})
+	}
+	return keys, nil
+}
+
 func record(p store.Provider, credentials redact.Value) provider.Record {
 	return provider.Record{
 		ID: p.ID, Name: p.Name, Type: p.Type, Config: p.Config, Credentials: credentials, AllowedPrefixes: p.AllowedPrefixes, Revision: p.Revision,
@@ -96,4 +113,27 @@ func (p *Providers) Check(ctx context.Context, orgID, providerID string) resolve
 		failed = &provider.Error{Kind: provider.KindUnavailable, Reason: provider.ReasonUnreachable, Message: "the check ended early"}
 	}
 	return resolve.Outcome{Code: failed.Code(), Reason: string(failed.Reason), Message: failed.Message, Provider: failed.Provider}
+}
+
+// Health tells what this replica knows of a provider, and asks nobody.
+func (p *Providers) Health(of store.Provider) api.ProviderHealth {
+	h := p.manager.Health(of.OrgID, of.ID)
+	if h.CheckedAt.Before(of.UpdatedAt) { // about a record that was replaced
+		h = provider.Health{Status: provider.StatusUnknown}
+	}
+	out := api.ProviderHealth{Status: api.ProviderHealthStatus(h.Status), CheckedAt: given(h.CheckedAt), LastSuccessAt: given(h.LastSuccessAt)}
+	if h.Status == provider.StatusFailing {
+		code, reason := string(h.Code), string(h.Reason)
+		out.ErrorCode, out.ErrorReason = &code, &reason
+	}
+	return out
+}
+
+// given returns a time as the API has it: nil for none, in UTC.
+func given(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
 }
