@@ -83,7 +83,9 @@ func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) re
 	return c.providers.Check(ctx, orgID, providerID)
 }
 
-func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth { return c.providers.Health(p) }
+func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
+	return c.providers.Health(p)
+}
 
 // authenticators are those of the workload API and of the administrators' API.
 func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator, error) {

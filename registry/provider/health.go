@@ -18,6 +18,8 @@ type Health struct {
 	// Code and Reason say why the status is StatusFailing; empty otherwise.
 	Code   wire.Code
 	Reason Reason
+	// Revision is that of the record it is about; 0 with StatusUnknown.
+	Revision int64
 }
 
 // Status is the health of a provider in a word.
@@ -44,19 +46,23 @@ type healths struct {
 
 type health struct {
 	Health
-	kind   string
-	digest recordDigest
+	kind     string
+	digest   recordDigest
+	revision int64
 }
 
 func newHealths(log *slog.Logger) *healths { return &healths{log: log, of: make(map[id]*health)} }
 
-// begin makes the entry of a record, unless it is there.
-func (h *healths) begin(key id, kind string, digest recordDigest) {
+// begin makes the entry of a record that is in use, unless it is there. A record that was written again without a change keeps its entry.
+func (h *healths) begin(key id, kind string, digest recordDigest, revision int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if have, ok := h.of[key]; !ok || have.digest != digest {
-		h.of[key] = &health{Health: Health{Status: StatusUnknown}, kind: kind, digest: digest}
+	have, ok := h.of[key]
+	if !ok || have.digest != digest {
+		have = &health{Health: Health{Status: StatusUnknown}, kind: kind, digest: digest}
+		h.of[key] = have
 	}
+	have.revision = max(have.revision, revision)
 }
 
 // learn takes the outcome of a check or read through the record with this digest.
@@ -114,10 +120,13 @@ func (h *healths) keep(keys []Key) {
 func (h *healths) get(key id) Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if entry, ok := h.of[key]; ok {
-		return entry.Health
+	entry, ok := h.of[key]
+	if !ok || entry.Status == StatusUnknown {
+		return Health{Status: StatusUnknown}
 	}
-	return Health{Status: StatusUnknown}
+	known := entry.Health
+	known.Revision = entry.revision
+	return known
 }
 
 // count returns how many providers of each type have each status.
@@ -132,7 +141,9 @@ func (h *healths) count() map[[2]string]int {
 }
 
 // Health returns what is known of a provider. It asks nobody.
-func (m *Manager) Health(orgID, providerID string) Health { return m.healths.get(id{orgID, providerID}) }
+func (m *Manager) Health(orgID, providerID string) Health {
+	return m.healths.get(id{orgID, providerID})
+}
 
 // telling reports whether the outcome of a read tells something about the provider as a whole. What one path or key answers does not: a secret that is missing or denied is no
 // fault of the provider's, nor is a limit of our own.

@@ -41,11 +41,12 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 	if o := m.opened[key]; o != nil {
 		// A slower request may come with an older record: it must not bring back what was replaced.
 		if o.digest == digest || r.Revision < o.revision {
+			m.healths.begin(key, t.Name, o.digest, r.Revision)
 			return o.acquireLocked(), nil
 		}
 		m.retireLocked(key, o)
 	}
-	m.healths.begin(key, t.Name, digest)
+	m.healths.begin(key, t.Name, digest, r.Revision)
 	p, err := t.Open(r, m.config.Host)
 	if err != nil {
 		m.healths.learn(key, r.Name, digest, asError(err))

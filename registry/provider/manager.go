@@ -32,13 +32,13 @@ type Config struct {
 	Records     Records
 	Types       []Type
 	Host        Host
-	Timeout     time.Duration         // 0 means DefaultTimeout
-	Concurrency int                   // 0 means DefaultConcurrency
-	Queue       time.Duration         // 0 means DefaultQueue
+	Timeout     time.Duration // 0 means DefaultTimeout
+	Concurrency int           // 0 means DefaultConcurrency
+	Queue       time.Duration // 0 means DefaultQueue
 	// HealthInterval is how often every provider is checked in the background; 0 means never, so that only reads and checks on request tell how they are.
 	HealthInterval time.Duration
-	Metrics     prometheus.Registerer // nil counts nothing
-	Log         *slog.Logger          // nil discards
+	Metrics        prometheus.Registerer // nil counts nothing
+	Log            *slog.Logger          // nil discards
 }
 
 // Manager opens providers as they are needed and reads through them. It is safe for concurrent use.

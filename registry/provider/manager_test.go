@@ -58,7 +58,7 @@ func (p *fakeProvider) Check(context.Context) error {
 	defer p.server.mu.Unlock()
 	return p.server.checked
 }
-func (p *fakeProvider) Close() error                { p.closed.Store(true); return nil }
+func (p *fakeProvider) Close() error { p.closed.Store(true); return nil }
 
 func (f *fake) Record(_ context.Context, _, providerID string) (Record, error) {
 	f.mu.Lock()

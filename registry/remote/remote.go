@@ -118,7 +118,7 @@ func (p *Providers) Check(ctx context.Context, orgID, providerID string) resolve
 // Health tells what this replica knows of a provider, and asks nobody.
 func (p *Providers) Health(of store.Provider) api.ProviderHealth {
 	h := p.manager.Health(of.OrgID, of.ID)
-	if h.CheckedAt.Before(of.UpdatedAt) { // about a record that was replaced
+	if h.Revision < of.Revision { // about a record that was replaced
 		h = provider.Health{Status: provider.StatusUnknown}
 	}
 	out := api.ProviderHealth{Status: api.ProviderHealthStatus(h.Status), CheckedAt: given(h.CheckedAt), LastSuccessAt: given(h.LastSuccessAt)}
