@@ -16,16 +16,19 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
-// apis are the handlers of the two listeners that serve users' data, and the audit log behind them.
+// apis are the handlers of the two listeners that serve users' data, and what works behind them.
 type apis struct {
 	admin, workload http.Handler
 	audit           *audit.Log
+	ledger          *lease.Ledger
+	keeper          *lease.Keeper
 }
 
 // buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
@@ -39,16 +42,22 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		return nil, err
 	}
 	denied := audit.NewDenials(log.Record, r.log)
+	ledger := lease.NewLedger(r.store, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
 		Audit:  log,
 		Denied: denied,
-		Fetch:  r.providers.Begin,
+		Fetch:  r.fetch(ledger),
 	})
 	if err != nil {
 		return nil, err
 	}
 	authenticator, callers, err := r.authenticators()
+	if err != nil {
+		return nil, err
+	}
+	pods, _ := authenticator.(*authn.Authenticator) // else there is no cluster
+	keeper, err := r.keeper(pods)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +75,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload, audit: log}, nil
+	return &apis{admin: admin, workload: workload, audit: log, ledger: ledger, keeper: keeper}, nil
 }
 
 // checker is an [api.Checker].

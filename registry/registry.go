@@ -182,6 +182,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return apis.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	work.Go(func() error { return apis.keeper.Run(workCtx) })
 	if certificate != nil {
 		work.Go(func() error { return certificate.Run(workCtx) })
 	}
@@ -211,7 +212,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	}
 	close(drain)
 	stopServing()
-	err = serving.Wait()
+	err = errors.Join(serving.Wait(), apis.ledger.Close())
 	stopWork()
 	return errors.Join(err, work.Wait())
 }

@@ -215,12 +215,15 @@ type AuditEventList struct {
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
 	// Consumer Example: acme/billing-api
-	Consumer  string         `json:"consumer"`
-	Container string         `json:"container"`
-	Env       string         `json:"env"`
-	Secret    *string        `json:"secret,omitempty"`
-	SecretID  *string        `json:"secret_id,omitempty"`
-	Version   *VersionNumber `json:"version,omitempty"`
+	Consumer  string `json:"consumer"`
+	Container string `json:"container"`
+	Env       string `json:"env"`
+
+	// Leased The provider made the value for this pod alone; it is revoked when the pod is gone.
+	Leased   *bool          `json:"leased,omitempty"`
+	Secret   *string        `json:"secret,omitempty"`
+	SecretID *string        `json:"secret_id,omitempty"`
+	Version  *VersionNumber `json:"version,omitempty"`
 }
 
 // AuditOutcome defines model for AuditOutcome.

@@ -53,6 +53,7 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 		return nil, named(err, r.Name)
 	}
 	o := newOpened(m, t, r, digest, p)
+	o.reads.orphaned = func(d Document) { m.giveBack(key, d.Lease) }
 	o.learn = func(err *Error) { m.healths.learn(key, r.Name, digest, err) }
 	m.opened[key] = o
 	return o.acquireLocked(), nil

@@ -125,9 +125,12 @@ func (m *Manager) ValidateRef(r Record, remote store.Remote) error {
 }
 
 // Fetch returns the value of a remote secret as it is at the provider at some moment after the call began. The value belongs to the caller, who wipes it. It returns within
-// the timeout or when ctx ends, and may be called concurrently. The error is an [*Error].
+// the timeout or when ctx ends, and may be called concurrently. What is leased is given back at once. The error is an [*Error].
 func (m *Manager) Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error) {
-	return m.Begin().Fetch(ctx, orgID, remote)
+	batch := m.Begin(nil)
+	defer batch.End()
+	fetched, err := batch.Fetch(ctx, orgID, remote)
+	return fetched.Value, err
 }
 
 // Check reports whether a provider's server can be reached and accepts its credentials. The circuit breaker is not asked, and learns the answer. The error is an [*Error].

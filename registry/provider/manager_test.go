@@ -444,7 +444,7 @@ func TestOneResolveReadsAPathOnce(t *testing.T) {
 		var mu sync.Mutex
 		users := map[string]bool{}
 		for range 30 { // resolves
-			batch := m.Begin()
+			batch := m.Begin(nil)
 			var got [2]string
 			var both sync.WaitGroup
 			for i, key := range []string{"username", "password"} {
@@ -453,7 +453,7 @@ func TestOneResolveReadsAPathOnce(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					got[i] = string(v.Reveal())
+					got[i] = string(v.Value.Reveal())
 				})
 			}
 			all.Go(func() {

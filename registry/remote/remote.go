@@ -13,6 +13,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -89,17 +90,32 @@ func record(p store.Provider, credentials redact.Value) provider.Record {
 }
 
 // fetcher is a [resolve.Fetcher].
-type fetcher struct{ batch *provider.Batch }
+type fetcher struct {
+	batch *provider.Batch
+	page  *lease.Page // nil: leases are given back when the request ends
+}
 
-// Begin begins the fetches of one request: what they want from one path comes from one read.
-func (p *Providers) Begin() resolve.Fetcher { return fetcher{p.manager.Begin()} }
-
-func (f fetcher) Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error) {
-	value, err := f.batch.Fetch(ctx, orgID, remote)
-	if failed, ok := errors.AsType[*provider.Error](err); ok {
-		return redact.Value{}, &resolve.FetchError{Code: failed.Code(), Provider: failed.Provider, Reason: string(failed.Reason), Message: failed.Message, Err: failed}
+// Begin begins the fetches of one request: what they want from one path comes from one read. Leases are written down on page; without one, what is leased is given back when the request ends.
+func (p *Providers) Begin(page *lease.Page) resolve.Fetcher {
+	if page == nil {
+		return fetcher{batch: p.manager.Begin(nil)}
 	}
-	return value, err
+	return fetcher{p.manager.Begin(func(ctx context.Context, g provider.Granted) error { return keep(ctx, page, g) }), page}
+}
+
+func (f fetcher) Fetch(ctx context.Context, orgID string, remote store.Remote) (resolve.Fetched, error) {
+	fetched, err := f.batch.Fetch(ctx, orgID, remote)
+	if failed, ok := errors.AsType[*provider.Error](err); ok {
+		return resolve.Fetched{}, &resolve.FetchError{Code: failed.Code(), Provider: failed.Provider, Reason: string(failed.Reason), Message: failed.Message, Err: failed}
+	}
+	return resolve.Fetched{Value: fetched.Value, Leased: fetched.Leased}, err
+}
+
+func (f fetcher) End(delivered bool) {
+	f.batch.End()
+	if !delivered && f.page != nil {
+		f.page.Lost()
+	}
 }
 
 // Check reports whether a provider's server can be reached and accepts the credentials. No secret is read.

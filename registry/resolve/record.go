@@ -62,7 +62,7 @@ func released(call Call, p *plan) []audit.Event {
 	for _, it := range p.items {
 		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), Env: it.env}
 		if s := it.secret; s != nil {
-			grant.Secret, grant.SecretID, grant.Version = s.meta.Name, s.id, s.version
+			grant.Secret, grant.SecretID, grant.Version, grant.Leased = s.meta.Name, s.id, s.version, s.leased
 		}
 		w := event(events, p.consumers[it.container].OrgID).Workload
 		w.Released = append(w.Released, grant)
