@@ -343,8 +343,10 @@ func TestWhatIsNotRenewedForeverEnds(t *testing.T) {
 	}{
 		"renewed for less and less": {func(time.Duration) (time.Duration, bool, error) { return 31 * time.Minute, true, nil }, time.Hour, 1},
 		"not renewable any more":    {func(life time.Duration) (time.Duration, bool, error) { return life, false, nil }, 90 * time.Minute, 1},
-		"not known any more":        {func(time.Duration) (time.Duration, bool, error) { return 0, false, fmt.Errorf("%w: unknown", lease.ErrFinal) }, time.Hour, 1},
-		"the provider is down":      {func(time.Duration) (time.Duration, bool, error) { return 0, false, errors.New("down") }, time.Hour, 8},
+		"not known any more": {func(time.Duration) (time.Duration, bool, error) {
+			return 0, false, fmt.Errorf("%w: unknown", lease.ErrFinal)
+		}, time.Hour, 1},
+		"the provider is down": {func(time.Duration) (time.Duration, bool, error) { return 0, false, errors.New("down") }, time.Hour, 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

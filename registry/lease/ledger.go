@@ -50,7 +50,9 @@ func (l *Ledger) Close() error {
 }
 
 // Begin returns the page of one request of a pod.
-func (l *Ledger) Begin(act store.Act, pod store.Pod) *Page { return &Page{ledger: l, act: act, pod: pod} }
+func (l *Ledger) Begin(act store.Act, pod store.Pod) *Page {
+	return &Page{ledger: l, act: act, pod: pod}
+}
 
 // Page is the leases of one request. It is safe for concurrent use.
 type Page struct {

@@ -62,6 +62,23 @@ func TestACheckGivesBackWhatWasMadeForIt(t *testing.T) {
 	}
 }
 
+func TestALookAtUnchangedValuesKeepsWhatIsLeased(t *testing.T) {
+	r := newRefreshing()
+	r.leased = true
+	first, refusal := r.resolve(t, "")
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	r.vault = "of another lease"
+	again, refusal := r.resolve(t, first.Mark)
+	if refusal != nil || !again.Unchanged {
+		t.Fatalf("%+v, %v", again, refusal)
+	}
+	if !slices.Equal(r.ended, []bool{true, false}) {
+		t.Errorf("the fetches ended with delivered = %v: what the look made must be given back", r.ended)
+	}
+}
+
 func TestTheAuditRecordSaysWhatIsLeased(t *testing.T) {
 	w := newWorld()
 	w.leased = true

@@ -38,7 +38,7 @@ type secret struct {
 	meta      store.Secret
 	version   uint64 // that was opened; 0 of a remote one
 	value     redact.Value
-	leased    bool // the value was made for this request alone
+	leased    bool      // the value was made for this request alone
 	code      wire.Code // why there is no value; empty if there is one
 	message   string
 	provider  string
@@ -175,7 +175,7 @@ func carries(delivery wire.Delivery, name string, value []byte) error {
 	switch delivery {
 	case wire.DeliveryEnvfile:
 		return envfile.Check(name, value)
-	case wire.DeliveryExec:
+	case wire.DeliveryExec, wire.DeliveryDirect:
 		return execfile.Check(name, value)
 	}
 	return nil
