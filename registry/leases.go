@@ -23,7 +23,7 @@ func (r *server) keeper(pods *authn.Authenticator) (*lease.Keeper, error) {
 // cluster is a [lease.Pods].
 type cluster struct{ authenticator *authn.Authenticator }
 
-func (c cluster) Gone(ctx context.Context, p store.Pod) (bool, error) {
+func (c cluster) Gone(ctx context.Context, p store.LeasePod) (bool, error) {
 	return c.authenticator.PodGone(ctx, p.Namespace, p.Name, p.UID)
 }
 
@@ -36,7 +36,7 @@ func (r *server) fetch(ledger *lease.Ledger) func(resolve.Call) resolve.Fetcher 
 		}
 		return r.providers.Begin(ledger.Begin(
 			store.Act{Actor: "serviceaccount:" + p.Namespace + "/" + p.ServiceAccount, RequestID: call.RequestID, SourceIP: call.SourceIP},
-			store.Pod{Cluster: p.Cluster, Namespace: p.Namespace, Name: p.Pod, UID: p.PodUID, ServiceAccount: p.ServiceAccount, Node: p.Node},
+			store.LeasePod{Cluster: p.Cluster, Namespace: p.Namespace, Name: p.Pod, UID: p.PodUID, ServiceAccount: p.ServiceAccount, Node: p.Node},
 		))
 	}
 }

@@ -42,7 +42,7 @@ var ErrFinal = errors.New("no later try can succeed")
 // Pods knows which pods there are.
 type Pods interface {
 	// Gone reports whether the pod with this uid does not run and never will again. It returns an error if that is not certain.
-	Gone(ctx context.Context, p store.Pod) (bool, error)
+	Gone(ctx context.Context, p store.LeasePod) (bool, error)
 }
 
 // Config of a [Keeper]. Book and Providers are required.

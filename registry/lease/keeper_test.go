@@ -30,7 +30,7 @@ type fake struct {
 	renewed, revoked map[string]int
 	renewal          func(life time.Duration) (time.Duration, bool, error)
 	revocation       func() error
-	gone             func(store.Pod) (bool, error)
+	gone             func(store.LeasePod) (bool, error)
 	looked           int
 	endErr           error
 }
@@ -40,7 +40,7 @@ func newFake() *fake {
 		leases: map[string]store.Lease{}, watchers: map[int]chan store.LeaseChange{}, leading: make(chan struct{}, 1), renewed: map[string]int{}, revoked: map[string]int{},
 		renewal:    func(life time.Duration) (time.Duration, bool, error) { return life, true, nil },
 		revocation: func() error { return nil },
-		gone:       func(store.Pod) (bool, error) { return false, nil },
+		gone:       func(store.LeasePod) (bool, error) { return false, nil },
 	}
 }
 
@@ -48,7 +48,7 @@ func newFake() *fake {
 func (f *fake) grant(id, uid string, renewable bool) {
 	now := time.Now()
 	f.put(store.Lease{
-		ID: id, OrgID: "org", ProviderID: "p1", Provider: "vault", Path: "database/creds/app", Pod: store.Pod{Cluster: "main", Namespace: "billing", Name: "api", UID: uid},
+		ID: id, OrgID: "org", ProviderID: "p1", Provider: "vault", Path: "database/creds/app", Pod: store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: uid},
 		State: store.LeaseActive, GrantedAt: now, RenewedAt: now, ExpiresAt: now.Add(time.Hour), Life: time.Hour, Renewable: renewable,
 	})
 }
@@ -178,7 +178,7 @@ func (f *fake) Revoke(_ context.Context, _, _ string, handle redact.Value) error
 	return f.revocation()
 }
 
-func (f *fake) Gone(_ context.Context, p store.Pod) (bool, error) {
+func (f *fake) Gone(_ context.Context, p store.LeasePod) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.looked++
@@ -240,7 +240,7 @@ func TestALeaseIsRevokedOnceWhenItsPodWasTwiceNotFound(t *testing.T) {
 		f.grant("one", "gone", true)
 		f.grant("two", "gone", true)
 		f.grant("other", "here", true)
-		f.set(func() { f.gone = func(p store.Pod) (bool, error) { return p.UID == "gone", nil } })
+		f.set(func() { f.gone = func(p store.LeasePod) (bool, error) { return p.UID == "gone", nil } })
 		time.Sleep(10 * time.Second)
 		if _, ok, _, _ := f.have("one"); !ok {
 			t.Error("it was revoked when the pod was missing for the first time")
@@ -263,7 +263,7 @@ func TestDoubtRevokesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFake()
-				f.set(func() { f.gone = func(store.Pod) (bool, error) { return gone(f.looked) } })
+				f.set(func() { f.gone = func(store.LeasePod) (bool, error) { return gone(f.looked) } })
 				f.keep(t)
 				f.grant("one", "uid", true)
 				time.Sleep(3 * time.Hour)
@@ -278,7 +278,7 @@ func TestDoubtRevokesNothing(t *testing.T) {
 func TestAPodOfAnotherClusterIsNotLookedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
-		f.set(func() { f.gone = func(store.Pod) (bool, error) { return true, nil } })
+		f.set(func() { f.gone = func(store.LeasePod) (bool, error) { return true, nil } })
 		f.keep(t)
 		f.grant("one", "uid", true)
 		l, _, _, _ := f.have("one")

@@ -50,7 +50,7 @@ func (l *Ledger) Close() error {
 }
 
 // Begin returns the page of one request of a pod.
-func (l *Ledger) Begin(act store.Act, pod store.Pod) *Page {
+func (l *Ledger) Begin(act store.Act, pod store.LeasePod) *Page {
 	return &Page{ledger: l, act: act, pod: pod}
 }
 
@@ -58,7 +58,7 @@ func (l *Ledger) Begin(act store.Act, pod store.Pod) *Page {
 type Page struct {
 	ledger *Ledger
 	act    store.Act
-	pod    store.Pod
+	pod    store.LeasePod
 
 	mu      sync.Mutex
 	granted []store.Lease

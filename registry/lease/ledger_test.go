@@ -44,7 +44,7 @@ func (r *records) EndLease(_ context.Context, _ store.Act, _, id, reason string)
 func TestLeasesOfAnAnswerThatWasLostAreEnded(t *testing.T) {
 	r := &records{ended: map[string]string{}}
 	ledger := lease.NewLedger(r, nil)
-	pod := store.Pod{Cluster: "main", Namespace: "billing", Name: "api-1", UID: "uid"}
+	pod := store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api-1", UID: "uid"}
 	lost, kept := ledger.Begin(store.Act{Actor: "serviceaccount:billing/api"}, pod), ledger.Begin(store.Act{}, pod)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel() // the request may end while the provider answers: the credentials are there all the same
@@ -67,7 +67,7 @@ func TestLeasesOfAnAnswerThatWasLostAreEnded(t *testing.T) {
 func TestALeaseThatIsNotRecordedIsNobodys(t *testing.T) {
 	r := &records{err: errors.New("etcd is down"), ended: map[string]string{}}
 	ledger := lease.NewLedger(r, nil)
-	page := ledger.Begin(store.Act{}, store.Pod{})
+	page := ledger.Begin(store.Act{}, store.LeasePod{})
 	if err := page.Keep(t.Context(), store.Lease{Path: "a"}, redact.New([]byte("handle"))); !errors.Is(err, r.err) {
 		t.Errorf("error = %v", err)
 	}

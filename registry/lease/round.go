@@ -34,7 +34,7 @@ type entry struct {
 
 // pod is a pod that holds leases.
 type pod struct {
-	store.Pod
+	store.LeasePod
 	leases  map[string]bool // :: lease id
 	busy    bool
 	lookAt  time.Time

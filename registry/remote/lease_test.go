@@ -16,7 +16,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
 )
 
-var leasePod = store.Pod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid", ServiceAccount: "api"}
+var leasePod = store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid", ServiceAccount: "api"}
 
 // eventually waits until the server is as ok wants it.
 func eventually(t *testing.T, s *vaulttest.Server, what string, ok func(*vaulttest.State) bool) {

@@ -14,6 +14,8 @@
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
 //	dynamic/leaders/<work>                     –              which replica does some work; no record, gone with its etcd lease
 //	dynamic/leases/<org>/<id>                  lease          JSON, and the envelope of what renews and revokes it
+//	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>
+//	                                           grant          what containers of a pod received in one answer, by ids; named by the first of them
 //	idempotency/…                              (reserved)     leased
 //	keys/<kid>                                 key-check      a value only that KEK can produce
 //	orgs/<org>                                 organization   JSON
@@ -30,8 +32,8 @@
 //	slugs/<slug>                               slug           the organization's id
 //	tip                                        tip            nothing; its mod revision is that of the newest mutation
 //
-// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, dynamic/ and
-// idempotency/ sort before it and are not.
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, dynamic/,
+// grants/ and idempotency/ sort before it and are not.
 //
 // # Writes
 //

@@ -19,12 +19,12 @@ import (
 
 // Lease is credentials that a provider made for one pod alone. The values are not kept; what renews and revokes them is, sealed: see [Store.OpenLease].
 type Lease struct {
-	ID         string `json:"id"` // UUIDv7
-	OrgID      string `json:"org_id"`
-	ProviderID string `json:"provider_id"`
-	Provider   string `json:"provider"` // its name when the lease was granted, for people
-	Path       string `json:"path"`
-	Pod        Pod    `json:"pod"`
+	ID         string   `json:"id"` // UUIDv7
+	OrgID      string   `json:"org_id"`
+	ProviderID string   `json:"provider_id"`
+	Provider   string   `json:"provider"` // its name when the lease was granted, for people
+	Path       string   `json:"path"`
+	Pod        LeasePod `json:"pod"`
 	// State is LeaseActive until somebody decided that the lease ends; Reason says why it does.
 	State  LeaseState `json:"state"`
 	Reason string     `json:"reason,omitempty"`
@@ -39,8 +39,8 @@ type Lease struct {
 	sealed   []byte
 }
 
-// Pod is the pod a lease was granted to.
-type Pod struct {
+// LeasePod is the pod a lease was granted to.
+type LeasePod struct {
 	Cluster        string `json:"cluster"`
 	Namespace      string `json:"namespace"`
 	Name           string `json:"name"`

@@ -23,7 +23,7 @@ func grantLease(t testing.TB, s *store.Store, p store.Provider) store.Lease {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	l, err := s.GrantLease(t.Context(), act, store.Lease{
-		OrgID: p.OrgID, ProviderID: p.ID, Provider: p.Name, Path: "database/creds/app", Pod: store.Pod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid"},
+		OrgID: p.OrgID, ProviderID: p.ID, Provider: p.Name, Path: "database/creds/app", Pod: store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid"},
 		GrantedAt: now, RenewedAt: now, ExpiresAt: now.Add(time.Hour), Life: time.Hour, Renewable: true,
 	}, redact.New([]byte(leaseHandle)))
 	if err != nil {
