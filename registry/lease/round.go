@@ -90,7 +90,7 @@ func (r *round) see(c store.LeaseChange) {
 		e.Lease = c.Lease
 		p := r.pods[c.Pod.UID]
 		if p == nil {
-			p = &pod{Pod: c.Pod, leases: make(map[string]bool), lookAt: time.Now().Add(rand.N(lookEvery))}
+			p = &pod{LeasePod: c.Pod, leases: make(map[string]bool), lookAt: time.Now().Add(rand.N(lookEvery))}
 			r.pods[c.Pod.UID] = p
 		}
 		p.leases[c.ID] = true
@@ -207,7 +207,7 @@ func (r *round) do(ctx context.Context, id string, task func(context.Context, st
 
 // look asks whether a pod is gone, and ends its leases if it was twice.
 func (r *round) look(ctx context.Context, p *pod) {
-	gone, err := r.config.Pods.Gone(ctx, p.Pod)
+	gone, err := r.config.Pods.Gone(ctx, p.LeasePod)
 	now := time.Now()
 	r.mu.Lock()
 	next := lookEvery*3/4 + rand.N(lookEvery/2)
