@@ -24,6 +24,7 @@ type wish struct {
 	delivery   wire.Delivery            // of all containers; empty if the pod does not say
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
+	filesMode  string                   // likewise
 	refresh    refresh
 	order      string // the init agent's place; empty if the pod does not say
 }
@@ -61,6 +62,8 @@ func (p *planner) readAnnotations() wish {
 			w.order = p.readOrder(value)
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
+		case key == podspec.AnnotationFilesMode:
+			w.filesMode = p.parseFilesMode(value)
 		case key == podspec.AnnotationRefresh, key == podspec.AnnotationRefreshHTTP, key == podspec.AnnotationRefreshSignal, key == podspec.AnnotationRefreshRestart:
 			p.readRefresh(&w.refresh, key, value)
 		case key == podspec.AnnotationStatus:

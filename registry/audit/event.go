@@ -53,6 +53,7 @@ type Grant struct {
 	SecretID   string `json:"secret_id,omitempty"`
 	Version    uint64 `json:"version,omitempty"`
 	Pinned     bool   `json:"pinned,omitempty"` // an inline reference named the version
+	Leased     bool   `json:"leased,omitempty"` // the provider made the value for this pod alone
 }
 
 // Action is what was done.
@@ -93,5 +94,7 @@ const (
 	ProviderCreate     Action = "provider.create"
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"
+	LeaseGrant         Action = "lease.grant"
+	LeaseRevoke        Action = "lease.revoke"
 	WorkloadResolve    Action = "workload.resolve"
 )

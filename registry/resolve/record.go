@@ -71,7 +71,7 @@ func released(call Call, p *plan) []audit.Event {
 			grant.Consumer, grant.ConsumerID = p.request.consumers[it.container].String(), p.consumers[it.container].ID
 		}
 		if s := it.secret; s != nil {
-			grant.Secret, grant.SecretID, grant.Version = s.meta.Name, s.id, s.version
+			grant.Secret, grant.SecretID, grant.Version, grant.Leased = s.meta.Name, s.id, s.version, s.leased
 		}
 		w := event(events, it.orgID).Workload
 		w.Released = append(w.Released, grant)
