@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/version"
@@ -15,9 +14,6 @@ import (
 
 // versionInterval is how often the API server's version is read again: clusters are upgraded under running injectors.
 const versionInterval = 5 * time.Minute
-
-// minMinor is the first minor version of Kubernetes 1 that delivers env files by default.
-const minMinor = 35
 
 // serverVersion asks the API server what it is.
 func serverVersion(ctx context.Context, client rest.Interface) (version.Info, error) {
@@ -32,27 +28,4 @@ func serverVersion(ctx context.Context, client rest.Interface) (version.Info, er
 		return info, fmt.Errorf("decoding the API server's version: %w", err)
 	}
 	return info, nil
-}
-
-// unsupported says why an API server cannot deliver env files, or nothing if it can. One that emulates an older version has that version's defaults. Nodes
-// may still be older: the secret registry, which learns the node, refuses to release to those.
-func unsupported(info version.Info) string {
-	major, minor, what := info.Major, info.Minor, "is"
-	if info.EmulationMajor != "" && info.EmulationMinor != "" {
-		major, minor, what = info.EmulationMajor, info.EmulationMinor, "emulates"
-	}
-	if a, b := number(major), number(minor); a > 1 || a == 1 && b >= minMinor {
-		return ""
-	}
-	return fmt.Sprintf("the API server %s Kubernetes %s.%s; delivery by env file needs 1.%d", what, major, minor, minMinor)
-}
-
-// number reads the digits text begins with: some vendors report minor versions such as "35+".
-func number(text string) int {
-	end := 0
-	for end < len(text) && '0' <= text[end] && text[end] <= '9' {
-		end++
-	}
-	n, _ := strconv.Atoi(text[:end])
-	return n
 }

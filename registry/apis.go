@@ -10,24 +10,32 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
+	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/store"
+	"github.com/lanyard-dev/lanyard/registry/workload"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
-// apis are the handlers of the two listeners that serve users' data, and the audit log behind them.
+// apis are the handlers of the two listeners that serve users' data, and what works behind them.
 type apis struct {
 	admin, workload http.Handler
 	audit           *audit.Log
+	ledger          *lease.Ledger
+	keeper          *lease.Keeper
+	sweeper         *workload.Sweeper // nil without a cluster
 }
 
-// buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
-func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
+// buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
+func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
 	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
 	if r.config.AuditOut != nil {
 		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
@@ -36,12 +44,18 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.metrics.Register(secretStates{r.store}); err != nil {
+		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
+	}
 	denied := audit.NewDenials(log.Record, r.log)
+	ledger := lease.NewLedger(r.store, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
 		Audit:  log,
 		Denied: denied,
-		Fetch:  r.providers.Begin,
+		Fetch:  r.fetch(ledger),
+		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
+		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
 	if err != nil {
 		return nil, err
@@ -50,7 +64,12 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	workload, err := workloadapi.New(workloadapi.Config{
+	pods, _ := authenticator.(*authn.Authenticator) // else there is no cluster
+	keeper, err := r.keeper(pods)
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := workloadapi.New(workloadapi.Config{
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
@@ -64,7 +83,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload, audit: log}, nil
+	return &apis{admin: admin, workload: workloads, audit: log, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -81,6 +100,10 @@ func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) re
 	return c.providers.Check(ctx, orgID, providerID)
 }
 
+func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
+	return c.providers.Health(p)
+}
+
 // authenticators are those of the workload API and of the administrators' API.
 func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator, error) {
 	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}}
@@ -95,8 +118,13 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 	if err != nil {
 		return nil, nil, err
 	}
+	cluster, err := workload.Dial(restConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
-	workload, err := authn.New(authn.Config{
+	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,
 	})
 	if err != nil {
@@ -109,5 +137,5 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 		}
 		callers = append(callers, authn.Callers{Authenticator: accounts})
 	}
-	return workload, api.FirstOf(callers...), nil
+	return pods, api.FirstOf(callers...), nil
 }

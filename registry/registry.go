@@ -22,6 +22,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/store"
+	"github.com/lanyard-dev/lanyard/registry/workload"
 )
 
 const (
@@ -73,6 +74,7 @@ type server struct {
 	store   *store.Store          // set before status is cleared
 	// providers read the store, which checks what it is given with them.
 	providers *remote.Providers
+	sweeper   *workload.Sweeper // nil without a cluster
 }
 
 func (r *server) setStatus(err error) { r.status.Store(&err) }
@@ -118,7 +120,8 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 		}
 	}()
 	r.store, err = await(ctx, r, "opening the store", func(ctx context.Context) (*store.Store, error) {
-		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers})
+		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers,
+			DeletedRetention: r.config.DeletedRetention, KeptVersions: r.config.KeptVersions})
 	})
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func await[T any](ctx context.Context, r *server, what string, open func(context
 // serve runs both APIs and everything behind them until ctx ends.
 func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *httpserver.Certificate, metricsAddress string) error {
 	drain := make(chan struct{})
-	apis, err := r.buildAPIs(drain)
+	apis, err := r.buildAPIs(keys, drain)
 	if err != nil {
 		return err
 	}
@@ -182,6 +185,10 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return apis.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	work.Go(func() error { return apis.keeper.Run(workCtx) })
+	if apis.sweeper != nil {
+		work.Go(func() error { return apis.sweeper.Run(workCtx) })
+	}
 	if certificate != nil {
 		work.Go(func() error { return certificate.Run(workCtx) })
 	}
@@ -211,7 +218,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	}
 	close(drain)
 	stopServing()
-	err = serving.Wait()
+	err = errors.Join(serving.Wait(), apis.ledger.Close())
 	stopWork()
 	return errors.Join(err, work.Wait())
 }

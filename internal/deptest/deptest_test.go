@@ -61,7 +61,7 @@ var rules = []rule{
 		why: "the injector holds no power: it knows neither the store nor a provider",
 	},
 	{
-		from: "cli/", only: []string{"pkg/", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
+		from: "cli/", only: []string{"pkg/", "internal/bundle", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
 		why: "the CLI is a client like any other: it knows the API's document, not the registry, and asks Kubernetes for nothing. What it takes of the injector is mutate, which does no I/O, " +
 			"so that inject --dry-run answers with the very code that answers the API server, and not with a copy or a description of it",
 	},
@@ -72,6 +72,14 @@ var rules = []rule{
 	{
 		from: "injector/mutate", imports: []string{"net", "net/http", "os", "io/fs", "math/rand", "math/rand/v2", "crypto/rand", "log/slog"}, noClock: true,
 		why: "admission must be a function of the pod and the names: what it decides can be replayed from a golden file",
+	},
+	{
+		from: "injector/nodes", only: []string{"internal/kubelet"}, never: []string{"k8s.io/client-go/"},
+		why: "two methods of the API server are asked for, and a cache would keep every node whole",
+	},
+	{
+		from: "internal/kubelet", stdlib: true,
+		why: "injector and registry must judge a node alike, so what judges it is nothing but its versions",
 	},
 	{
 		from: "registry/authz", imports: []string{"net", "net/http", "os", "time", "context", "log/slog"},
@@ -120,6 +128,10 @@ var rules = []rule{
 	{
 		from: "registry/provider/rest", never: []string{"github.com/hashicorp/", "github.com/aws/", "net/http/httptest", "testing"},
 		why: "what providers that speak HTTP share knows none of them",
+	},
+	{
+		from: "registry/lease", never: []string{module + "registry/provider", module + "registry/remote", module + "registry/resolve", module + "registry/authn", "go.etcd.io/etcd/server/"}, imports: []string{"net/http"},
+		why: "when a lease is renewed or revoked must be testable without a server, a cluster or etcd: it knows three small interfaces",
 	},
 	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},

@@ -28,6 +28,60 @@ func (e AuditOutcome) Valid() bool {
 	}
 }
 
+// Defines values for BatchAction.
+const (
+	BatchActionCreated   BatchAction = "created"
+	BatchActionRefused   BatchAction = "refused"
+	BatchActionSkipped   BatchAction = "skipped"
+	BatchActionUnchanged BatchAction = "unchanged"
+	BatchActionUpdated   BatchAction = "updated"
+)
+
+// Valid indicates whether the value is a known member of the BatchAction enum.
+func (e BatchAction) Valid() bool {
+	switch e {
+	case BatchActionCreated:
+		return true
+	case BatchActionRefused:
+		return true
+	case BatchActionSkipped:
+		return true
+	case BatchActionUnchanged:
+		return true
+	case BatchActionUpdated:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Charset.
+const (
+	CharsetASCII        Charset = "ascii"
+	CharsetAlphanumeric Charset = "alphanumeric"
+	CharsetBase64URL    Charset = "base64url"
+	CharsetDigits       Charset = "digits"
+	CharsetHex          Charset = "hex"
+)
+
+// Valid indicates whether the value is a known member of the Charset enum.
+func (e Charset) Valid() bool {
+	switch e {
+	case CharsetASCII:
+		return true
+	case CharsetAlphanumeric:
+		return true
+	case CharsetBase64URL:
+		return true
+	case CharsetDigits:
+		return true
+	case CharsetHex:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsumerKind.
 const (
 	ConsumerKindAgent     ConsumerKind = "agent"
@@ -52,6 +106,72 @@ func (e ConsumerKind) Valid() bool {
 	}
 }
 
+// Defines values for Existing.
+const (
+	ExistingFail Existing = "fail"
+	ExistingPut  Existing = "put"
+	ExistingSkip Existing = "skip"
+)
+
+// Valid indicates whether the value is a known member of the Existing enum.
+func (e Existing) Valid() bool {
+	switch e {
+	case ExistingFail:
+		return true
+	case ExistingPut:
+		return true
+	case ExistingSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ImportFormat.
+const (
+	ImportFormatAuto       ImportFormat = "auto"
+	ImportFormatDotenv     ImportFormat = "dotenv"
+	ImportFormatJSON       ImportFormat = "json"
+	ImportFormatKubernetes ImportFormat = "kubernetes"
+)
+
+// Valid indicates whether the value is a known member of the ImportFormat enum.
+func (e ImportFormat) Valid() bool {
+	switch e {
+	case ImportFormatAuto:
+		return true
+	case ImportFormatDotenv:
+		return true
+	case ImportFormatJSON:
+		return true
+	case ImportFormatKubernetes:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ProviderHealthStatus.
+const (
+	ProviderHealthStatusFailing ProviderHealthStatus = "failing"
+	ProviderHealthStatusHealthy ProviderHealthStatus = "healthy"
+	ProviderHealthStatusUnknown ProviderHealthStatus = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ProviderHealthStatus enum.
+func (e ProviderHealthStatus) Valid() bool {
+	switch e {
+	case ProviderHealthStatusFailing:
+		return true
+	case ProviderHealthStatusHealthy:
+		return true
+	case ProviderHealthStatusUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	RoleMember Role = "member"
@@ -70,6 +190,30 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for Staleness.
+const (
+	StalenessDeleted   Staleness = "deleted"
+	StalenessReference Staleness = "reference"
+	StalenessStorage   Staleness = "storage"
+	StalenessVersion   Staleness = "version"
+)
+
+// Valid indicates whether the value is a known member of the Staleness enum.
+func (e Staleness) Valid() bool {
+	switch e {
+	case StalenessDeleted:
+		return true
+	case StalenessReference:
+		return true
+	case StalenessStorage:
+		return true
+	case StalenessVersion:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Storage.
 const (
 	StorageLocal  Storage = "local"
@@ -82,6 +226,33 @@ func (e Storage) Valid() bool {
 	case StorageLocal:
 		return true
 	case StorageRemote:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListSecretsParamsSort.
+const (
+	ListSecretsParamsSortExpiresAt      ListSecretsParamsSort = "expires_at"
+	ListSecretsParamsSortMinusName      ListSecretsParamsSort = "-name"
+	ListSecretsParamsSortMinusUpdatedAt ListSecretsParamsSort = "-updated_at"
+	ListSecretsParamsSortName           ListSecretsParamsSort = "name"
+	ListSecretsParamsSortUpdatedAt      ListSecretsParamsSort = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListSecretsParamsSort enum.
+func (e ListSecretsParamsSort) Valid() bool {
+	switch e {
+	case ListSecretsParamsSortExpiresAt:
+		return true
+	case ListSecretsParamsSortMinusName:
+		return true
+	case ListSecretsParamsSortMinusUpdatedAt:
+		return true
+	case ListSecretsParamsSortName:
+		return true
+	case ListSecretsParamsSortUpdatedAt:
 		return true
 	default:
 		return false
@@ -194,12 +365,16 @@ type AuditEventList struct {
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
 	// Consumer Example: acme/billing-api
-	Consumer  string         `json:"consumer"`
-	Container string         `json:"container"`
-	Env       string         `json:"env"`
-	Secret    *string        `json:"secret,omitempty"`
-	SecretID  *string        `json:"secret_id,omitempty"`
-	Version   *VersionNumber `json:"version,omitempty"`
+	Consumer   string  `json:"consumer"`
+	ConsumerID *string `json:"consumer_id,omitempty"`
+	Container  string  `json:"container"`
+	Env        string  `json:"env"`
+
+	// Leased The provider made the value for this pod alone; it is revoked when the pod is gone.
+	Leased   *bool          `json:"leased,omitempty"`
+	Secret   *string        `json:"secret,omitempty"`
+	SecretID *string        `json:"secret_id,omitempty"`
+	Version  *VersionNumber `json:"version,omitempty"`
 }
 
 // AuditOutcome defines model for AuditOutcome.
@@ -219,6 +394,55 @@ type AuditWorkload struct {
 	TokenID *string `json:"token_id,omitempty"`
 }
 
+// BatchAction defines model for BatchAction.
+type BatchAction string
+
+// BatchItem defines model for BatchItem.
+type BatchItem struct {
+	Action BatchAction `json:"action"`
+	ID     *string     `json:"id,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Note What another program would read differently in the file.
+	Note *string `json:"note,omitempty"`
+
+	// Reason Why it is refused.
+	Reason  *string        `json:"reason,omitempty"`
+	Version *VersionNumber `json:"version,omitempty"`
+}
+
+// BatchResult defines model for BatchResult.
+type BatchResult struct {
+	DryRun bool        `json:"dry_run"`
+	Items  []BatchItem `json:"items"`
+}
+
+// BatchSecret defines model for BatchSecret.
+type BatchSecret struct {
+	// Description For people. At most 1,024 bytes.
+	Description *Description `json:"description,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
+	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
+	//
+	//
+	// Example: {"team":"payments"}
+	Labels *Labels `json:"labels,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
+	Value *SecretValue `json:"value,omitempty"`
+
+	// ValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
+	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
+}
+
 // Binding Lets the pods of one service account claim the consumer. All three match exactly; there are no patterns.
 type Binding struct {
 	// Cluster The registry's own cluster if left out. Answers always hold it.
@@ -229,6 +453,10 @@ type Binding struct {
 
 // Bindings defines model for Bindings.
 type Bindings = []Binding
+
+// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+// `digits`; `hex`: digits and `a` to `f`.
+type Charset string
 
 // CheckResult Whether something works. It holds nothing of a value or a credential.
 type CheckResult struct {
@@ -339,6 +567,9 @@ type Description = string
 // DisplayName For people. At most 255 bytes.
 type DisplayName = string
 
+// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+type DryRun = bool
+
 // Env An environment variable. Exactly one of `value` and `secret` is given. `version` pins a version of the secret; without it, the active one is followed.
 type Env struct {
 	// Name Letters, digits and '_', not beginning with a digit; unique in the consumer. Names that begin with LANYARD_, LD_ or KUBERNETES_ are reserved, and so are PATH, HOME, HOSTNAME and IFS.
@@ -354,6 +585,10 @@ type Env struct {
 
 // Envs defines model for Envs.
 type Envs = []Env
+
+// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+// secret cannot be put.
+type Existing string
 
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
@@ -375,6 +610,17 @@ type FieldProblem struct {
 	// Example: /envs/3/name
 	Pointer string `json:"pointer"`
 }
+
+// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+type Generate struct {
+	// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+	// `digits`; `hex`: digits and `a` to `f`.
+	Charset *Charset `json:"charset,omitempty"`
+	Length  *int     `json:"length,omitempty"`
+}
+
+// ImportFormat `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
+type ImportFormat string
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 //
@@ -468,6 +714,10 @@ type Organization struct {
 	Etag string `json:"etag"`
 	ID   string `json:"id"`
 
+	// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+	// of the installation set it.
+	Quota *Quota `json:"quota,omitempty"`
+
 	// Slug Unique in the installation. It never changes.
 	Slug      string    `json:"slug"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -495,6 +745,10 @@ type OrganizationList struct {
 type OrganizationUpdate struct {
 	// DisplayName For people. At most 255 bytes.
 	DisplayName *DisplayName `json:"display_name,omitempty"`
+
+	// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+	// of the installation set it.
+	Quota *Quota `json:"quota,omitempty"`
 }
 
 // Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
@@ -547,13 +801,17 @@ type Provider struct {
 	CredentialsSet bool `json:"credentials_set"`
 
 	// Etag The ETag header's content.
-	Etag           string    `json:"etag"`
-	ID             string    `json:"id"`
-	Name           string    `json:"name"`
-	OrganizationID string    `json:"organization_id"`
-	Type           string    `json:"type"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	UpdatedBy      string    `json:"updated_by"`
+	Etag string `json:"etag"`
+
+	// Health How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
+	// is asked for it now; `test` does that.
+	Health         ProviderHealth `json:"health"`
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	OrganizationID string         `json:"organization_id"`
+	Type           string         `json:"type"`
+	UpdatedAt      time.Time      `json:"updated_at"`
+	UpdatedBy      string         `json:"updated_by"`
 }
 
 // ProviderConfig The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
@@ -581,6 +839,32 @@ type ProviderCreate struct {
 
 // ProviderCredentials What the registry logs in with, in the form of the type and its way to log in; see docs/providers.md. Encrypted like values; never returned.
 type ProviderCredentials = json.RawMessage
+
+// ProviderHealth How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
+// is asked for it now; `test` does that.
+type ProviderHealth struct {
+	// CheckedAt When something was last learnt of it.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+
+	// ErrorCode Why it fails, as a pod would be told; docs/reasons.md lists all codes.
+	//
+	// Example: provider_unavailable
+	ErrorCode *string `json:"error_code,omitempty"`
+
+	// ErrorReason Narrows the code; docs/providers.md lists all reasons.
+	//
+	// Example: timeout
+	ErrorReason *string `json:"error_reason,omitempty"`
+
+	// LastSuccessAt When it last answered well, since its record changed and the replica started.
+	LastSuccessAt *time.Time `json:"last_success_at,omitempty"`
+
+	// Status `unknown` until the provider was asked for the first time, or since its record changed.
+	Status ProviderHealthStatus `json:"status"`
+}
+
+// ProviderHealthStatus `unknown` until the provider was asked for the first time, or since its record changed.
+type ProviderHealthStatus string
 
 // ProviderID The name or id of the provider that has the value, in the same organization. Answers hold the id.
 type ProviderID = string
@@ -618,7 +902,18 @@ type ProviderUpdate struct {
 	Type *ProviderType `json:"type,omitempty"`
 }
 
-// Reference Something that uses an object.
+// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+// of the installation set it.
+type Quota struct {
+	// Bytes Of all values together, encrypted: each takes about a hundred bytes more than it has.
+	Bytes   *int64 `json:"bytes,omitempty"`
+	Secrets *int64 `json:"secrets,omitempty"`
+
+	// Versions Of all secrets together.
+	Versions *int64 `json:"versions,omitempty"`
+}
+
+// Reference Something that uses an object. A `workload` is a running pod, named `<namespace>/<pod>`; its id is the pod's uid.
 type Reference struct {
 	// Field Example: env STRIPE_API_KEY
 	Field string `json:"field"`
@@ -679,6 +974,9 @@ type Secret struct {
 	// ProviderID Set if remote.
 	ProviderID *string `json:"provider_id,omitempty"`
 
+	// PurgeAt When a deleted secret is purged for good at the earliest; as long as something refers to it, it is not.
+	PurgeAt *time.Time `json:"purge_at,omitempty"`
+
 	// RemoteKey Set if remote and not empty.
 	RemoteKey *string `json:"remote_key,omitempty"`
 
@@ -694,6 +992,17 @@ type Secret struct {
 	UpdatedBy string    `json:"updated_by"`
 }
 
+// SecretBatch defines model for SecretBatch.
+type SecretBatch struct {
+	// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+	DryRun *DryRun `json:"dry_run,omitempty"`
+
+	// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+	// secret cannot be put.
+	Existing *Existing     `json:"existing,omitempty"`
+	Secrets  []BatchSecret `json:"secrets"`
+}
+
 // SecretCreate defines model for SecretCreate.
 type SecretCreate struct {
 	// Description For people. At most 1,024 bytes.
@@ -701,6 +1010,9 @@ type SecretCreate struct {
 
 	// ExpiresAt A reminder; the secret goes on resolving.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -737,6 +1049,28 @@ type SecretCreate struct {
 	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
 }
 
+// SecretImport defines model for SecretImport.
+type SecretImport struct {
+	// Content The file as UTF-8 text.
+	Content *string `json:"content,omitempty"`
+
+	// ContentBase64 The file in standard base64.
+	ContentBase64 *string `json:"content_base64,omitempty"`
+
+	// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+	DryRun *DryRun `json:"dry_run,omitempty"`
+
+	// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+	// secret cannot be put.
+	Existing *Existing `json:"existing,omitempty"`
+
+	// Format `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
+	Format *ImportFormat `json:"format,omitempty"`
+
+	// Prefix Put in front of every name.
+	Prefix *string `json:"prefix,omitempty"`
+}
+
 // SecretList defines model for SecretList.
 type SecretList struct {
 	Items []Secret `json:"items"`
@@ -752,6 +1086,9 @@ type SecretUpdate struct {
 
 	// ExpiresAt A reminder; `null` removes it.
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -794,6 +1131,10 @@ type SecretValue = string
 // SecretValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
 type SecretValueBase64 = string
 
+// Staleness Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
+// gone, of the consumer or of its ENV; the secret is `deleted` or has no active version. What changes at a provider is not known here.
+type Staleness string
+
 // Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
 type Storage string
 
@@ -820,6 +1161,9 @@ type VersionCreate struct {
 	// Activate Makes the new version the active one.
 	Activate *bool `json:"activate,omitempty"`
 
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
 	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
 	Value *SecretValue `json:"value,omitempty"`
 
@@ -834,6 +1178,64 @@ type VersionList struct {
 
 // VersionNumber defines model for VersionNumber.
 type VersionNumber = uint64
+
+// Workload A running pod and what it received of the organization, by names and versions.
+type Workload struct {
+	Cluster    string              `json:"cluster"`
+	Containers []WorkloadContainer `json:"containers"`
+
+	// ID The uid of the pod.
+	ID             string  `json:"id"`
+	Namespace      string  `json:"namespace"`
+	Node           *string `json:"node,omitempty"`
+	OrganizationID string  `json:"organization_id"`
+	Pod            string  `json:"pod"`
+
+	// ReceivedAt When values were last released to it.
+	ReceivedAt     time.Time `json:"received_at"`
+	ServiceAccount string    `json:"service_account"`
+
+	// Stale Whether a pod that started now would receive something else. A restart makes it current.
+	Stale bool `json:"stale"`
+}
+
+// WorkloadContainer defines model for WorkloadContainer.
+type WorkloadContainer struct {
+	// Consumer The name of the consumer it claimed, without the organization.
+	//
+	// Example: billing-api
+	Consumer string `json:"consumer"`
+
+	// Envs Those whose values are secrets.
+	Envs []WorkloadEnv `json:"envs"`
+
+	// Name Example: app
+	Name       string    `json:"name"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// WorkloadEnv defines model for WorkloadEnv.
+type WorkloadEnv struct {
+	// Name Example: STRIPE_API_KEY
+	Name string `json:"name"`
+
+	// Secret The name of the secret; not set if it is gone.
+	Secret   *string `json:"secret,omitempty"`
+	SecretID string  `json:"secret_id"`
+
+	// Stale Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
+	// gone, of the consumer or of its ENV; the secret is `deleted` or has no active version. What changes at a provider is not known here.
+	Stale   *Staleness     `json:"stale,omitempty"`
+	Version *VersionNumber `json:"version,omitempty"`
+}
+
+// WorkloadList defines model for WorkloadList.
+type WorkloadList struct {
+	Items []Workload `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
 
 // AuditAction defines model for AuditAction.
 type AuditAction = string
@@ -855,6 +1257,9 @@ type ConsumerRef = string
 
 // ForceLastOwner defines model for ForceLastOwner.
 type ForceLastOwner = bool
+
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -894,6 +1299,9 @@ type TokenRef = string
 
 // VersionRef defines model for VersionRef.
 type VersionRef = VersionNumber
+
+// WorkloadRef defines model for WorkloadRef.
+type WorkloadRef = string
 
 // ListInstallationAuditEventsParams defines parameters for ListInstallationAuditEvents.
 type ListInstallationAuditEventsParams struct {
@@ -938,6 +1346,11 @@ type ListOrganizationsParams struct {
 type CreateOrganizationParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
@@ -1004,6 +1417,11 @@ type ListConsumersParams struct {
 type CreateConsumerParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteConsumerParams defines parameters for DeleteConsumer.
@@ -1046,6 +1464,11 @@ type ListMembersParams struct {
 type AddMemberParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
@@ -1088,6 +1511,11 @@ type ListProvidersParams struct {
 type CreateProviderParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteProviderParams defines parameters for DeleteProvider.
@@ -1108,6 +1536,14 @@ type UpdateProviderParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// TestProviderParams defines parameters for TestProvider.
+type TestProviderParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListSecretsParams defines parameters for ListSecrets.
 type ListSecretsParams struct {
 	// Q Keeps objects whose name contains this text, without regard to case.
@@ -1122,6 +1558,15 @@ type ListSecretsParams struct {
 	// ProviderID Keeps remote secrets of the provider with this name or id.
 	ProviderID *string `form:"provider_id,omitempty" json:"provider_id,omitempty"`
 
+	// Unused Keeps secrets that no consumer refers to and no running pod has.
+	Unused *bool `form:"unused,omitempty" json:"unused,omitempty"`
+
+	// Sort The order; `-` turns it round. Secrets without the time come last. In a list by a time, what is changed between two pages comes again at the end: nothing is left out.
+	Sort *ListSecretsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// ExpiringBefore Keeps secrets with an `expires_at` before this time.
+	ExpiringBefore *time.Time `form:"expiring_before,omitempty" json:"expiring_before,omitempty"`
+
 	// Deleted Lists deleted secrets instead of the others.
 	Deleted *bool `form:"deleted,omitempty" json:"deleted,omitempty"`
 
@@ -1132,10 +1577,34 @@ type ListSecretsParams struct {
 	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
 }
 
+// ListSecretsParamsSort defines parameters for ListSecrets.
+type ListSecretsParamsSort string
+
 // CreateSecretParams defines parameters for CreateSecret.
 type CreateSecretParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PutSecretsParams defines parameters for PutSecrets.
+type PutSecretsParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ImportSecretsParams defines parameters for ImportSecrets.
+type ImportSecretsParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteSecretParams defines parameters for DeleteSecret.
@@ -1159,28 +1628,56 @@ type UpdateSecretParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// CheckSecretParams defines parameters for CheckSecret.
+type CheckSecretParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // UndeleteSecretParams defines parameters for UndeleteSecret.
 type UndeleteSecretParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PutVersionParams defines parameters for PutVersion.
 type PutVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ActivateVersionParams defines parameters for ActivateVersion.
 type ActivateVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DestroyVersionParams defines parameters for DestroyVersion.
 type DestroyVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTokensParams defines parameters for ListTokens.
@@ -1199,6 +1696,11 @@ type ListTokensParams struct {
 type CreateTokenParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteTokenParams defines parameters for DeleteToken.
@@ -1211,6 +1713,29 @@ type DeleteTokenParams struct {
 type GetTokenParams struct {
 	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// ListWorkloadsParams defines parameters for ListWorkloads.
+type ListWorkloadsParams struct {
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+
+	// Consumer Keeps pods with a container that claimed this consumer, by name or id.
+	Consumer *string `form:"consumer,omitempty" json:"consumer,omitempty"`
+
+	// Secret Keeps pods that received this secret, by name or id.
+	Secret    *string `form:"secret,omitempty" json:"secret,omitempty"`
+	Cluster   *string `form:"cluster,omitempty" json:"cluster,omitempty"`
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// Pod Keeps the pods of this name.
+	Pod *string `form:"pod,omitempty" json:"pod,omitempty"`
+
+	// Stale Keeps pods that have, or with `false` have not, something a pod that started now would not receive.
+	Stale *bool `form:"stale,omitempty" json:"stale,omitempty"`
 }
 
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
@@ -1242,6 +1767,12 @@ type UpdateProviderJSONRequestBody = ProviderUpdate
 
 // CreateSecretJSONRequestBody defines body for CreateSecret for application/json ContentType.
 type CreateSecretJSONRequestBody = SecretCreate
+
+// PutSecretsJSONRequestBody defines body for PutSecrets for application/json ContentType.
+type PutSecretsJSONRequestBody = SecretBatch
+
+// ImportSecretsJSONRequestBody defines body for ImportSecrets for application/json ContentType.
+type ImportSecretsJSONRequestBody = SecretImport
 
 // UpdateSecretJSONRequestBody defines body for UpdateSecret for application/json ContentType.
 type UpdateSecretJSONRequestBody = SecretUpdate

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
@@ -13,13 +14,14 @@ import (
 
 var errDeleted = errors.New("secret is deleted")
 
-func secret(s store.Secret) contract.Secret {
+// secretBody is a secret as answers have it.
+func (s *server) secretBody(from store.Secret) contract.Secret {
 	out := contract.Secret{
-		ID: s.ID, OrganizationID: s.OrgID, Name: s.Name, Description: s.Description, Labels: nonNil(s.Labels), Storage: contract.Storage(s.Storage),
-		ActiveVersion: optional(s.ActiveVersion), LastVersion: optional(s.LastVersion), ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt,
-		CreatedAt: s.CreatedAt, CreatedBy: s.CreatedBy, UpdatedAt: s.UpdatedAt, UpdatedBy: s.UpdatedBy, Etag: etag(s.Meta),
+		ID: from.ID, OrganizationID: from.OrgID, Name: from.Name, Description: from.Description, Labels: nonNil(from.Labels), Storage: contract.Storage(from.Storage),
+		ActiveVersion: optional(from.ActiveVersion), LastVersion: optional(from.LastVersion), ExpiresAt: from.ExpiresAt, DeletedAt: from.DeletedAt, PurgeAt: s.store.PurgeAt(from),
+		CreatedAt: from.CreatedAt, CreatedBy: from.CreatedBy, UpdatedAt: from.UpdatedAt, UpdatedBy: from.UpdatedBy, Etag: etag(from.Meta),
 	}
-	if r := s.Remote; r != nil {
+	if r := from.Remote; r != nil {
 		out.ProviderID, out.RemotePath, out.RemoteKey, out.RemoteVersion = &r.ProviderID, &r.Path, optional(r.Key), optional(r.Version)
 	}
 	return out
@@ -63,12 +65,12 @@ func (s *server) ListSecrets(ctx context.Context, r ginapi.ListSecretsRequestObj
 	}
 	page, err := s.store.Secrets(ctx, o.ID, store.Query{
 		Search: or(r.Params.Q, ""), Labels: labelFilter(r.Params.Label), Storage: store.Storage(or(r.Params.Storage, "")),
-		ProviderID: or(r.Params.ProviderID, ""), Deleted: or(r.Params.Deleted, false), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0),
+		ProviderID: or(r.Params.ProviderID, ""), Deleted: or(r.Params.Deleted, false), ExpiringBefore: or(r.Params.ExpiringBefore, time.Time{}), Unused: or(r.Params.Unused, false), Sort: store.Sort(or(r.Params.Sort, "")), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ListSecrets200JSONResponse{Items: each(page.Items, secret), NextPageToken: optional(page.Next)}, nil
+	return ginapi.ListSecrets200JSONResponse{Items: each(page.Items, s.secretBody), NextPageToken: optional(page.Next)}, nil
 }
 
 // CreateSecret implements ginapi.StrictServerInterface.
@@ -77,7 +79,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	if err := checkCreate(r.Params.IfNoneMatch); err != nil {
 		return nil, err
 	}
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
@@ -93,17 +95,20 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	edit := remoteEdit{r.Body.ProviderID, r.Body.RemotePath, r.Body.RemoteKey, r.Body.RemoteVersion}
 	if edit.given() {
 		if value != nil {
-			return nil, edit.refuseValue(r.Body.Value != nil)
+			return nil, edit.refuseValue(valueField(r.Body.Value, r.Body.Generate))
 		}
 		n.Remote = new(store.Remote)
 		edit.apply(n.Remote)
 	}
-	created, err := s.store.CreateSecret(ctx, call.act(), o.ID, n)
-	if err != nil {
+	var created store.Secret
+	if err := s.once(ctx, call, func() (err error) {
+		created, err = s.store.CreateSecret(ctx, call.act(), o.ID, n)
+		return err
+	}, &created); err != nil {
 		return nil, err
 	}
 	return ginapi.CreateSecret201JSONResponse{
-		Body:    secret(created),
+		Body:    s.secretBody(created),
 		Headers: ginapi.CreateSecret201ResponseHeaders{ETag: etag(created.Meta), Location: secretPath(created)},
 	}, nil
 }
@@ -122,13 +127,13 @@ func (s *server) GetSecret(ctx context.Context, r ginapi.GetSecretRequestObject)
 	} else if same {
 		return ginapi.GetSecret304Response{Headers: ginapi.NotModifiedResponseHeaders{ETag: etag(found.Meta)}}, nil
 	}
-	return ginapi.GetSecret200JSONResponse{Body: secret(found), Headers: ginapi.GetSecret200ResponseHeaders{ETag: etag(found.Meta)}}, nil
+	return ginapi.GetSecret200JSONResponse{Body: s.secretBody(found), Headers: ginapi.GetSecret200ResponseHeaders{ETag: etag(found.Meta)}}, nil
 }
 
 // UpdateSecret implements ginapi.StrictServerInterface.
 func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestObject) (ginapi.UpdateSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +146,7 @@ func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestO
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.UpdateSecret200JSONResponse{Body: secret(changed), Headers: ginapi.UpdateSecret200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
+	return ginapi.UpdateSecret200JSONResponse{Body: s.secretBody(changed), Headers: ginapi.UpdateSecret200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
 }
 
 // DeleteSecret implements ginapi.StrictServerInterface.
@@ -160,19 +165,22 @@ func (s *server) DeleteSecret(ctx context.Context, r ginapi.DeleteSecretRequestO
 // UndeleteSecret implements ginapi.StrictServerInterface.
 func (s *server) UndeleteSecret(ctx context.Context, r ginapi.UndeleteSecretRequestObject) (ginapi.UndeleteSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, err := s.secret(ctx, r.Organization, r.Secret)
-	if err != nil {
+	var restored store.Secret
+	if err := s.once(ctx, call, func() error {
+		found, err := s.secret(ctx, r.Organization, r.Secret)
+		if err != nil {
+			return err
+		}
+		expect, err := s.expect(r.Params.IfMatch, found.Meta)
+		if err != nil {
+			return err
+		}
+		restored, err = s.store.UndeleteSecret(ctx, call.act(), found.OrgID, found.ID, expect)
+		return err
+	}, &restored); err != nil {
 		return nil, err
 	}
-	expect, err := s.expect(r.Params.IfMatch, found.Meta)
-	if err != nil {
-		return nil, err
-	}
-	restored, err := s.store.UndeleteSecret(ctx, call.act(), found.OrgID, found.ID, expect)
-	if err != nil {
-		return nil, err
-	}
-	return ginapi.UndeleteSecret200JSONResponse{Body: secret(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil
+	return ginapi.UndeleteSecret200JSONResponse{Body: s.secretBody(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil
 }
 
 // ListReferences implements ginapi.StrictServerInterface.

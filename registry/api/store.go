@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -23,7 +24,10 @@ type Store interface {
 	ReviseSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Secret) error, value *redact.Value) (store.Secret, error)
 	DeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, force bool) error
 	UndeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64) (store.Secret, error)
+	PutSecrets(ctx context.Context, act store.Act, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
+	PlanSecrets(ctx context.Context, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
 	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
+	PurgeAt(secret store.Secret) *time.Time
 	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
 	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)
 	References(ctx context.Context, orgID, nameOrID string) ([]store.Reference, error)
@@ -45,6 +49,9 @@ type Store interface {
 	Consumer(ctx context.Context, orgID, nameOrID string) (store.Consumer, error)
 	Consumers(ctx context.Context, orgID string, q store.Query) (store.Page[store.Consumer], error)
 
+	Workload(ctx context.Context, orgID, id string) (store.Workload, error)
+	Workloads(ctx context.Context, orgID string, q store.WorkloadQuery) (store.Page[store.Workload], error)
+
 	Standing(ctx context.Context, slugOrID, principal string) (store.Organization, store.Role, error)
 	Memberships(ctx context.Context, principal string) ([]store.Membership, error)
 	AddMember(ctx context.Context, act store.Act, orgID string, m store.Member) (store.Member, error)
@@ -57,6 +64,9 @@ type Store interface {
 	DeleteAPIToken(ctx context.Context, act store.Act, orgID, id string, expect int64) error
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
+
+	Recall(ctx context.Context, act store.Act, results ...any) (bool, error)
+	Keep(ctx context.Context, act store.Act, results ...any) error
 
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

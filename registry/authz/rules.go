@@ -23,6 +23,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 
 	"listSecrets":    {"secret.list", Member},
 	"createSecret":   {"secret.create", Owner},
+	"putSecrets":     {"secret.create", Owner},
+	"importSecrets":  {"secret.create", Owner},
 	"getSecret":      {"secret.read", Member},
 	"updateSecret":   {"secret.update", Owner},
 	"deleteSecret":   {"secret.delete", Owner},
@@ -49,6 +51,9 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"replaceConsumer": {"consumer.update", Owner},
 	"updateConsumer":  {"consumer.update", Owner},
 	"deleteConsumer":  {"consumer.delete", Owner},
+
+	"listWorkloads": {"workload.list", Member},
+	"getWorkload":   {"workload.read", Member},
 
 	"listInstallationAuditEvents": {"audit.list", Admin},
 	"listAuditEvents":             {"audit.list", Owner},

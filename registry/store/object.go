@@ -25,6 +25,7 @@ type Organization struct {
 	Meta
 	Slug        string `json:"slug"` // see ref.CheckSlug; unique in the installation
 	DisplayName string `json:"display_name,omitempty"`
+	Quota       Quota  `json:"quota,omitzero"`
 }
 
 // Storage says where the value of a secret is kept.
@@ -148,10 +149,10 @@ type Binding struct {
 
 // Reference says that something uses a secret or a provider. Readable by people: names, no ids alone.
 type Reference struct {
-	Kind  string `json:"kind"` // "consumer", "secret"
+	Kind  string `json:"kind"` // "consumer", "secret", "workload"
 	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Field string `json:"field"` // "env STRIPE_API_KEY"
+	Name  string `json:"name"`  // "<namespace>/<pod>" of a workload
+	Field string `json:"field"` // "env STRIPE_API_KEY", "container app env STRIPE_API_KEY"
 }
 
 // Act says who changes something and in which request, for the audit event of the change.
@@ -159,6 +160,7 @@ type Act struct {
 	Actor     string // "<type>:<id>", e.g. "token:bootstrap"
 	RequestID string
 	SourceIP  string
+	Once      *Once // makes the mutation happen at most once; nil for one that may be repeated. Not every mutation takes it.
 }
 
 // Query selects a page of a list.
@@ -172,7 +174,12 @@ type Query struct {
 	// Storage, ProviderID (an id or a name) and Deleted apply to secrets.
 	Storage    Storage
 	ProviderID string
-	Deleted    bool // list soft-deleted ones instead of live ones
+	// Unused keeps secrets that no consumer refers to and no running pod has; Sort is the order of the list, by name if empty.
+	Unused bool
+	Sort   Sort
+	// ExpiringBefore keeps secrets that expire before this time; the zero time keeps all.
+	ExpiringBefore time.Time
+	Deleted        bool // list soft-deleted ones instead of live ones
 	// Organization and Member apply to organizations: they keep the one with this id, and those this principal is a member of.
 	Organization string
 	Member       string

@@ -24,7 +24,7 @@ func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization,
 	if err != nil {
 		return Organization{}, err
 	}
-	rev, err := s.mutate(ctx, installation, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, installation, func(m *image) (*change, error) {
 		slug := s.space.slug(o.Slug)
 		if _, err := m.orgBySlug(s.space, o.Slug); !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("organization %q: %w", o.Slug, taken(err))
@@ -35,7 +35,7 @@ func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization,
 		}
 		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
 		return ch, s.puts(ch, append(founders, record{s.space.org(o.ID), kindOrganization, o}, record{slug, kindSlug, o.ID})...)
-	})
+	}, &o)
 	if err != nil {
 		return Organization{}, fmt.Errorf("creating organization: %w", err)
 	}
@@ -72,7 +72,12 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 		key := s.space.org(orgID)
 		ch := &change{compares: []clientv3.Cmp{exists(key, old.Revision)}, event: act.event(orgID, audit.OrganizationUpdate)}
 		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
-		ch.event.Changed = []string{"display_name"}
+		if o.DisplayName != old.DisplayName {
+			ch.event.Changed = append(ch.event.Changed, "display_name")
+		}
+		if o.Quota != old.Quota {
+			ch.event.Changed = append(ch.event.Changed, "quota")
+		}
 		return ch, s.puts(ch, record{key, kindOrganization, o})
 	})
 	if err != nil {
@@ -105,6 +110,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 				clientv3.OpDelete(s.space.slug(o.Slug)),
 				clientv3.OpDelete(key+"/", clientv3.WithPrefix()),
 				clientv3.OpDelete(s.space.tokenUses(orgID), clientv3.WithPrefix()),
+				clientv3.OpDelete(s.space.reminders(orgID), clientv3.WithPrefix()),
 			},
 			event: act.event(orgID, audit.OrganizationDelete),
 		}

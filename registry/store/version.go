@@ -26,7 +26,7 @@ func (s *Store) PutVersion(ctx context.Context, act Act, orgID, id string, expec
 		return Secret{}, Version{}, err
 	}
 	var v Version
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if secret.Storage == StorageRemote && !activate {
 			return nil, &FieldError{"/activate", "remote", "a remote secret has no staged versions; activate the value to make the secret local"}
 		}
@@ -34,7 +34,7 @@ func (s *Store) PutVersion(ctx context.Context, act Act, orgID, id string, expec
 		var err error
 		ch, v, err = s.addVersion(m, act, secret, value, activate, nil)
 		return ch, err
-	})
+	}, &v)
 	if err != nil {
 		return Secret{}, Version{}, fmt.Errorf("putting version: %w", err)
 	}
@@ -61,13 +61,8 @@ func (s *Store) addVersion(m *image, act Act, secret *Secret, value redact.Value
 		secret.ActiveVersion, secret.Storage, secret.Remote = v.Number, StorageLocal, nil
 	}
 	secret.update(act)
-	put, err := s.putVersion(*secret, v, value)
-	if err != nil {
-		return nil, Version{}, err
-	}
 	ch.compares = append(ch.compares, absent(s.space.version(secret.OrgID, secret.ID, v.Number)))
-	ch.ops = append(ch.ops, put)
-	return ch, v, nil
+	return ch, v, s.putVersion(ch, *secret, v, value)
 }
 
 func newVersion(act Act, number uint64, value redact.Value) Version {
@@ -82,14 +77,17 @@ func newVersion(act Act, number uint64, value redact.Value) Version {
 	return v
 }
 
-func (s *Store) putVersion(secret Secret, v Version, value redact.Value) (clientv3.Op, error) {
+// putVersion adds the write of a version to a change.
+func (s *Store) putVersion(ch *change, secret Secret, v Version, value redact.Value) error {
 	key := s.space.version(secret.OrgID, secret.ID, v.Number)
 	sealed, err := s.keys.Seal(envelope.Context{Org: secret.OrgID, Secret: secret.ID, Version: v.Number, Key: key}, value.Reveal())
 	if err != nil {
-		return clientv3.Op{}, fmt.Errorf("sealing value: %w", err)
+		return fmt.Errorf("sealing value: %w", err)
 	}
 	record, err := sealWith(s.keys, key, kindVersion, v, sealed)
-	return clientv3.OpPut(key, record), err
+	ch.ops = append(ch.ops, clientv3.OpPut(key, record))
+	ch.adds = ch.adds.plus(Quota{Versions: 1, Bytes: int64(len(sealed))})
+	return err
 }
 
 // equalsActive reports whether value is that of the active version. An active version that does not open equals nothing, so that it can be replaced.
@@ -128,7 +126,7 @@ func (s *Store) openVersion(m *image, orgID, secretID string, number uint64) (re
 
 // ActivateVersion makes an existing version the one that resolves, to roll back or to roll out a staged one.
 func (s *Store) ActivateVersion(ctx context.Context, act Act, orgID, id string, expect int64, number uint64) (Secret, error) {
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if secret.Storage != StorageLocal {
 			return nil, &FieldError{"/version", "remote", "a remote secret has no active version"}
 		}
@@ -158,7 +156,7 @@ func (s *Store) ActivateVersion(ctx context.Context, act Act, orgID, id string, 
 // with a [FieldError], one that a consumer has pinned with a [ReferencedError]. etcd forgets the envelope when it compacts its history.
 func (s *Store) DestroyVersion(ctx context.Context, act Act, orgID, id string, expect int64, number uint64) (Version, error) {
 	var destroyed Version
-	_, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	_, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if secret.ActiveVersion == number {
 			return nil, &FieldError{"/version", "active", "the active version cannot be destroyed; activate another one first"}
 		}
@@ -191,7 +189,7 @@ func (s *Store) DestroyVersion(ctx context.Context, act Act, orgID, id string, e
 		ch.compares = append(ch.compares, exists(key, rev))
 		ch.ops = append(ch.ops, clientv3.OpPut(key, record))
 		return ch, nil
-	})
+	}, &destroyed)
 	if err != nil {
 		return Version{}, fmt.Errorf("destroying version: %w", err)
 	}

@@ -92,13 +92,19 @@ type ServerInterface interface {
 	UpdateProvider(c *gin.Context, organization OrganizationRef, provider ProviderRef, params UpdateProviderParams)
 	// TestProvider Find out whether a secret provider can be reached and accepts the credentials
 	// (POST /api/v1/organizations/{organization}/providers/{provider}/test)
-	TestProvider(c *gin.Context, organization OrganizationRef, provider ProviderRef)
+	TestProvider(c *gin.Context, organization OrganizationRef, provider ProviderRef, params TestProviderParams)
 	// ListSecrets List secrets
 	// (GET /api/v1/organizations/{organization}/secrets)
 	ListSecrets(c *gin.Context, organization OrganizationRef, params ListSecretsParams)
 	// CreateSecret Create a secret
 	// (POST /api/v1/organizations/{organization}/secrets)
 	CreateSecret(c *gin.Context, organization OrganizationRef, params CreateSecretParams)
+	// PutSecrets Create or rotate several local secrets at once
+	// (POST /api/v1/organizations/{organization}/secrets/batch)
+	PutSecrets(c *gin.Context, organization OrganizationRef, params PutSecretsParams)
+	// ImportSecrets Create or rotate local secrets from a file
+	// (POST /api/v1/organizations/{organization}/secrets/import)
+	ImportSecrets(c *gin.Context, organization OrganizationRef, params ImportSecretsParams)
 	// DeleteSecret Delete a secret
 	// (DELETE /api/v1/organizations/{organization}/secrets/{secret})
 	DeleteSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params DeleteSecretParams)
@@ -110,7 +116,7 @@ type ServerInterface interface {
 	UpdateSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params UpdateSecretParams)
 	// CheckSecret Find out whether a secret resolves
 	// (POST /api/v1/organizations/{organization}/secrets/{secret}/check)
-	CheckSecret(c *gin.Context, organization OrganizationRef, secret SecretRef)
+	CheckSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params CheckSecretParams)
 	// ListReferences List everything that uses a secret
 	// (GET /api/v1/organizations/{organization}/secrets/{secret}/references)
 	ListReferences(c *gin.Context, organization OrganizationRef, secret SecretRef)
@@ -144,6 +150,12 @@ type ServerInterface interface {
 	// GetToken Get an API token, without its text
 	// (GET /api/v1/organizations/{organization}/tokens/{token})
 	GetToken(c *gin.Context, organization OrganizationRef, token TokenRef, params GetTokenParams)
+	// ListWorkloads List the running pods that received values
+	// (GET /api/v1/organizations/{organization}/workloads)
+	ListWorkloads(c *gin.Context, organization OrganizationRef, params ListWorkloadsParams)
+	// GetWorkload Get a running pod and what it received
+	// (GET /api/v1/organizations/{organization}/workloads/{workload})
+	GetWorkload(c *gin.Context, organization OrganizationRef, workload WorkloadRef)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -321,6 +333,25 @@ func (siw *ServerInterfaceWrapper) CreateOrganization(c *gin.Context) {
 		}
 
 		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -672,6 +703,25 @@ func (siw *ServerInterfaceWrapper) CreateConsumer(c *gin.Context) {
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1005,6 +1055,25 @@ func (siw *ServerInterfaceWrapper) AddMember(c *gin.Context) {
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1296,6 +1365,25 @@ func (siw *ServerInterfaceWrapper) CreateProvider(c *gin.Context) {
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1504,6 +1592,30 @@ func (siw *ServerInterfaceWrapper) TestProvider(c *gin.Context) {
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestProviderParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1511,7 +1623,7 @@ func (siw *ServerInterfaceWrapper) TestProvider(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.TestProvider(c, organization, provider)
+	siw.Handler.TestProvider(c, organization, provider, params)
 }
 
 // ListSecrets operation middleware
@@ -1561,6 +1673,30 @@ func (siw *ServerInterfaceWrapper) ListSecrets(c *gin.Context) {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "provider_id", c.Request.URL.Query(), &params.ProviderID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter provider_id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "unused" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "unused", c.Request.URL.Query(), &params.Unused, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter unused: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", c.Request.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter sort: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "expiring_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "expiring_before", c.Request.URL.Query(), &params.ExpiringBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter expiring_before: %w", err), http.StatusBadRequest)
 		return
 	}
 
@@ -1637,6 +1773,25 @@ func (siw *ServerInterfaceWrapper) CreateSecret(c *gin.Context) {
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1645,6 +1800,104 @@ func (siw *ServerInterfaceWrapper) CreateSecret(c *gin.Context) {
 	}
 
 	siw.Handler.CreateSecret(c, organization, params)
+}
+
+// PutSecrets operation middleware
+func (siw *ServerInterfaceWrapper) PutSecrets(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutSecretsParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutSecrets(c, organization, params)
+}
+
+// ImportSecrets operation middleware
+func (siw *ServerInterfaceWrapper) ImportSecrets(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportSecretsParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ImportSecrets(c, organization, params)
 }
 
 // DeleteSecret operation middleware
@@ -1853,6 +2106,30 @@ func (siw *ServerInterfaceWrapper) CheckSecret(c *gin.Context) {
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckSecretParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -1860,7 +2137,7 @@ func (siw *ServerInterfaceWrapper) CheckSecret(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.CheckSecret(c, organization, secret)
+	siw.Handler.CheckSecret(c, organization, secret, params)
 }
 
 // ListReferences operation middleware
@@ -1942,6 +2219,25 @@ func (siw *ServerInterfaceWrapper) UndeleteSecret(c *gin.Context) {
 		}
 
 		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -2034,6 +2330,25 @@ func (siw *ServerInterfaceWrapper) PutVersion(c *gin.Context) {
 		}
 
 		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -2147,6 +2462,25 @@ func (siw *ServerInterfaceWrapper) ActivateVersion(c *gin.Context) {
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -2211,6 +2545,25 @@ func (siw *ServerInterfaceWrapper) DestroyVersion(c *gin.Context) {
 		}
 
 		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -2312,6 +2665,25 @@ func (siw *ServerInterfaceWrapper) CreateToken(c *gin.Context) {
 		}
 
 		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -2441,6 +2813,132 @@ func (siw *ServerInterfaceWrapper) GetToken(c *gin.Context) {
 	siw.Handler.GetToken(c, organization, token, params)
 }
 
+// ListWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) ListWorkloads(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWorkloadsParams
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", c.Request.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page_size: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", c.Request.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page_token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "consumer" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "consumer", c.Request.URL.Query(), &params.Consumer, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter consumer: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "secret" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "secret", c.Request.URL.Query(), &params.Secret, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter secret: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "cluster" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cluster", c.Request.URL.Query(), &params.Cluster, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter cluster: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "namespace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "namespace", c.Request.URL.Query(), &params.Namespace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter namespace: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "pod" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pod", c.Request.URL.Query(), &params.Pod, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter pod: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "stale" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stale", c.Request.URL.Query(), &params.Stale, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter stale: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListWorkloads(c, organization, params)
+}
+
+// GetWorkload operation middleware
+func (siw *ServerInterfaceWrapper) GetWorkload(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "workload" -------------
+	var workload WorkloadRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workload", c.Param("workload"), &workload, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workload: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetWorkload(c, organization, workload)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -2477,6 +2975,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization", wrapper.UpdateOrganization)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.ListSecrets)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.CreateSecret)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/batch", wrapper.PutSecrets)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/import", wrapper.ImportSecrets)
 	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.DeleteSecret)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.GetSecret)
 	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.UpdateSecret)
@@ -2509,6 +3009,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/tokens", wrapper.CreateToken)
 	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/tokens/:token", wrapper.DeleteToken)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/tokens/:token", wrapper.GetToken)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads", wrapper.ListWorkloads)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload", wrapper.GetWorkload)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events", wrapper.ListAuditEvents)
 }
 
@@ -3620,6 +4122,7 @@ func (response UpdateProviderdefaultApplicationProblemPlusJSONResponse) VisitUpd
 type TestProviderRequestObject struct {
 	Organization OrganizationRef `json:"organization"`
 	Provider     ProviderRef     `json:"provider"`
+	Params       TestProviderParams
 }
 
 type TestProviderResponseObject interface {
@@ -3737,6 +4240,88 @@ type CreateSecretdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CreateSecretdefaultApplicationProblemPlusJSONResponse) VisitCreateSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSecretsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       PutSecretsParams
+	Body         *PutSecretsJSONRequestBody
+}
+
+type PutSecretsResponseObject interface {
+	VisitPutSecretsResponse(w http.ResponseWriter) error
+}
+
+type PutSecrets200JSONResponse BatchResult
+
+func (response PutSecrets200JSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSecretsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutSecretsdefaultApplicationProblemPlusJSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportSecretsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       ImportSecretsParams
+	Body         *ImportSecretsJSONRequestBody
+}
+
+type ImportSecretsResponseObject interface {
+	VisitImportSecretsResponse(w http.ResponseWriter) error
+}
+
+type ImportSecrets200JSONResponse BatchResult
+
+func (response ImportSecrets200JSONResponse) VisitImportSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportSecretsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportSecretsdefaultApplicationProblemPlusJSONResponse) VisitImportSecretsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3893,6 +4478,7 @@ func (response UpdateSecretdefaultApplicationProblemPlusJSONResponse) VisitUpdat
 type CheckSecretRequestObject struct {
 	Organization OrganizationRef `json:"organization"`
 	Secret       SecretRef       `json:"secret"`
+	Params       CheckSecretParams
 }
 
 type CheckSecretResponseObject interface {
@@ -4449,6 +5035,86 @@ func (response GetTokendefaultApplicationProblemPlusJSONResponse) VisitGetTokenR
 	return err
 }
 
+type ListWorkloadsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       ListWorkloadsParams
+}
+
+type ListWorkloadsResponseObject interface {
+	VisitListWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type ListWorkloads200JSONResponse WorkloadList
+
+func (response ListWorkloads200JSONResponse) VisitListWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWorkloadsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWorkloadsdefaultApplicationProblemPlusJSONResponse) VisitListWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWorkloadRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Workload     WorkloadRef     `json:"workload"`
+}
+
+type GetWorkloadResponseObject interface {
+	VisitGetWorkloadResponse(w http.ResponseWriter) error
+}
+
+type GetWorkload200JSONResponse Workload
+
+func (response GetWorkload200JSONResponse) VisitGetWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetWorkloaddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetWorkloaddefaultApplicationProblemPlusJSONResponse) VisitGetWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListInstallationAuditEvents List the installation's audit events
@@ -4532,6 +5198,12 @@ type StrictServerInterface interface {
 	// CreateSecret Create a secret
 	// (POST /api/v1/organizations/{organization}/secrets)
 	CreateSecret(ctx context.Context, request CreateSecretRequestObject) (CreateSecretResponseObject, error)
+	// PutSecrets Create or rotate several local secrets at once
+	// (POST /api/v1/organizations/{organization}/secrets/batch)
+	PutSecrets(ctx context.Context, request PutSecretsRequestObject) (PutSecretsResponseObject, error)
+	// ImportSecrets Create or rotate local secrets from a file
+	// (POST /api/v1/organizations/{organization}/secrets/import)
+	ImportSecrets(ctx context.Context, request ImportSecretsRequestObject) (ImportSecretsResponseObject, error)
 	// DeleteSecret Delete a secret
 	// (DELETE /api/v1/organizations/{organization}/secrets/{secret})
 	DeleteSecret(ctx context.Context, request DeleteSecretRequestObject) (DeleteSecretResponseObject, error)
@@ -4577,6 +5249,12 @@ type StrictServerInterface interface {
 	// GetToken Get an API token, without its text
 	// (GET /api/v1/organizations/{organization}/tokens/{token})
 	GetToken(ctx context.Context, request GetTokenRequestObject) (GetTokenResponseObject, error)
+	// ListWorkloads List the running pods that received values
+	// (GET /api/v1/organizations/{organization}/workloads)
+	ListWorkloads(ctx context.Context, request ListWorkloadsRequestObject) (ListWorkloadsResponseObject, error)
+	// GetWorkload Get a running pod and what it received
+	// (GET /api/v1/organizations/{organization}/workloads/{workload})
+	GetWorkload(ctx context.Context, request GetWorkloadRequestObject) (GetWorkloadResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -5451,11 +6129,12 @@ func (sh *strictHandler) UpdateProvider(ctx *gin.Context, organization Organizat
 }
 
 // TestProvider operation middleware
-func (sh *strictHandler) TestProvider(ctx *gin.Context, organization OrganizationRef, provider ProviderRef) {
+func (sh *strictHandler) TestProvider(ctx *gin.Context, organization OrganizationRef, provider ProviderRef, params TestProviderParams) {
 	var request TestProviderRequestObject
 
 	request.Organization = organization
 	request.Provider = provider
+	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.TestProvider(ctx, request.(TestProviderRequestObject))
@@ -5542,6 +6221,96 @@ func (sh *strictHandler) CreateSecret(ctx *gin.Context, organization Organizatio
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(CreateSecretResponseObject); ok {
 		if err := validResponse.VisitCreateSecretResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutSecrets operation middleware
+func (sh *strictHandler) PutSecrets(ctx *gin.Context, organization OrganizationRef, params PutSecretsParams) {
+	var request PutSecretsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body PutSecretsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutSecrets(ctx, request.(PutSecretsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutSecrets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutSecretsResponseObject); ok {
+		if err := validResponse.VisitPutSecretsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportSecrets operation middleware
+func (sh *strictHandler) ImportSecrets(ctx *gin.Context, organization OrganizationRef, params ImportSecretsParams) {
+	var request ImportSecretsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body ImportSecretsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportSecrets(ctx, request.(ImportSecretsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportSecrets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ImportSecretsResponseObject); ok {
+		if err := validResponse.VisitImportSecretsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -5652,11 +6421,12 @@ func (sh *strictHandler) UpdateSecret(ctx *gin.Context, organization Organizatio
 }
 
 // CheckSecret operation middleware
-func (sh *strictHandler) CheckSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef) {
+func (sh *strictHandler) CheckSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params CheckSecretParams) {
 	var request CheckSecretRequestObject
 
 	request.Organization = organization
 	request.Secret = secret
+	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CheckSecret(ctx, request.(CheckSecretRequestObject))
@@ -6013,6 +6783,60 @@ func (sh *strictHandler) GetToken(ctx *gin.Context, organization OrganizationRef
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetTokenResponseObject); ok {
 		if err := validResponse.VisitGetTokenResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWorkloads operation middleware
+func (sh *strictHandler) ListWorkloads(ctx *gin.Context, organization OrganizationRef, params ListWorkloadsParams) {
+	var request ListWorkloadsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWorkloads(ctx, request.(ListWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWorkloads")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListWorkloadsResponseObject); ok {
+		if err := validResponse.VisitListWorkloadsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetWorkload operation middleware
+func (sh *strictHandler) GetWorkload(ctx *gin.Context, organization OrganizationRef, workload WorkloadRef) {
+	var request GetWorkloadRequestObject
+
+	request.Organization = organization
+	request.Workload = workload
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWorkload(ctx, request.(GetWorkloadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWorkload")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetWorkloadResponseObject); ok {
+		if err := validResponse.VisitGetWorkloadResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
