@@ -59,8 +59,12 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
+	var stopper api.Stopper // nil, not a nil *workload.Stopper, without a cluster
+	if r.stopper != nil {
+		r.stopper.Audit, stopper = log, r.stopper
+	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
+		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
 		Authenticator: callers, Checker: checker{resolver, r.providers},
 	})
 	if err != nil {
@@ -102,6 +106,7 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 		return nil, nil, err
 	}
 	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
+	r.stopper = &workload.Stopper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
 	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,

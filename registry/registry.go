@@ -75,6 +75,7 @@ type server struct {
 	// providers read the store, which checks what it is given with them.
 	providers *remote.Providers
 	sweeper   *workload.Sweeper // nil without a cluster
+	stopper   *workload.Stopper // the same; its audit log is set with the APIs
 }
 
 func (r *server) setStatus(err error) { r.status.Store(&err) }

@@ -90,4 +90,5 @@ const (
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"
 	WorkloadResolve    Action = "workload.resolve"
+	WorkloadStop       Action = "workload.stop"
 )
