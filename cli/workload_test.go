@@ -76,8 +76,8 @@ billing     api-1   stopped   It goes.
 		"a secret's pods, unconfirmed": {[]string{"secret", "stop-workloads", "stripe"}, Usage, `
 NAMESPACE   POD     OUTCOME      MESSAGE
 billing     api-1   would_stop   It goes.
-lanyard: error: there is no terminal to ask at
-lanyard: hint: give --yes
+lanyard: error: Stop the pods of these that can be stopped (1)? Nobody is there to answer: standard input is not a terminal
+lanyard: hint: give --yes to do it without being asked
 `},
 		"no pod": {[]string{"workload", "get", "billing/gone"}, NotFound, `
 lanyard: error: no running pod billing/gone received values of this organization
