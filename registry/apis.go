@@ -15,6 +15,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/workload"
@@ -28,8 +29,8 @@ type apis struct {
 	sweeper         *workload.Sweeper // nil without a cluster
 }
 
-// buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
-func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
+// buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
+func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
 	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
 	if r.config.AuditOut != nil {
 		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
@@ -44,6 +45,8 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 		Audit:  log,
 		Denied: denied,
 		Fetch:  r.providers.Begin,
+		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
+		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
 	if err != nil {
 		return nil, err

@@ -28,16 +28,21 @@ const (
 // StopWorkload implements ginapi.StrictServerInterface.
 func (s *server) StopWorkload(ctx context.Context, r ginapi.StopWorkloadRequestObject) (ginapi.StopWorkloadResponseObject, error) {
 	ctx, call := begun(ctx)
-	o, err := s.org(ctx, r.Organization)
-	if err != nil {
-		return nil, err
-	}
-	w, err := s.store.Workload(ctx, o.ID, r.Workload)
-	if err != nil {
-		return nil, err
-	}
-	result, err := s.stop(ctx, call.act(), w, workload.StopOptions{Force: or(r.Params.Force, false), DryRun: or(r.Params.DryRun, false)})
-	if err != nil {
+	var result contract.StopResult
+	if err := s.once(ctx, call, func() error {
+		o, err := s.org(ctx, r.Organization)
+		if err != nil {
+			return err
+		}
+		w, err := s.store.Workload(ctx, o.ID, r.Workload)
+		if err != nil {
+			return err
+		}
+		if result, err = s.stop(ctx, call.act(), w, workload.StopOptions{Force: or(r.Params.Force, false), DryRun: or(r.Params.DryRun, false)}); err != nil {
+			return err
+		}
+		return s.store.Keep(ctx, call.act(), &result)
+	}, &result); err != nil {
 		return nil, err
 	}
 	return ginapi.StopWorkload200JSONResponse(result), nil
@@ -46,45 +51,56 @@ func (s *server) StopWorkload(ctx context.Context, r ginapi.StopWorkloadRequestO
 // StopWorkloads implements ginapi.StrictServerInterface.
 func (s *server) StopWorkloads(ctx context.Context, r ginapi.StopWorkloadsRequestObject) (ginapi.StopWorkloadsResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, err := s.secret(ctx, r.Organization, r.Secret)
-	if err != nil {
+	var answer contract.StopResultList
+	if err := s.once(ctx, call, func() error {
+		found, err := s.secret(ctx, r.Organization, r.Secret)
+		if err != nil {
+			return err
+		}
+		pods, more, err := s.holders(ctx, found, or(r.Params.Stale, false))
+		if err != nil {
+			return err
+		}
+		answer = contract.StopResultList{Items: make([]contract.StopResult, len(pods)), More: more}
+		options := workload.StopOptions{Force: or(r.Params.Force, false), DryRun: or(r.Params.DryRun, false)}
+		group, stopCtx := errgroup.WithContext(ctx)
+		group.SetLimit(stopsOnce)
+		for i, w := range pods {
+			group.Go(func() (err error) {
+				answer.Items[i], err = s.stop(stopCtx, call.act(), w, options)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		return s.store.Keep(ctx, call.act(), &answer)
+	}, &answer); err != nil {
 		return nil, err
 	}
-	var pods []store.Workload
-	more := false
-	for q := (store.WorkloadQuery{Secret: found.ID, Limit: store.MaxPage}); !more; {
-		page, err := s.store.Workloads(ctx, found.OrgID, q)
+	return ginapi.StopWorkloads200JSONResponse(answer), nil
+}
+
+// holders returns the running pods that have a secret, or of those the stale ones, up to as many as one request may stop, and whether there are more.
+func (s *server) holders(ctx context.Context, secret store.Secret, stale bool) (pods []store.Workload, more bool, err error) {
+	for q := (store.WorkloadQuery{Secret: secret.ID, Limit: store.MaxPage}); ; {
+		page, err := s.store.Workloads(ctx, secret.OrgID, q)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		for _, w := range page.Items {
-			if or(r.Params.Stale, false) && !isStale(w, found.ID) {
+			if stale && !isStale(w, secret.ID) {
 				continue
 			}
 			if len(pods) == maxStops {
-				more = true
-				break
+				return pods, true, nil
 			}
 			pods = append(pods, w)
 		}
 		if q.After = page.Next; q.After == "" {
-			break
+			return pods, false, nil
 		}
 	}
-	options := workload.StopOptions{Force: or(r.Params.Force, false), DryRun: or(r.Params.DryRun, false)}
-	results := make([]contract.StopResult, len(pods))
-	group, stopCtx := errgroup.WithContext(ctx)
-	group.SetLimit(stopsOnce)
-	for i, w := range pods {
-		group.Go(func() (err error) {
-			results[i], err = s.stop(stopCtx, call.act(), w, options)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return ginapi.StopWorkloads200JSONResponse{Items: results, More: more}, nil
 }
 
 // isStale reports whether a pod has something old of one secret.

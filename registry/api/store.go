@@ -23,6 +23,8 @@ type Store interface {
 	ReviseSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Secret) error, value *redact.Value) (store.Secret, error)
 	DeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, force bool) error
 	UndeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64) (store.Secret, error)
+	PutSecrets(ctx context.Context, act store.Act, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
+	PlanSecrets(ctx context.Context, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
 	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
 	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
 	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)
@@ -60,6 +62,9 @@ type Store interface {
 	DeleteAPIToken(ctx context.Context, act store.Act, orgID, id string, expect int64) error
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
+
+	Recall(ctx context.Context, act store.Act, results ...any) (bool, error)
+	Keep(ctx context.Context, act store.Act, results ...any) error
 
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

@@ -35,6 +35,7 @@ const (
 	kindAPIToken     = "api-token"
 	kindTokenUse     = "token-use"
 	kindGrant        = "grant"
+	kindAnswer       = "answer"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -74,6 +75,7 @@ func (k keyspace) grantsOf(p podKey) string {
 	return k.grants(p.org) + strings.Join([]string{url.PathEscape(p.cluster), p.namespace, p.pod, p.uid}, "/") + "/"
 }
 func (k keyspace) grant(p podKey, container string) string { return k.grantsOf(p) + container }
+func (k keyspace) answers(day int64) string                { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }

@@ -60,7 +60,9 @@ func TestAPodIsStoppedAsItsControllerAndBudgetAllow(t *testing.T) {
 	evict := "POST " + path + `/eviction {"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"web","namespace":"shop"},"deleteOptions":{"preconditions":{"uid":"u1"}}}`
 	dry := strings.Replace(evict, `"u1"}`, `"u1"},"dryRun":["All"]`, 1)
 	remove := "DELETE " + path + ` {"kind":"DeleteOptions","apiVersion":"v1","preconditions":{"uid":"u1"}}`
-	controlled := func(p *corev1.Pod) { p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Controller: new(true)}} }
+	controlled := func(p *corev1.Pod) {
+		p.OwnerReferences = []metav1.OwnerReference{{Kind: "ReplicaSet", Controller: new(true)}}
+	}
 	for name, tc := range map[string]struct {
 		pod     func(*corev1.Pod)
 		err     error
