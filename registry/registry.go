@@ -121,7 +121,8 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 		}
 	}()
 	r.store, err = await(ctx, r, "opening the store", func(ctx context.Context) (*store.Store, error) {
-		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers})
+		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers,
+			DeletedRetention: r.config.DeletedRetention, KeptVersions: r.config.KeptVersions})
 	})
 	if err != nil {
 		return err
@@ -185,6 +186,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return apis.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	work.Go(func() error { return apis.keeper.Run(workCtx) })
 	if apis.sweeper != nil {
 		work.Go(func() error { return apis.sweeper.Run(workCtx) })
 	}
@@ -217,7 +219,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	}
 	close(drain)
 	stopServing()
-	err = serving.Wait()
+	err = errors.Join(serving.Wait(), apis.ledger.Close())
 	stopWork()
 	return errors.Join(err, work.Wait())
 }

@@ -151,6 +151,27 @@ func (e ImportFormat) Valid() bool {
 	}
 }
 
+// Defines values for ProviderHealthStatus.
+const (
+	ProviderHealthStatusFailing ProviderHealthStatus = "failing"
+	ProviderHealthStatusHealthy ProviderHealthStatus = "healthy"
+	ProviderHealthStatusUnknown ProviderHealthStatus = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ProviderHealthStatus enum.
+func (e ProviderHealthStatus) Valid() bool {
+	switch e {
+	case ProviderHealthStatusFailing:
+		return true
+	case ProviderHealthStatusHealthy:
+		return true
+	case ProviderHealthStatusUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	RoleMember Role = "member"
@@ -241,6 +262,33 @@ func (e Storage) Valid() bool {
 	case StorageLocal:
 		return true
 	case StorageRemote:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListSecretsParamsSort.
+const (
+	ListSecretsParamsSortExpiresAt      ListSecretsParamsSort = "expires_at"
+	ListSecretsParamsSortMinusName      ListSecretsParamsSort = "-name"
+	ListSecretsParamsSortMinusUpdatedAt ListSecretsParamsSort = "-updated_at"
+	ListSecretsParamsSortName           ListSecretsParamsSort = "name"
+	ListSecretsParamsSortUpdatedAt      ListSecretsParamsSort = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListSecretsParamsSort enum.
+func (e ListSecretsParamsSort) Valid() bool {
+	switch e {
+	case ListSecretsParamsSortExpiresAt:
+		return true
+	case ListSecretsParamsSortMinusName:
+		return true
+	case ListSecretsParamsSortMinusUpdatedAt:
+		return true
+	case ListSecretsParamsSortName:
+		return true
+	case ListSecretsParamsSortUpdatedAt:
 		return true
 	default:
 		return false
@@ -353,13 +401,16 @@ type AuditEventList struct {
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
 	// Consumer Example: acme/billing-api
-	Consumer   string         `json:"consumer"`
-	ConsumerID *string        `json:"consumer_id,omitempty"`
-	Container  string         `json:"container"`
-	Env        string         `json:"env"`
-	Secret     *string        `json:"secret,omitempty"`
-	SecretID   *string        `json:"secret_id,omitempty"`
-	Version    *VersionNumber `json:"version,omitempty"`
+	Consumer   string  `json:"consumer"`
+	ConsumerID *string `json:"consumer_id,omitempty"`
+	Container  string  `json:"container"`
+	Env        string  `json:"env"`
+
+	// Leased The provider made the value for this pod alone; it is revoked when the pod is gone.
+	Leased   *bool          `json:"leased,omitempty"`
+	Secret   *string        `json:"secret,omitempty"`
+	SecretID *string        `json:"secret_id,omitempty"`
+	Version  *VersionNumber `json:"version,omitempty"`
 }
 
 // AuditOutcome defines model for AuditOutcome.
@@ -699,6 +750,10 @@ type Organization struct {
 	Etag string `json:"etag"`
 	ID   string `json:"id"`
 
+	// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+	// of the installation set it.
+	Quota *Quota `json:"quota,omitempty"`
+
 	// Slug Unique in the installation. It never changes.
 	Slug      string    `json:"slug"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -726,6 +781,10 @@ type OrganizationList struct {
 type OrganizationUpdate struct {
 	// DisplayName For people. At most 255 bytes.
 	DisplayName *DisplayName `json:"display_name,omitempty"`
+
+	// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+	// of the installation set it.
+	Quota *Quota `json:"quota,omitempty"`
 }
 
 // Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
@@ -778,13 +837,17 @@ type Provider struct {
 	CredentialsSet bool `json:"credentials_set"`
 
 	// Etag The ETag header's content.
-	Etag           string    `json:"etag"`
-	ID             string    `json:"id"`
-	Name           string    `json:"name"`
-	OrganizationID string    `json:"organization_id"`
-	Type           string    `json:"type"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	UpdatedBy      string    `json:"updated_by"`
+	Etag string `json:"etag"`
+
+	// Health How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
+	// is asked for it now; `test` does that.
+	Health         ProviderHealth `json:"health"`
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	OrganizationID string         `json:"organization_id"`
+	Type           string         `json:"type"`
+	UpdatedAt      time.Time      `json:"updated_at"`
+	UpdatedBy      string         `json:"updated_by"`
 }
 
 // ProviderConfig The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
@@ -812,6 +875,32 @@ type ProviderCreate struct {
 
 // ProviderCredentials What the registry logs in with, in the form of the type and its way to log in; see docs/providers.md. Encrypted like values; never returned.
 type ProviderCredentials = json.RawMessage
+
+// ProviderHealth How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
+// is asked for it now; `test` does that.
+type ProviderHealth struct {
+	// CheckedAt When something was last learnt of it.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+
+	// ErrorCode Why it fails, as a pod would be told; docs/reasons.md lists all codes.
+	//
+	// Example: provider_unavailable
+	ErrorCode *string `json:"error_code,omitempty"`
+
+	// ErrorReason Narrows the code; docs/providers.md lists all reasons.
+	//
+	// Example: timeout
+	ErrorReason *string `json:"error_reason,omitempty"`
+
+	// LastSuccessAt When it last answered well, since its record changed and the replica started.
+	LastSuccessAt *time.Time `json:"last_success_at,omitempty"`
+
+	// Status `unknown` until the provider was asked for the first time, or since its record changed.
+	Status ProviderHealthStatus `json:"status"`
+}
+
+// ProviderHealthStatus `unknown` until the provider was asked for the first time, or since its record changed.
+type ProviderHealthStatus string
 
 // ProviderID The name or id of the provider that has the value, in the same organization. Answers hold the id.
 type ProviderID = string
@@ -847,6 +936,17 @@ type ProviderUpdate struct {
 	//
 	// Example: vault
 	Type *ProviderType `json:"type,omitempty"`
+}
+
+// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+// of the installation set it.
+type Quota struct {
+	// Bytes Of all values together, encrypted: each takes about a hundred bytes more than it has.
+	Bytes   *int64 `json:"bytes,omitempty"`
+	Secrets *int64 `json:"secrets,omitempty"`
+
+	// Versions Of all secrets together.
+	Versions *int64 `json:"versions,omitempty"`
 }
 
 // Reference Something that uses an object. A `workload` is a running pod, named `<namespace>/<pod>`; its id is the pod's uid.
@@ -909,6 +1009,9 @@ type Secret struct {
 
 	// ProviderID Set if remote.
 	ProviderID *string `json:"provider_id,omitempty"`
+
+	// PurgeAt When a deleted secret is purged for good at the earliest; as long as something refers to it, it is not.
+	PurgeAt *time.Time `json:"purge_at,omitempty"`
 
 	// RemoteKey Set if remote and not empty.
 	RemoteKey *string `json:"remote_key,omitempty"`
@@ -1526,6 +1629,15 @@ type ListSecretsParams struct {
 	// ProviderID Keeps remote secrets of the provider with this name or id.
 	ProviderID *string `form:"provider_id,omitempty" json:"provider_id,omitempty"`
 
+	// Unused Keeps secrets that no consumer refers to and no running pod has.
+	Unused *bool `form:"unused,omitempty" json:"unused,omitempty"`
+
+	// Sort The order; `-` turns it round. Secrets without the time come last. In a list by a time, what is changed between two pages comes again at the end: nothing is left out.
+	Sort *ListSecretsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// ExpiringBefore Keeps secrets with an `expires_at` before this time.
+	ExpiringBefore *time.Time `form:"expiring_before,omitempty" json:"expiring_before,omitempty"`
+
 	// Deleted Lists deleted secrets instead of the others.
 	Deleted *bool `form:"deleted,omitempty" json:"deleted,omitempty"`
 
@@ -1535,6 +1647,9 @@ type ListSecretsParams struct {
 	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
 	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
 }
+
+// ListSecretsParamsSort defines parameters for ListSecrets.
+type ListSecretsParamsSort string
 
 // CreateSecretParams defines parameters for CreateSecret.
 type CreateSecretParams struct {

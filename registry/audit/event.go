@@ -52,6 +52,7 @@ type Grant struct {
 	Secret     string `json:"secret,omitempty"`
 	SecretID   string `json:"secret_id,omitempty"`
 	Version    uint64 `json:"version,omitempty"`
+	Leased     bool   `json:"leased,omitempty"` // the provider made the value for this pod alone
 }
 
 // Action is what was done.
@@ -78,6 +79,9 @@ const (
 	SecretDestroy      Action = "secret.destroy-version"
 	SecretDelete       Action = "secret.delete"
 	SecretUndelete     Action = "secret.undelete"
+	SecretPurge        Action = "secret.purge"    // a deleted secret's retention has ended
+	SecretExpiring     Action = "secret.expiring" // within 30 days, 7 days, or one: once each
+	SecretExpired      Action = "secret.expired"
 	ConsumerCreate     Action = "consumer.create"
 	ConsumerUpdate     Action = "consumer.update"
 	ConsumerDelete     Action = "consumer.delete"
@@ -89,6 +93,8 @@ const (
 	ProviderCreate     Action = "provider.create"
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"
+	LeaseGrant         Action = "lease.grant"
+	LeaseRevoke        Action = "lease.revoke"
 	WorkloadResolve    Action = "workload.resolve"
 	WorkloadStop       Action = "workload.stop"
 )

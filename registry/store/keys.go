@@ -36,6 +36,9 @@ const (
 	kindTokenUse     = "token-use"
 	kindGrant        = "grant"
 	kindAnswer       = "answer"
+	kindSweep        = "sweep"
+	kindReminder     = "reminder"
+	kindLease        = "lease"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -67,8 +70,11 @@ func (k keyspace) apiToken(org, name string) string { return k.under(org, "token
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
-func (k keyspace) allGrants() string        { return string(k) + "grants/" }
-func (k keyspace) grants(org string) string { return k.allGrants() + org + "/" }
+func (k keyspace) sweep() string                  { return string(k) + "activity/sweep" }
+func (k keyspace) reminders(org string) string    { return string(k) + "activity/" + org + "/reminders/" }
+func (k keyspace) reminder(org, id string) string { return k.reminders(org) + id }
+func (k keyspace) allGrants() string              { return string(k) + "grants/" }
+func (k keyspace) grants(org string) string       { return k.allGrants() + org + "/" }
 
 // A cluster's name may hold a slash, which is escaped; the names of Kubernetes do not.
 func (k keyspace) grantsOf(p podKey) string {
@@ -82,6 +88,10 @@ func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "
 func (k keyspace) auditEvents(chain string, seq uint64) string {
 	return fmt.Sprintf("%s%s/events/%020d", k.audits(), chain, seq)
 }
+
+func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
+func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
+func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
 
 // watched is the range of keys kept in memory.
 func (k keyspace) watched() (from, to string) { return string(k) + "keys/", k.end() }
