@@ -4,13 +4,13 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/lanyard-dev/lanyard/pkg/auditchain"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
@@ -60,14 +60,6 @@ type auditBatch struct {
 	Events []json.RawMessage `json:"events"`
 }
 
-// hashEvent is the hash of an event in its chain: SHA-256 of the hash before it and the event as stored.
-func hashEvent(prev, event []byte) []byte {
-	h := sha256.New()
-	h.Write(prev)
-	h.Write(event)
-	return h.Sum(nil)
-}
-
 // link is a transaction that adds events to a chain.
 type link struct {
 	compares []clientv3.Cmp
@@ -88,7 +80,7 @@ func (s *Store) link(chainName string, head chainHead, events []audit.Event) (li
 		}
 		batch.Events[i] = encoded
 		next.Seq++
-		next.Hash = hashEvent(next.Hash, encoded)
+		next.Hash = auditchain.Hash(next.Hash).Next(encoded)
 	}
 	if next.First == 0 {
 		next.First = 1
