@@ -20,26 +20,15 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
-// apis are the handlers of the two listeners that serve users' data, and the audit log behind them.
-type apis struct {
-	admin, workload http.Handler
-	audit           *audit.Log
-}
+// apis are the handlers of the two listeners that serve users' data.
+type apis struct{ admin, workload http.Handler }
 
 // buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
 func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
-	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
-	if r.config.AuditOut != nil {
-		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
-	}
-	log, err := audit.New(audit.Config{Sinks: sinks, Logger: r.log, Registerer: r.metrics})
-	if err != nil {
-		return nil, err
-	}
-	denied := audit.NewDenials(log.Record, r.log)
+	denied := audit.NewDenials(r.audit.Record, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
-		Audit:  log,
+		Audit:  r.audit,
 		Denied: denied,
 		Fetch:  r.providers.Begin,
 	})
@@ -64,7 +53,7 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload, audit: log}, nil
+	return &apis{admin: admin, workload: workload}, nil
 }
 
 // checker is an [api.Checker].

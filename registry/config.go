@@ -49,6 +49,9 @@ type Config struct {
 	// Providers is where the registry may connect for remote secrets, and to whom it may show its own service account.
 	Providers ProviderPolicy
 
+	// Audit is the file that audit events are kept in besides etcd.
+	Audit AuditFile
+
 	DrainDelay time.Duration
 	LogLevel   slog.Level
 
@@ -83,6 +86,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.ClusterName, "cluster-name", "default", "name of this cluster in bindings")
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
 	c.Providers.flags(flags)
+	c.Audit.flags(flags)
 	flags.DurationVar(&c.DrainDelay, "drain-delay", 5*time.Second, "how long to go on answering after SIGTERM while others notice")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error; no level logs a value")
 }
@@ -120,6 +124,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	if err := c.Providers.validate(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := c.Audit.validate(); err != nil {
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)

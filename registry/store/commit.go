@@ -64,6 +64,11 @@ func (s *Store) mutate(ctx context.Context, chainName string, decide func(*image
 		if err != nil || ch == nil {
 			return 0, err
 		}
+		if s.config.Journal != nil {
+			if err := s.config.Journal(ctx, ch.event); err != nil {
+				return 0, fmt.Errorf("%w: %w", ErrAudit, err)
+			}
+		}
 		rev, err := s.commit(ctx, chainName, tip, head, ch)
 		if !errors.Is(err, errContention) {
 			return rev, err
