@@ -29,7 +29,7 @@ type Config struct {
 	Deadline   time.Duration
 	TokenFile  string
 	Dir        string // where env files go
-	BinDir     string // where the agent's program goes, if a container's command is wrapped
+	BinDir     string // where the agent's program goes, if a container's command is wrapped; nowhere if it is podspec.BinNowhere
 	ValuesDir  string // where values of the exec and file deliveries go: a directory for each container
 	// TerminationLog is written by [Report] if it exists; empty means nowhere.
 	TerminationLog string
@@ -65,7 +65,9 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	c.TerminationLog = absolute(podspec.EnvTerminationLog, defaultTerminationLog)
 	c.TokenFile = absolute(podspec.EnvTokenFile, filepath.Join(podspec.MountToken, podspec.TokenPath))
 	c.Dir = absolute(podspec.EnvDir, podspec.MountEnv)
-	c.BinDir = absolute(podspec.EnvBinDir, podspec.MountBin)
+	if c.BinDir = podspec.BinNowhere; getenv(podspec.EnvBinDir) != podspec.BinNowhere {
+		c.BinDir = absolute(podspec.EnvBinDir, podspec.MountBin)
+	}
 	c.ValuesDir = absolute(podspec.EnvValuesDir, podspec.MountValues)
 	c.URL, c.ServerName, err = parseURL(getenv(podspec.EnvURL))
 	wrong(podspec.EnvURL, err)

@@ -2,13 +2,15 @@
 
 // Package agent is the init agent: it runs once, as an init container of a pod, proves the pod's identity to the registry, fetches the values the pod may
 // have and writes them where the kubelet reads ENV values from, or where a container finds its files. Then it ends, and nothing of it stays beside the
-// application. Where a container's command is wrapped (the exec delivery), the same program, copied to a volume, starts it: see [Exec].
+// application. Where a container's command is wrapped, the same program, in a volume, starts it: with values that the init agent wrote (the exec delivery, see
+// [Exec]), or with values that it fetches for that container alone, in a pod that needs no init agent (the direct delivery, see [Direct]).
 //
 // It hands over every value asked for or none. It takes nothing from the machine it runs on: no system certificates, no proxy, no file but its token.
 //
 // # Environment
 //
-// The injector writes these variables into the pod; none is secret. There are no flags. The one argument, "exec -- command…", stands in wrapped containers.
+// The injector writes these variables into the pod; none is secret. There are no flags. The one argument, "exec -- command…" or
+// "direct -- command…", stands in wrapped containers; the command gets none of these variables.
 //
 //	LANYARD_MODE             empty, or "verify": fetch nothing, and fail unless LANYARD_PROOF is set. The second init container runs so where asked for.
 //	LANYARD_PROOF            set by the kubelet from the env file _proof.env, which every run that writes anything writes too.
@@ -20,7 +22,8 @@
 //	LANYARD_DEADLINE         how long to try, a Go duration of at most 10m. Default: 2m.
 //	LANYARD_TOKEN_FILE       absolute path of the pod's projected token, read again at every try. Default: /run/lanyard/token/token.
 //	LANYARD_ENV_DIR          absolute path of the directory for env files, a memory-backed volume. Default: /run/lanyard/env.
-//	LANYARD_BIN_DIR          absolute path of the directory the agent copies itself to, if a command is wrapped. Default: /run/lanyard/bin.
+//	LANYARD_BIN_DIR          absolute path of the directory the agent copies itself to, if a command is wrapped; or "none": there is no need to. Default:
+//	                         /run/lanyard/bin.
 //	LANYARD_VALUES_DIR       absolute path of the directory with one memory-backed volume for each container of the exec and file deliveries; in a wrapped
 //	                         container, of its own volume. Default: /run/lanyard/values.
 //	LANYARD_TERMINATION_LOG  absolute path of the termination message; not created if missing. Default: /dev/termination-log.
@@ -48,7 +51,7 @@
 //
 // Standard error of the init agent carries one line of JSON per try and one at the end. The termination message, which kubectl describe shows, says in at most 4,096 bytes what
 // happened, which ENVs have no value and what to do. In a wrapped container the agent says nothing unless the command cannot be run, and then one line there
-// and in the termination message. None of it ever holds a value, a token or the length of one.
+// and in the termination message; with the direct delivery also what went wrong with a try. None of it ever holds a value, a token or the length of one.
 //
 // # Files
 //

@@ -9,11 +9,15 @@ import (
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 )
 
 // Run fetches the values of the pod and writes them, or writes nothing and returns a [*Failure]. It blocks until then, at most for the deadline of c, and
 // returns as soon as ctx is canceled.
 func Run(ctx context.Context, c Config) error {
+	if c.direct() {
+		return &Failure{Exit: ExitConfiguration, Err: errors.New("the request is of a container that fetches its values itself")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Deadline)
 	defer cancel()
 	client := &fetch.Client{
@@ -39,7 +43,7 @@ func Run(ctx context.Context, c Config) error {
 			stop()
 		}
 	})()
-	if c.wraps() {
+	if c.BinDir != podspec.BinNowhere && c.wraps() {
 		if err := installBinary(c.BinDir); err != nil {
 			projection.Wipe(sets)
 			return writeFailure(err)

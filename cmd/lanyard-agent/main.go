@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command lanyard-agent is the init agent, and what starts the command of a wrapped container. It is configured by ENV variables alone; see package agent for them and for the exit codes.
+// Command lanyard-agent is the init agent, and what starts the command of a wrapped container. It is configured by ENV variables alone; see package agent for
+// them and for the exit codes.
 //
 // There is no tuning of the Go runtime here: measured over 200 starts each, GOGC=off and runtime.GOMAXPROCS(1) in main change nothing, because the heap stays
 // under the first collection. GOMAXPROCS=1 in the environment saves a twentieth of a start. Post-quantum key exchange costs a quarter of a millisecond and
@@ -30,6 +31,9 @@ func run(args []string) int {
 	if len(args) > 0 && args[0] == podspec.ModeExec { // before anything touches signals, limits or memory: the command inherits the process
 		return agent.ReportExec(os.Stderr, agent.Exec(args[1:], os.Environ()))
 	}
+	if len(args) > 0 && args[0] == podspec.ModeDirect {
+		return direct(args[1:])
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
@@ -53,6 +57,20 @@ func run(args []string) int {
 		err = agent.Run(ctx, config)
 	}
 	return agent.Report(config, err)
+}
+
+// direct fetches before it starts the command. What the command inherits stays as it is: of the process only what execve restores is changed. Standard error is
+// the application's, so a start without trouble says nothing there.
+func direct(args []string) int {
+	config, err := agent.ConfigFromEnv(os.Getenv)
+	config.Logger = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if err == nil {
+		if err := agent.Conceal(); err != nil {
+			config.Logger.Warn("process not hardened", "err", err)
+		}
+		err = agent.Direct(config, args, os.Environ())
+	}
+	return agent.ReportDirect(os.Stderr, config, err)
 }
 
 // version is what the Go toolchain stamped into the binary.

@@ -115,7 +115,7 @@ func (p *planner) readContainers(w *wish, value string) {
 func (p *planner) parseDelivery(key, value string) wire.Delivery {
 	d := wire.Delivery(value)
 	switch d {
-	case wire.DeliveryAuto, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+	case wire.DeliveryAuto, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 	default:
 		p.deny(ReasonDeliveryInvalid, annotationField(clip(key)), fmt.Sprintf("unknown delivery %q", clip(value)))
 	}

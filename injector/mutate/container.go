@@ -16,16 +16,12 @@ const agentUser int64 = 65532
 
 // agent returns the init container for the pod.
 func (p *planner) agent() *container {
-	url := p.cfg.URL
-	if p.pod.Spec.HostNetwork && p.pod.Spec.DNSPolicy != "ClusterFirstWithHostNet" && p.cfg.HostNetworkURL != "" {
-		url = p.cfg.HostNetworkURL
-	}
 	c := &container{
 		Name:            podspec.ContainerInit,
 		Image:           p.cfg.Image,
 		ImagePullPolicy: p.cfg.PullPolicy,
 		Env: []envVar{
-			{Name: podspec.EnvURL, Value: url},
+			{Name: podspec.EnvURL, Value: p.url()},
 			{Name: podspec.EnvCA, Value: p.cfg.CA},
 			{Name: podspec.EnvRequest, Value: p.request()},
 			{Name: podspec.EnvDeadline, Value: p.cfg.Deadline.String()},
@@ -45,10 +41,21 @@ func (p *planner) agent() *container {
 	if p.cfg.ServerName != "" {
 		c.Env = slices.Insert(c.Env, 1, envVar{Name: podspec.EnvServerName, Value: p.cfg.ServerName})
 	}
+	if p.imageBin() {
+		c.Env = append(c.Env, envVar{Name: podspec.EnvBinDir, Value: podspec.BinNowhere})
+	}
 	if s := p.pod.Spec.SecurityContext; s != nil && s.RunAsUser != nil && *s.RunAsUser == 0 {
 		c.SecurityContext.RunAsUser = ptr(agentUser)
 	}
 	return c
+}
+
+// url is where the pod finds the registry.
+func (p *planner) url() string {
+	if p.pod.Spec.HostNetwork && p.pod.Spec.DNSPolicy != "ClusterFirstWithHostNet" && p.cfg.HostNetworkURL != "" {
+		return p.cfg.HostNetworkURL
+	}
+	return p.cfg.URL
 }
 
 // agentMounts are the init agent's: what it writes to, and its token.
@@ -58,7 +65,7 @@ func (p *planner) agentMounts() []volumeMount {
 		mounts = append(mounts, volumeMount{Name: podspec.VolumeEnv, MountPath: podspec.MountEnv})
 	}
 	mounts = append(mounts, volumeMount{Name: podspec.VolumeToken, MountPath: podspec.MountToken, ReadOnly: true})
-	if p.envsBy(wire.DeliveryExec) > 0 {
+	if p.envsBy(wire.DeliveryExec) > 0 && !p.imageBin() {
 		mounts = append(mounts, volumeMount{Name: podspec.VolumeBin, MountPath: podspec.MountBin})
 	}
 	for i := range p.targets {
@@ -79,16 +86,19 @@ func (p *planner) request() string {
 	r := wire.ResolveRequest{Protocol: wire.Protocol}
 	for i := range p.targets {
 		t := &p.targets[i]
-		if len(t.names.Envs) == 0 {
-			continue
+		if len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect {
+			r.Containers = append(r.Containers, t.request())
 		}
-		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
-		for j, env := range t.names.Envs {
-			c.Envs[j] = env.Name
-		}
-		r.Containers = append(r.Containers, c)
 	}
 	return string(encode(r))
+}
+
+func (t *target) request() wire.ContainerRequest {
+	c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
+	for i, env := range t.names.Envs {
+		c.Envs[i] = env.Name
+	}
+	return c
 }
 
 // is reports whether c, which has the shape of an init agent, works exactly as w. What admission plugins and other webhooks add to every container is
@@ -140,6 +150,9 @@ func (s *securityContext) is(w *securityContext) bool {
 
 // own returns the init containers the pod is to have of us, in order.
 func (p *planner) own() []*container {
+	if !p.needsAgent() {
+		return nil
+	}
 	agent := p.agent()
 	if p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0 {
 		return []*container{agent, verifier(agent)}
@@ -200,9 +213,11 @@ func (p *planner) inPlace(indices []int, want []*container) bool {
 	return true
 }
 
-// neededBefore reports whether an init container that receives values comes before index.
+// neededBefore reports whether an init container that receives values from the init agent comes before index.
 func (p *planner) neededBefore(index int) bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.names.Envs) > 0 })
+	return slices.ContainsFunc(p.targets, func(t target) bool {
+		return t.list == listInit && t.index < index && len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect
+	})
 }
 
 func ptr[T any](v T) *T { return &v }

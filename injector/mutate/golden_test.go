@@ -26,7 +26,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files and docs/reasons-admission.md")
 
-// TestGoldenPods plans every testdata/<case>.input.yaml and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml.
+// TestGoldenPods plans every testdata/<case>.input.yaml and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml. The
+// cluster of cases called image-… mounts images as volumes.
 func TestGoldenPods(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.input.yaml")
 	if err != nil || len(inputs) == 0 {
@@ -43,7 +44,9 @@ func TestGoldenPods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plan := planJSON(t, testMutator(t), before)
+			outcome, able := strings.CutPrefix(name, "image-")
+			m := testMutator(t, func(c *Config) { c.ImageVolumes = able })
+			plan := planJSON(t, m, before)
 			after := apply(t, before, plan)
 
 			golden := strings.TrimSuffix(input, ".input.yaml") + ".golden.yaml"
@@ -60,13 +63,13 @@ func TestGoldenPods(t *testing.T) {
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
 				t.Errorf("golden pod differs (-want +got):\n%s", diff)
 			}
-			if prefix, _, _ := strings.Cut(name, "-"); (prefix == "denied") != (plan.Decision == Denied) || (prefix == "skipped") != (plan.Decision == Skipped) {
+			if prefix, _, _ := strings.Cut(outcome, "-"); (prefix == "denied") != (plan.Decision == Denied) || (prefix == "skipped") != (plan.Decision == Skipped) {
 				t.Errorf("decision = %s", plan.Decision)
 			}
 			if plan.Decision != Injected {
 				return
 			}
-			checkSettled(t, after)
+			checkSettled(t, m, after)
 			checkUntouched(t, before, after)
 			checkPodSecurity(t, before, after)
 		})
@@ -74,10 +77,10 @@ func TestGoldenPods(t *testing.T) {
 }
 
 // checkSettled demands that a second pass changes nothing, both on the pod as patched and as the API server would hand it out again.
-func checkSettled(t *testing.T, after []byte) {
+func checkSettled(t *testing.T, m *Mutator, after []byte) {
 	t.Helper()
 	for what, pod := range map[string][]byte{"patched": after, "re-encoded": canonical(t, after)} {
-		if again := planJSON(t, testMutator(t), pod); again.Decision != Unchanged {
+		if again := planJSON(t, m, pod); again.Decision != Unchanged {
 			t.Errorf("second plan of the %s pod: %s, patch %s, problems %v", what, again.Decision, again.Patch, again.Problems)
 		}
 	}
@@ -152,9 +155,13 @@ func testConfig() Config {
 	}
 }
 
-func testMutator(t testing.TB) *Mutator {
+func testMutator(t testing.TB, changes ...func(*Config)) *Mutator {
 	t.Helper()
-	m, err := New(testConfig())
+	cfg := testConfig()
+	for _, change := range changes {
+		change(&cfg)
+	}
+	m, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

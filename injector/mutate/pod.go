@@ -129,9 +129,15 @@ type seccompProfile struct {
 }
 
 type volume struct {
-	Name      string     `json:"name"`
-	EmptyDir  *emptyDir  `json:"emptyDir,omitempty"`
-	Projected *projected `json:"projected,omitempty"`
+	Name      string       `json:"name"`
+	EmptyDir  *emptyDir    `json:"emptyDir,omitempty"`
+	Projected *projected   `json:"projected,omitempty"`
+	Image     *imageSource `json:"image,omitempty"`
+}
+
+type imageSource struct {
+	Reference  string `json:"reference,omitempty"`
+	PullPolicy string `json:"pullPolicy,omitempty"`
 }
 
 type emptyDir struct {

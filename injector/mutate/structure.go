@@ -87,7 +87,7 @@ func (p *planner) checkOwnVolume(index int, v *volume) {
 	case podspec.VolumeToken:
 		ours = v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil
 	case podspec.VolumeBin:
-		ours = v.EmptyDir != nil && v.EmptyDir.Medium == ""
+		ours = v.EmptyDir != nil && v.EmptyDir.Medium == "" || v.Image != nil
 	default:
 		ours = v.EmptyDir != nil && v.EmptyDir.Medium == mediumMemory
 	}

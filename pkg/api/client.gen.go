@@ -350,7 +350,7 @@ type ClientInterface interface {
 	// Logs in at the server. No secret is read. A provider that was given time to recover after several failures is asked all the same.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-	TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSecrets List secrets
 	//
@@ -359,7 +359,7 @@ type ClientInterface interface {
 
 	// CreateSecretWithBody Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type.
@@ -369,7 +369,7 @@ type ClientInterface interface {
 
 	// CreateSecret Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -422,7 +422,7 @@ type ClientInterface interface {
 	// whether that works and how long it took. The value is discarded.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-	CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListReferences List everything that uses a secret
 	//
@@ -1114,8 +1114,8 @@ func (c *Client) UpdateProvider(ctx context.Context, organization OrganizationRe
 // Logs in at the server. No secret is read. A provider that was given time to recover after several failures is asked all the same.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-func (c *Client) TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestProviderRequest(c.Server, organization, provider)
+func (c *Client) TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestProviderRequest(c.Server, organization, provider, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1143,7 +1143,7 @@ func (c *Client) ListSecrets(ctx context.Context, organization OrganizationRef, 
 
 // CreateSecretWithBody Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type.
@@ -1163,7 +1163,7 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, organization Organiza
 
 // CreateSecret Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type.
@@ -1266,8 +1266,8 @@ func (c *Client) UpdateSecret(ctx context.Context, organization OrganizationRef,
 // whether that works and how long it took. The value is discarded.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-func (c *Client) CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCheckSecretRequest(c.Server, organization, secret)
+func (c *Client) CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckSecretRequest(c.Server, organization, secret, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1822,6 +1822,17 @@ func NewCreateOrganizationRequestWithBody(server string, params *CreateOrganizat
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2286,6 +2297,17 @@ func NewCreateConsumerRequestWithBody(server string, organization OrganizationRe
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2683,6 +2705,17 @@ func NewAddMemberRequestWithBody(server string, organization OrganizationRef, pa
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -3065,6 +3098,17 @@ func NewCreateProviderRequestWithBody(server string, organization OrganizationRe
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -3252,7 +3296,7 @@ func NewUpdateProviderRequestWithBody(server string, organization OrganizationRe
 }
 
 // NewTestProviderRequest constructs an http.Request for the TestProvider method
-func NewTestProviderRequest(server string, organization OrganizationRef, provider ProviderRef) (*http.Request, error) {
+func NewTestProviderRequest(server string, organization OrganizationRef, provider ProviderRef, params *TestProviderParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3287,6 +3331,21 @@ func NewTestProviderRequest(server string, organization OrganizationRef, provide
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3480,6 +3539,17 @@ func NewCreateSecretRequestWithBody(server string, organization OrganizationRef,
 			}
 
 			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -3696,7 +3766,7 @@ func NewUpdateSecretRequestWithBody(server string, organization OrganizationRef,
 }
 
 // NewCheckSecretRequest constructs an http.Request for the CheckSecret method
-func NewCheckSecretRequest(server string, organization OrganizationRef, secret SecretRef) (*http.Request, error) {
+func NewCheckSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *CheckSecretParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3731,6 +3801,21 @@ func NewCheckSecretRequest(server string, organization OrganizationRef, secret S
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3826,6 +3911,17 @@ func NewUndeleteSecretRequest(server string, organization OrganizationRef, secre
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -3936,6 +4032,17 @@ func NewPutVersionRequestWithBody(server string, organization OrganizationRef, s
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4049,6 +4156,17 @@ func NewActivateVersionRequest(server string, organization OrganizationRef, secr
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4110,6 +4228,17 @@ func NewDestroyVersionRequest(server string, organization OrganizationRef, secre
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4257,6 +4386,17 @@ func NewCreateTokenRequestWithBody(server string, organization OrganizationRef, 
 			}
 
 			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4764,7 +4904,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-	TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*TestProviderResponse, error)
+	TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*TestProviderResponse, error)
 
 	// ListSecretsWithResponse List secrets
 	//
@@ -4775,7 +4915,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithBodyWithResponse Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4785,7 +4925,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithResponse Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -4844,7 +4984,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-	CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error)
+	CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error)
 
 	// ListReferencesWithResponse List everything that uses a secret
 	//
@@ -7738,8 +7878,8 @@ func (c *ClientWithResponses) UpdateProviderWithResponse(ctx context.Context, or
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-func (c *ClientWithResponses) TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*TestProviderResponse, error) {
-	rsp, err := c.TestProvider(ctx, organization, provider, reqEditors...)
+func (c *ClientWithResponses) TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*TestProviderResponse, error) {
+	rsp, err := c.TestProvider(ctx, organization, provider, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -7761,7 +7901,7 @@ func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, organ
 
 // CreateSecretWithBodyWithResponse Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7777,7 +7917,7 @@ func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Conte
 
 // CreateSecretWithResponse Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -7866,8 +8006,8 @@ func (c *ClientWithResponses) UpdateSecretWithResponse(ctx context.Context, orga
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-func (c *ClientWithResponses) CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error) {
-	rsp, err := c.CheckSecret(ctx, organization, secret, reqEditors...)
+func (c *ClientWithResponses) CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error) {
+	rsp, err := c.CheckSecret(ctx, organization, secret, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,33 @@ func (e AuditOutcome) Valid() bool {
 	}
 }
 
+// Defines values for Charset.
+const (
+	CharsetASCII        Charset = "ascii"
+	CharsetAlphanumeric Charset = "alphanumeric"
+	CharsetBase64URL    Charset = "base64url"
+	CharsetDigits       Charset = "digits"
+	CharsetHex          Charset = "hex"
+)
+
+// Valid indicates whether the value is a known member of the Charset enum.
+func (e Charset) Valid() bool {
+	switch e {
+	case CharsetASCII:
+		return true
+	case CharsetAlphanumeric:
+		return true
+	case CharsetBase64URL:
+		return true
+	case CharsetDigits:
+		return true
+	case CharsetHex:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsumerKind.
 const (
 	ConsumerKindAgent     ConsumerKind = "agent"
@@ -230,6 +257,10 @@ type Binding struct {
 // Bindings defines model for Bindings.
 type Bindings = []Binding
 
+// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+// `digits`; `hex`: digits and `a` to `f`.
+type Charset string
+
 // CheckResult Whether something works. It holds nothing of a value or a credential.
 type CheckResult struct {
 	// Code Why not, as a pod would be told; docs/reasons.md lists all codes.
@@ -374,6 +405,14 @@ type FieldProblem struct {
 	//
 	// Example: /envs/3/name
 	Pointer string `json:"pointer"`
+}
+
+// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+type Generate struct {
+	// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+	// `digits`; `hex`: digits and `a` to `f`.
+	Charset *Charset `json:"charset,omitempty"`
+	Length  *int     `json:"length,omitempty"`
 }
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
@@ -702,6 +741,9 @@ type SecretCreate struct {
 	// ExpiresAt A reminder; the secret goes on resolving.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
 	//
@@ -752,6 +794,9 @@ type SecretUpdate struct {
 
 	// ExpiresAt A reminder; `null` removes it.
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -820,6 +865,9 @@ type VersionCreate struct {
 	// Activate Makes the new version the active one.
 	Activate *bool `json:"activate,omitempty"`
 
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
 	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
 	Value *SecretValue `json:"value,omitempty"`
 
@@ -855,6 +903,9 @@ type ConsumerRef = string
 
 // ForceLastOwner defines model for ForceLastOwner.
 type ForceLastOwner = bool
+
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -938,6 +989,11 @@ type ListOrganizationsParams struct {
 type CreateOrganizationParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
@@ -1004,6 +1060,11 @@ type ListConsumersParams struct {
 type CreateConsumerParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteConsumerParams defines parameters for DeleteConsumer.
@@ -1046,6 +1107,11 @@ type ListMembersParams struct {
 type AddMemberParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
@@ -1088,6 +1154,11 @@ type ListProvidersParams struct {
 type CreateProviderParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteProviderParams defines parameters for DeleteProvider.
@@ -1106,6 +1177,14 @@ type GetProviderParams struct {
 type UpdateProviderParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// TestProviderParams defines parameters for TestProvider.
+type TestProviderParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListSecretsParams defines parameters for ListSecrets.
@@ -1136,6 +1215,11 @@ type ListSecretsParams struct {
 type CreateSecretParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteSecretParams defines parameters for DeleteSecret.
@@ -1159,28 +1243,56 @@ type UpdateSecretParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// CheckSecretParams defines parameters for CheckSecret.
+type CheckSecretParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // UndeleteSecretParams defines parameters for UndeleteSecret.
 type UndeleteSecretParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PutVersionParams defines parameters for PutVersion.
 type PutVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ActivateVersionParams defines parameters for ActivateVersion.
 type ActivateVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DestroyVersionParams defines parameters for DestroyVersion.
 type DestroyVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTokensParams defines parameters for ListTokens.
@@ -1199,6 +1311,11 @@ type ListTokensParams struct {
 type CreateTokenParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteTokenParams defines parameters for DeleteToken.

@@ -53,12 +53,12 @@ const (
 	ContainerVerify = "lanyard-verify"
 	VolumeEnv       = "lanyard-env"
 	VolumeToken     = "lanyard-token"
-	VolumeBin       = "lanyard-bin" // holds the agent's binary, for the exec delivery
+	VolumeBin       = "lanyard-bin" // holds the agent's binary, for the exec and direct deliveries
 	// VolumeValuesPrefix begins the names of the volumes that hold one container's values, for the exec and file deliveries; see [ValuesVolume].
 	VolumeValuesPrefix = "lanyard-values-"
 )
 
-// Paths within the init agent's container.
+// Paths within the init agent's container, and of the token within those of the direct delivery.
 const (
 	MountEnv   = "/run/lanyard/env"
 	MountToken = "/run/lanyard/token"
@@ -79,11 +79,16 @@ const (
 	Binary = "lanyard-agent"
 )
 
-// ModeExec, as the agent's first argument, makes it run the command that follows "--" with the values of its container.
-const ModeExec = "exec"
+// What the agent's first argument makes of it in a wrapped container.
+const (
+	// ModeExec makes it run the command that follows "--" with the values that the init agent has written for its container.
+	ModeExec = "exec"
+	// ModeDirect makes it fetch the values of its container first.
+	ModeDirect = "direct"
+)
 
 // Wrapper returns what stands in front of a wrapped container's own command.
-func Wrapper() []string { return []string{MountBin + "/" + Binary, ModeExec, "--"} }
+func Wrapper(mode string) []string { return []string{MountBin + "/" + Binary, mode, "--"} }
 
 // FileSuffix, after an ENV's name, makes the name of the ENV that holds the path of its file.
 const FileSuffix = "_FILE"
@@ -129,13 +134,16 @@ const (
 	EnvTokenFile = "LANYARD_TOKEN_FILE"
 	// EnvDir is the directory env files are written to; MountEnv if empty.
 	EnvDir = "LANYARD_ENV_DIR"
-	// EnvBinDir is the directory the agent copies itself to, for the exec delivery; MountBin if empty.
+	// EnvBinDir is the directory the init agent copies itself to, for the exec delivery; MountBin if empty, and nowhere if it is [BinNowhere].
 	EnvBinDir = "LANYARD_BIN_DIR"
 	// EnvValuesDir is the directory of values volumes: in the init agent one for each container, in a wrapped container its own; MountValues if empty.
 	EnvValuesDir = "LANYARD_VALUES_DIR"
 	// EnvTerminationLog is the path of the termination message; /dev/termination-log if empty.
 	EnvTerminationLog = "LANYARD_TERMINATION_LOG"
 )
+
+// BinNowhere, as the value of [EnvBinDir], tells the init agent that wrapped containers find the binary in an image volume.
+const BinNowhere = "none"
 
 // Audience is the default audience of the projected tokens.
 const Audience = "lanyard"

@@ -63,6 +63,7 @@ const (
 	DeliveryAuto    Delivery = "auto" // chosen at admission; never sent to the registry
 	DeliveryEnvfile Delivery = "envfile"
 	DeliveryExec    Delivery = "exec"
+	DeliveryDirect  Delivery = "direct" // asked for by the container itself, which is then the only one of the request
 	DeliveryFile    Delivery = "file"
 )
 

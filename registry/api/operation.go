@@ -31,6 +31,7 @@ type operation struct {
 	params    openapi3.Parameters // of the path and of the operation
 	body      *openapi3.Schema    // of application/json; nil if the operation takes none
 	bodyLimit int64
+	once      bool // takes an Idempotency-Key
 }
 
 // operations are the operations of a document.
@@ -66,6 +67,7 @@ func loadDocument() (*openapi3.T, operations, error) {
 			case "createConsumer", "replaceConsumer", "updateConsumer":
 				op.bodyLimit = maxConsumerBody
 			}
+			op.once = op.params.GetByInAndName(openapi3.ParameterInHeader, keyHeader) != nil
 			ops[method+" "+ginPattern(path)] = op
 		}
 	}

@@ -27,6 +27,8 @@ var errorTable = []struct {
 }{
 	{bearer.ErrUnchecked, contract.CodeUnavailable, "The credential could not be checked now. Nothing was done; try again.", true},
 	{store.ErrInvalid, contract.CodeValidation, "", false},
+	{store.ErrKeyReused, contract.CodeIdempotencyKeyReuse, "The key was sent with another request before. Nothing was done now.", false},
+	{store.ErrAnswerLost, contract.CodeAlreadyExists, "This very request was carried out before; its answer was too large to be kept. Read the object.", false},
 	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
 	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},
 	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},

@@ -58,5 +58,8 @@ type Store interface {
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
 
+	Recall(ctx context.Context, act store.Act, results ...any) (bool, error)
+	Keep(ctx context.Context, act store.Act, results ...any) error
+
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

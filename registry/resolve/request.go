@@ -21,9 +21,15 @@ type Request struct {
 	consumers  []ref.Consumer // of each container
 }
 
-// Envfile reports whether any container receives its values by env file.
-func (r Request) Envfile() bool {
-	return slices.ContainsFunc(r.containers, func(c wire.ContainerRequest) bool { return c.Delivery == wire.DeliveryEnvfile })
+// Deliveries returns each delivery that is asked for once.
+func (r Request) Deliveries() []wire.Delivery {
+	var deliveries []wire.Delivery
+	for _, c := range r.containers {
+		if !slices.Contains(deliveries, c.Delivery) {
+			deliveries = append(deliveries, c.Delivery)
+		}
+	}
+	return deliveries
 }
 
 // Decode parses the body of a resolve request. Unknown fields are ignored; the problem quotes nothing of the body but names.
@@ -72,9 +78,9 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 		}
 		refs[i] = consumer
 		switch c.Delivery {
-		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 		default:
-			return Request{}, invalid("container %s: the delivery must be %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile)
+			return Request{}, invalid("container %s: the delivery must be %s, %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile)
 		}
 		if envs += len(c.Envs); envs > wire.MaxEnvs {
 			return Request{}, invalid("more than %d ENVs", wire.MaxEnvs)

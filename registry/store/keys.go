@@ -34,6 +34,7 @@ const (
 	kindMember       = "member"
 	kindAPIToken     = "api-token"
 	kindTokenUse     = "token-use"
+	kindAnswer       = "answer"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -64,6 +65,8 @@ func (k keyspace) member(org, principal string) string {
 func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
+
+func (k keyspace) answers(day int64) string { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }

@@ -42,12 +42,10 @@ func (s *server) resolve(e *exchange) {
 		return
 	}
 	e.principal = principal
-	if req.Envfile() {
-		if err := s.config.Authenticator.CheckEnvfile(ctx, principal); err != nil {
-			e.refuseError(err)
-			s.recordDenial(ctx, e)
-			return
-		}
+	if err := s.config.Authenticator.CheckNode(ctx, principal, req.Deliveries()); err != nil {
+		e.refuseError(err)
+		s.recordDenial(ctx, e)
+		return
 	}
 	if !s.budget.take(principal.PodUID) {
 		e.reason = reasonBudget
