@@ -35,14 +35,8 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	// The deadline is for the registry: once the values are there, only a signal stops the writing of them.
-	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	writing, stop := untilSignal(ctx)
 	defer stop()
-	defer context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			stop()
-		}
-	})()
 	if c.BinDir != podspec.BinNowhere && c.wraps() {
 		if err := installBinary(c.BinDir); err != nil {
 			projection.Wipe(sets)
@@ -53,6 +47,17 @@ func Run(ctx context.Context, c Config) error {
 		return writeFailure(err)
 	}
 	return nil
+}
+
+// untilSignal returns a context without the deadline of ctx: that is for the registry, and once the values are there only a signal stops the writing of them.
+func untilSignal(ctx context.Context) (writing context.Context, stop func()) {
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return writing, func() { detach(); cancel() }
 }
 
 func (c *Config) logger() *slog.Logger {

@@ -15,6 +15,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
@@ -23,14 +24,16 @@ import (
 // apis are the handlers of the two listeners that serve users' data.
 type apis struct{ admin, workload http.Handler }
 
-// buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
-func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
+// buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
+func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
 	denied := audit.NewDenials(r.audit.Record, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
 		Audit:  r.audit,
 		Denied: denied,
 		Fetch:  r.providers.Begin,
+		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
+		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
 	if err != nil {
 		return nil, err

@@ -165,7 +165,7 @@ func await[T any](ctx context.Context, r *server, what string, open func(context
 // serve runs both APIs and everything behind them until ctx ends.
 func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *httpserver.Certificate, metricsAddress string) error {
 	drain := make(chan struct{})
-	apis, err := r.buildAPIs(drain)
+	apis, err := r.buildAPIs(keys, drain)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command lanyard-agent is the init agent, and what starts the command of a wrapped container. It is configured by ENV variables alone; see package agent for
-// them and for the exit codes.
+// Command lanyard-agent is the init agent, the sidecar that keeps files up to date, and what starts the command of a wrapped container. It is configured by ENV
+// variables alone; see package agent for them and for the exit codes.
 //
 // There is no tuning of the Go runtime here: measured over 200 starts each, GOGC=off and runtime.GOMAXPROCS(1) in main change nothing, because the heap stays
 // under the first collection. GOMAXPROCS=1 in the environment saves a twentieth of a start. Post-quantum key exchange costs a quarter of a millisecond and
@@ -31,6 +31,13 @@ func run(args []string) int {
 	if len(args) > 0 && args[0] == podspec.ModeExec { // before anything touches signals, limits or memory: the command inherits the process
 		return agent.ReportExec(os.Stderr, agent.Exec(args[1:], os.Environ()))
 	}
+	if len(args) == 1 && args[0] == podspec.ModeStarted {
+		if err := agent.Started(os.Getenv); err != nil {
+			fmt.Fprintln(os.Stderr, "lanyard-agent:", err)
+			return 1
+		}
+		return 0
+	}
 	if len(args) > 0 && args[0] == podspec.ModeDirect {
 		return direct(args[1:])
 	}
@@ -54,7 +61,11 @@ func run(args []string) int {
 		if err := agent.Harden(); err != nil {
 			config.Logger.Warn("process not hardened", "err", err)
 		}
-		err = agent.Run(ctx, config)
+		run := agent.Run
+		if config.Refresh.Interval > 0 {
+			run = agent.Sidecar
+		}
+		err = run(ctx, config)
 	}
 	return agent.Report(config, err)
 }

@@ -14,8 +14,9 @@ import (
 // assigns, is right, and one user for all containers is what lets the kubelet keep tokens at mode 0600.
 const agentUser int64 = 65532
 
-// agent returns the init container for the pod.
-func (p *planner) agent() *container {
+// agent returns the init container for the pod, or what the sidecar has in common with it: the values of some containers are brought by the one, those of the
+// others by the other.
+func (p *planner) agent(refreshed bool) *container {
 	c := &container{
 		Name:            podspec.ContainerInit,
 		Image:           p.cfg.Image,
@@ -23,10 +24,10 @@ func (p *planner) agent() *container {
 		Env: []envVar{
 			{Name: podspec.EnvURL, Value: p.url()},
 			{Name: podspec.EnvCA, Value: p.cfg.CA},
-			{Name: podspec.EnvRequest, Value: p.request()},
+			{Name: podspec.EnvRequest, Value: p.request(refreshed)},
 			{Name: podspec.EnvDeadline, Value: p.cfg.Deadline.String()},
 		},
-		VolumeMounts: p.agentMounts(),
+		VolumeMounts: p.agentMounts(refreshed),
 		Resources:    p.resourcesFor(),
 		SecurityContext: &securityContext{
 			RunAsNonRoot:             ptr(true),
@@ -41,7 +42,7 @@ func (p *planner) agent() *container {
 	if p.cfg.ServerName != "" {
 		c.Env = slices.Insert(c.Env, 1, envVar{Name: podspec.EnvServerName, Value: p.cfg.ServerName})
 	}
-	if p.imageBin() {
+	if p.imageBin() && !refreshed {
 		c.Env = append(c.Env, envVar{Name: podspec.EnvBinDir, Value: podspec.BinNowhere})
 	}
 	if s := p.pod.Spec.SecurityContext; s != nil && s.RunAsUser != nil && *s.RunAsUser == 0 {
@@ -58,18 +59,18 @@ func (p *planner) url() string {
 	return p.cfg.URL
 }
 
-// agentMounts are the init agent's: what it writes to, and its token.
-func (p *planner) agentMounts() []volumeMount {
+// agentMounts are those of the init agent, or of the sidecar: what it writes to, and its token.
+func (p *planner) agentMounts(refreshed bool) []volumeMount {
 	var mounts []volumeMount
-	if p.envsBy(wire.DeliveryEnvfile) > 0 {
+	if p.envsBy(wire.DeliveryEnvfile) > 0 && !refreshed {
 		mounts = append(mounts, volumeMount{Name: podspec.VolumeEnv, MountPath: podspec.MountEnv})
 	}
 	mounts = append(mounts, volumeMount{Name: podspec.VolumeToken, MountPath: podspec.MountToken, ReadOnly: true})
-	if p.envsBy(wire.DeliveryExec) > 0 && !p.imageBin() {
+	if p.envsBy(wire.DeliveryExec) > 0 && !p.imageBin() && !refreshed {
 		mounts = append(mounts, volumeMount{Name: podspec.VolumeBin, MountPath: podspec.MountBin})
 	}
 	for i := range p.targets {
-		if t := &p.targets[i]; t.ownVolume() {
+		if t := &p.targets[i]; t.ownVolume() && p.isRefreshed(t) == refreshed {
 			mounts = append(mounts, volumeMount{Name: podspec.ValuesVolume(t.c.Name), MountPath: podspec.MountValues + "/" + t.c.Name})
 		}
 	}
@@ -81,12 +82,12 @@ func (t *target) ownVolume() bool {
 	return t.delivery == wire.DeliveryExec || t.delivery == wire.DeliveryFile
 }
 
-// request is the resolve request the init agent sends: the ENVs the pod refers to, fixed now.
-func (p *planner) request() string {
+// request is the resolve request the init agent sends, or the sidecar: the ENVs the pod refers to, fixed now.
+func (p *planner) request(refreshed bool) string {
 	r := wire.ResolveRequest{Protocol: wire.Protocol}
 	for i := range p.targets {
 		t := &p.targets[i]
-		if len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect {
+		if len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect && p.isRefreshed(t) == refreshed {
 			r.Containers = append(r.Containers, t.request())
 		}
 	}
@@ -105,8 +106,14 @@ func (t *target) request() wire.ContainerRequest {
 // tolerated where it changes nothing for the agent: service account mounts below /var/run/secrets, ENVs that are not ours, a pull policy, more resources,
 // an assigned user.
 func (c *container) is(w *container) bool {
-	return c.Image == w.Image && c.SecurityContext.is(w.SecurityContext) && c.Resources.covers(w.Resources) &&
+	return c.Image == w.Image && c.SecurityContext.is(w.SecurityContext) && c.Resources.covers(w.Resources) && c.lives(w) &&
 		slices.EqualFunc(c.ownEnv(), w.Env, envVar.is) && c.sameMounts(w)
+}
+
+// lives reports whether the kubelet starts, watches and restarts c as w.
+func (c *container) lives(w *container) bool {
+	return c.RestartPolicy == w.RestartPolicy && !bool(c.LivenessProbe) && !bool(c.ReadinessProbe) &&
+		slices.EqualFunc(c.RestartPolicyRules, w.RestartPolicyRules, restartRule.is) && c.StartupProbe.is(w.StartupProbe)
 }
 
 func (c *container) ownEnv() []envVar {
@@ -150,14 +157,18 @@ func (s *securityContext) is(w *securityContext) bool {
 
 // own returns the init containers the pod is to have of us, in order.
 func (p *planner) own() []*container {
-	if !p.needsAgent() {
-		return nil
+	var own []*container
+	if p.needsAgent() {
+		agent := p.agent(false)
+		own = append(own, agent)
+		if p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0 {
+			own = append(own, verifier(agent))
+		}
 	}
-	agent := p.agent()
-	if p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0 {
-		return []*container{agent, verifier(agent)}
+	if p.refreshed() > 0 {
+		own = append(own, p.sidecar())
 	}
-	return []*container{agent}
+	return own
 }
 
 // verifier returns the container that proves, after the agent has written, that this node's kubelet reads env files.

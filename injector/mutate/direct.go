@@ -50,8 +50,12 @@ func (p *planner) wraps() bool {
 	return p.envsBy(wire.DeliveryExec)+p.envsBy(wire.DeliveryDirect) > 0
 }
 
-// needsAgent reports whether there is anything for an init agent to fetch.
-func (p *planner) needsAgent() bool { return p.envs() > p.envsBy(wire.DeliveryDirect) }
+// needsAgent reports whether there are values that neither the container fetches itself nor the sidecar for it.
+func (p *planner) needsAgent() bool {
+	return slices.ContainsFunc(p.targets, func(t target) bool {
+		return len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect && !p.isRefreshed(&t)
+	})
+}
 
 // directBlock is what the agent in t is told.
 func (p *planner) directBlock(t *target) envBlock {

@@ -174,7 +174,22 @@ func FuzzPodOfPieces(f *testing.F) {
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "agent:old"}}})
 		},
 		func(p *corev1.Pod) { c := last(p); c.Command = []string{"app"} },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh"] = "1m" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-http"] = "http://127.0.0.1:8080/" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-signal"] = "SIGHUP" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-restart"] = "true" },
+		func(p *corev1.Pod) { last(p).Ports = []corev1.ContainerPort{{ContainerPort: 8080}} },
+		func(p *corev1.Pod) { p.Spec.ShareProcessNamespace = ptr(true) },
+		func(p *corev1.Pod) { last(p).SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(1000))} },
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-sidecar", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways),
+				Env:          []corev1.EnvVar{{Name: "LANYARD_REQUEST"}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
+		},
 	}
+	f.Add([]byte{0, 27, 53, 57, 54})
+	f.Add([]byte{0, 27, 53, 58, 59, 55})
+	f.Add([]byte{0, 4, 8, 29, 53, 56, 60})
 	f.Add([]byte{0, 26, 32})
 	f.Add([]byte{0, 32, 45})
 	f.Add([]byte{0, 32, 45, 47, 48, 49, 50, 51, 52, 24})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,6 @@ import (
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
 
-	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
@@ -106,7 +106,7 @@ func checkUntouched(t *testing.T, before, after []byte) {
 			if err := json.Unmarshal(now, &d); err != nil {
 				t.Fatal(err)
 			}
-			if d.Name == c.Name && c.Name != podspec.ContainerInit && !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
+			if d.Name == c.Name && !slices.Contains(ownNames, c.Name) && !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
 				t.Errorf("container %q changed from\n%s to\n%s", c.Name, old, now)
 			}
 		}
@@ -131,14 +131,14 @@ func checkPodSecurity(t *testing.T, before, after []byte) {
 	if a, b := evaluate(before), evaluate(after); a.Allowed && !b.Allowed {
 		t.Errorf("injection broke the restricted standard: %s", b.ForbiddenDetail())
 	}
-	// Whatever the pod is, our own container passes by itself.
+	// Whatever the pod is, our own containers pass by themselves.
 	var pod corev1.Pod
 	if err := json.Unmarshal(after, &pod); err != nil {
 		t.Fatal(err)
 	}
 	alone := corev1.PodSpec{}
 	for _, c := range pod.Spec.InitContainers {
-		if c.Name == podspec.ContainerInit {
+		if slices.Contains(ownNames, c.Name) {
 			alone.Containers = append(alone.Containers, c)
 		}
 	}

@@ -17,7 +17,8 @@
 //	         fetch. A pod in which every container receives so has no init container
 //	file     a memory-backed volume of the container's own, and in front of its ENVs one NAME_FILE for each ENV of its consumer
 //
-// Nothing else of the pod is touched.
+// Where files are to be refreshed, their containers' values come from a native sidecar, lanyard-sidecar, instead of the init container, which is there for the
+// other containers, if any. Nothing else of the pod is touched.
 //
 // # Idempotence
 //
@@ -66,6 +67,8 @@ type Config struct {
 
 	// Unsupported says why the cluster cannot deliver env files. Empty means that it can.
 	Unsupported string
+	// RefreshUnsupported says why it cannot run native sidecars, RestartUnsupported why a container cannot have the others restarted. Empty means that it can.
+	RefreshUnsupported, RestartUnsupported string
 	// SupportUnknown is set until the cluster's version has been learnt.
 	SupportUnknown bool
 
@@ -172,7 +175,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return

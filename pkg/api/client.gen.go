@@ -377,6 +377,52 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
 	CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PutSecretsWithBody Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecretsWithBody(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutSecrets Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecrets(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportSecretsWithBody Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecretsWithBody(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportSecrets Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecrets(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteSecret Delete a secret
 	//
 	// The secret stops resolving and keeps its name; it can be undeleted. While something refers to it, the answer is `referenced` with everything that
@@ -1171,6 +1217,92 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, organization Organiza
 // Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
 func (c *Client) CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateSecretRequest(c.Server, organization, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSecretsWithBody Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *Client) PutSecretsWithBody(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSecretsRequestWithBody(c.Server, organization, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSecrets Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *Client) PutSecrets(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSecretsRequest(c.Server, organization, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportSecretsWithBody Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *Client) ImportSecretsWithBody(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportSecretsRequestWithBody(c.Server, organization, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportSecrets Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *Client) ImportSecrets(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportSecretsRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3557,6 +3689,130 @@ func NewCreateSecretRequestWithBody(server string, organization OrganizationRef,
 	return req, nil
 }
 
+// NewPutSecretsRequest calls the generic PutSecrets builder with application/json body
+func NewPutSecretsRequest(server string, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutSecretsRequestWithBody(server, organization, params, "application/json", bodyReader)
+}
+
+// NewPutSecretsRequestWithBody constructs an http.Request for the PutSecrets method, with any body, and a specified content type
+func NewPutSecretsRequestWithBody(server string, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/batch", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewImportSecretsRequest calls the generic ImportSecrets builder with application/json body
+func NewImportSecretsRequest(server string, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportSecretsRequestWithBody(server, organization, params, "application/json", bodyReader)
+}
+
+// NewImportSecretsRequestWithBody constructs an http.Request for the ImportSecrets method, with any body, and a specified content type
+func NewImportSecretsRequestWithBody(server string, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/import", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewDeleteSecretRequest constructs an http.Request for the DeleteSecret method
 func NewDeleteSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *DeleteSecretParams) (*http.Request, error) {
 	var err error
@@ -4932,6 +5188,52 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
 	CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
+
+	// PutSecretsWithBodyWithResponse Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error)
+
+	// PutSecretsWithResponse Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error)
+
+	// ImportSecretsWithBodyWithResponse Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error)
+
+	// ImportSecretsWithResponse Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error)
 
 	// DeleteSecretWithResponse Delete a secret
 	//
@@ -6509,6 +6811,102 @@ func (r CreateSecretResponse) ContentType() string {
 	return ""
 }
 
+type PutSecretsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutSecretsResponse) GetJSON200() *BatchResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutSecretsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutSecretsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutSecretsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutSecretsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutSecretsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ImportSecretsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportSecretsResponse) GetJSON200() *BatchResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportSecretsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportSecretsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportSecretsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportSecretsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportSecretsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DeleteSecretResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7929,6 +8327,76 @@ func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, orga
 		return nil, err
 	}
 	return ParseCreateSecretResponse(rsp)
+}
+
+// PutSecretsWithBodyWithResponse Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *ClientWithResponses) PutSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error) {
+	rsp, err := c.PutSecretsWithBody(ctx, organization, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutSecretsResponse(rsp)
+}
+
+// PutSecretsWithResponse Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *ClientWithResponses) PutSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error) {
+	rsp, err := c.PutSecrets(ctx, organization, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutSecretsResponse(rsp)
+}
+
+// ImportSecretsWithBodyWithResponse Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *ClientWithResponses) ImportSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error) {
+	rsp, err := c.ImportSecretsWithBody(ctx, organization, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportSecretsResponse(rsp)
+}
+
+// ImportSecretsWithResponse Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *ClientWithResponses) ImportSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error) {
+	rsp, err := c.ImportSecrets(ctx, organization, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportSecretsResponse(rsp)
 }
 
 // DeleteSecretWithResponse Delete a secret
@@ -9366,6 +9834,72 @@ func ParseCreateSecretResponse(rsp *http.Response) (*CreateSecretResponse, error
 			headers.Location = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutSecretsResponse parses an HTTP response from a PutSecretsWithResponse call
+func ParsePutSecretsResponse(rsp *http.Response) (*PutSecretsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutSecretsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportSecretsResponse parses an HTTP response from a ImportSecretsWithResponse call
+func ParseImportSecretsResponse(rsp *http.Response) (*ImportSecretsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportSecretsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil

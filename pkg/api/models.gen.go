@@ -28,6 +28,33 @@ func (e AuditOutcome) Valid() bool {
 	}
 }
 
+// Defines values for BatchAction.
+const (
+	BatchActionCreated   BatchAction = "created"
+	BatchActionRefused   BatchAction = "refused"
+	BatchActionSkipped   BatchAction = "skipped"
+	BatchActionUnchanged BatchAction = "unchanged"
+	BatchActionUpdated   BatchAction = "updated"
+)
+
+// Valid indicates whether the value is a known member of the BatchAction enum.
+func (e BatchAction) Valid() bool {
+	switch e {
+	case BatchActionCreated:
+		return true
+	case BatchActionRefused:
+		return true
+	case BatchActionSkipped:
+		return true
+	case BatchActionUnchanged:
+		return true
+	case BatchActionUpdated:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Charset.
 const (
 	CharsetASCII        Charset = "ascii"
@@ -73,6 +100,51 @@ func (e ConsumerKind) Valid() bool {
 	case ConsumerKindMcpServer:
 		return true
 	case ConsumerKindService:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Existing.
+const (
+	ExistingFail Existing = "fail"
+	ExistingPut  Existing = "put"
+	ExistingSkip Existing = "skip"
+)
+
+// Valid indicates whether the value is a known member of the Existing enum.
+func (e Existing) Valid() bool {
+	switch e {
+	case ExistingFail:
+		return true
+	case ExistingPut:
+		return true
+	case ExistingSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ImportFormat.
+const (
+	ImportFormatAuto       ImportFormat = "auto"
+	ImportFormatDotenv     ImportFormat = "dotenv"
+	ImportFormatJSON       ImportFormat = "json"
+	ImportFormatKubernetes ImportFormat = "kubernetes"
+)
+
+// Valid indicates whether the value is a known member of the ImportFormat enum.
+func (e ImportFormat) Valid() bool {
+	switch e {
+	case ImportFormatAuto:
+		return true
+	case ImportFormatDotenv:
+		return true
+	case ImportFormatJSON:
+		return true
+	case ImportFormatKubernetes:
 		return true
 	default:
 		return false
@@ -246,6 +318,55 @@ type AuditWorkload struct {
 	TokenID *string `json:"token_id,omitempty"`
 }
 
+// BatchAction defines model for BatchAction.
+type BatchAction string
+
+// BatchItem defines model for BatchItem.
+type BatchItem struct {
+	Action BatchAction `json:"action"`
+	ID     *string     `json:"id,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Note What another program would read differently in the file.
+	Note *string `json:"note,omitempty"`
+
+	// Reason Why it is refused.
+	Reason  *string        `json:"reason,omitempty"`
+	Version *VersionNumber `json:"version,omitempty"`
+}
+
+// BatchResult defines model for BatchResult.
+type BatchResult struct {
+	DryRun bool        `json:"dry_run"`
+	Items  []BatchItem `json:"items"`
+}
+
+// BatchSecret defines model for BatchSecret.
+type BatchSecret struct {
+	// Description For people. At most 1,024 bytes.
+	Description *Description `json:"description,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
+	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
+	//
+	//
+	// Example: {"team":"payments"}
+	Labels *Labels `json:"labels,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
+	Value *SecretValue `json:"value,omitempty"`
+
+	// ValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
+	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
+}
+
 // Binding Lets the pods of one service account claim the consumer. All three match exactly; there are no patterns.
 type Binding struct {
 	// Cluster The registry's own cluster if left out. Answers always hold it.
@@ -370,6 +491,9 @@ type Description = string
 // DisplayName For people. At most 255 bytes.
 type DisplayName = string
 
+// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+type DryRun = bool
+
 // Env An environment variable. Exactly one of `value` and `secret` is given. `version` pins a version of the secret; without it, the active one is followed.
 type Env struct {
 	// Name Letters, digits and '_', not beginning with a digit; unique in the consumer. Names that begin with LANYARD_, LD_ or KUBERNETES_ are reserved, and so are PATH, HOME, HOSTNAME and IFS.
@@ -385,6 +509,10 @@ type Env struct {
 
 // Envs defines model for Envs.
 type Envs = []Env
+
+// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+// secret cannot be put.
+type Existing string
 
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
@@ -414,6 +542,9 @@ type Generate struct {
 	Charset *Charset `json:"charset,omitempty"`
 	Length  *int     `json:"length,omitempty"`
 }
+
+// ImportFormat `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
+type ImportFormat string
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 //
@@ -733,6 +864,17 @@ type Secret struct {
 	UpdatedBy string    `json:"updated_by"`
 }
 
+// SecretBatch defines model for SecretBatch.
+type SecretBatch struct {
+	// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+	DryRun *DryRun `json:"dry_run,omitempty"`
+
+	// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+	// secret cannot be put.
+	Existing *Existing     `json:"existing,omitempty"`
+	Secrets  []BatchSecret `json:"secrets"`
+}
+
 // SecretCreate defines model for SecretCreate.
 type SecretCreate struct {
 	// Description For people. At most 1,024 bytes.
@@ -777,6 +919,28 @@ type SecretCreate struct {
 
 	// ValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
 	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
+}
+
+// SecretImport defines model for SecretImport.
+type SecretImport struct {
+	// Content The file as UTF-8 text.
+	Content *string `json:"content,omitempty"`
+
+	// ContentBase64 The file in standard base64.
+	ContentBase64 *string `json:"content_base64,omitempty"`
+
+	// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+	DryRun *DryRun `json:"dry_run,omitempty"`
+
+	// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+	// secret cannot be put.
+	Existing *Existing `json:"existing,omitempty"`
+
+	// Format `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
+	Format *ImportFormat `json:"format,omitempty"`
+
+	// Prefix Put in front of every name.
+	Prefix *string `json:"prefix,omitempty"`
 }
 
 // SecretList defines model for SecretList.
@@ -1222,6 +1386,22 @@ type CreateSecretParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// PutSecretsParams defines parameters for PutSecrets.
+type PutSecretsParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ImportSecretsParams defines parameters for ImportSecrets.
+type ImportSecretsParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteSecretParams defines parameters for DeleteSecret.
 type DeleteSecretParams struct {
 	// Force Deletes the secret although something refers to it.
@@ -1359,6 +1539,12 @@ type UpdateProviderJSONRequestBody = ProviderUpdate
 
 // CreateSecretJSONRequestBody defines body for CreateSecret for application/json ContentType.
 type CreateSecretJSONRequestBody = SecretCreate
+
+// PutSecretsJSONRequestBody defines body for PutSecrets for application/json ContentType.
+type PutSecretsJSONRequestBody = SecretBatch
+
+// ImportSecretsJSONRequestBody defines body for ImportSecrets for application/json ContentType.
+type ImportSecretsJSONRequestBody = SecretImport
 
 // UpdateSecretJSONRequestBody defines body for UpdateSecret for application/json ContentType.
 type UpdateSecretJSONRequestBody = SecretUpdate

@@ -35,6 +35,14 @@ const (
 	AnnotationDeliveryPrefix = AnnotationDelivery + "."
 	// AnnotationFilesPath is the directory in which containers with the file delivery find their values; [MountFiles] without it.
 	AnnotationFilesPath = Domain + "files-path"
+	// AnnotationRefresh keeps the files of a running pod up to date: how often the sidecar looks for other values, as a Go duration, or [RefreshOff].
+	AnnotationRefresh = Domain + "refresh"
+	// AnnotationRefreshHTTP is what the sidecar calls after it has replaced files; see [ParseReloadURL].
+	AnnotationRefreshHTTP = Domain + "refresh-http"
+	// AnnotationRefreshSignal is what it sends to the containers whose files it has replaced: one of [Signals].
+	AnnotationRefreshSignal = Domain + "refresh-signal"
+	// AnnotationRefreshRestart, if "true", has the kubelet restart all containers of the pod in place.
+	AnnotationRefreshRestart = Domain + "refresh-restart"
 )
 
 // AllContainers, as the value of [AnnotationContainers], means every container of spec.containers that no other injector is known to add. Init containers
@@ -51,9 +59,11 @@ const AnnotationDefaultContainer = "kubectl.kubernetes.io/default-container"
 const (
 	ContainerInit   = "lanyard-init"
 	ContainerVerify = "lanyard-verify"
-	VolumeEnv       = "lanyard-env"
-	VolumeToken     = "lanyard-token"
-	VolumeBin       = "lanyard-bin" // holds the agent's binary, for the exec and direct deliveries
+	// ContainerSidecar fetches the values of containers whose files are refreshed, and goes on doing so: for them it takes the init agent's place.
+	ContainerSidecar = "lanyard-sidecar"
+	VolumeEnv        = "lanyard-env"
+	VolumeToken      = "lanyard-token"
+	VolumeBin        = "lanyard-bin" // holds the agent's binary, for the exec and direct deliveries
 	// VolumeValuesPrefix begins the names of the volumes that hold one container's values, for the exec and file deliveries; see [ValuesVolume].
 	VolumeValuesPrefix = "lanyard-values-"
 )
@@ -111,12 +121,17 @@ func EnvFile(container string) string { return container + ".env" }
 // a name that begins with an underscore.
 const ProofFile = "_proof.env"
 
-// ModeVerify, as the value of [EnvMode], makes the agent check [EnvProof] instead of fetching values.
-const ModeVerify = "verify"
+// Values of [EnvMode].
+const (
+	// ModeVerify makes the agent check [EnvProof] instead of fetching values.
+	ModeVerify = "verify"
+	// ModeSidecar makes it stay and refresh files.
+	ModeSidecar = "sidecar"
+)
 
 // ENV variables that configure the init agent. They are not secret.
 const (
-	// EnvMode is empty for fetching values, or [ModeVerify].
+	// EnvMode is empty for fetching values once, [ModeVerify] or [ModeSidecar].
 	EnvMode = "LANYARD_MODE"
 	// EnvProof is set from [ProofFile] by a kubelet that reads env files; a kubelet that does not leaves it empty, as it would every other ENV.
 	EnvProof = "LANYARD_PROOF"
@@ -140,6 +155,12 @@ const (
 	EnvValuesDir = "LANYARD_VALUES_DIR"
 	// EnvTerminationLog is the path of the termination message; /dev/termination-log if empty.
 	EnvTerminationLog = "LANYARD_TERMINATION_LOG"
+	// EnvRefresh is how often the sidecar asks for other values, as a Go duration.
+	EnvRefresh = "LANYARD_REFRESH"
+	// EnvRefreshHTTP, EnvRefreshSignal and EnvRefreshRestart are what it does when there were others: the values of the annotations of these names.
+	EnvRefreshHTTP    = "LANYARD_REFRESH_HTTP"
+	EnvRefreshSignal  = "LANYARD_REFRESH_SIGNAL"
+	EnvRefreshRestart = "LANYARD_REFRESH_RESTART"
 )
 
 // BinNowhere, as the value of [EnvBinDir], tells the init agent that wrapped containers find the binary in an image volume.

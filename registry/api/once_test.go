@@ -24,6 +24,8 @@ const acmePath = "/api/v1/organizations/acme"
 var posts = map[string]post{ // :: operationId → request
 	"createOrganization": {"/api/v1/organizations", `{"slug":"umbrella"}`, `{"slug":"globex"}`},
 	"createSecret":       {acmePath + "/secrets", `{"name":"once","value":"v"}`, `{"name":"once","value":"w"}`},
+	"putSecrets":         {acmePath + "/secrets/batch", `{"secrets":[{"name":"one","value":"v"},{"name":"two","generate":{}}]}`, `{"secrets":[{"name":"one","value":"w"}]}`},
+	"importSecrets":      {acmePath + "/secrets/import", `{"content":"A=1\nB=2\n"}`, `{"content":"A=1\n"}`},
 	"undeleteSecret":     {acmePath + "/secrets/gone/undelete", "", ""},
 	"putVersion":         {acmePath + "/secrets/stripe/versions", `{"value":"staged","activate":false}`, `{"value":"staged"}`},
 	"activateVersion":    {acmePath + "/secrets/stripe/versions/1/activate", "", ""},

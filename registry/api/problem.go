@@ -100,6 +100,12 @@ func (c *call) explain(p *contract.Problem, err error) {
 		p.CurrentEtag = optional(etag(e.Current))
 		p.ChangedBy, p.ChangedAt = &e.Current.UpdatedBy, &e.Current.UpdatedAt
 	}
+	if e, ok := errors.AsType[*store.RefusedError](err); ok {
+		fields := each(e.Refused, func(r store.BatchResult) contract.FieldProblem {
+			return contract.FieldProblem{Code: "exists", Message: fmt.Sprintf("secret %s: %s", r.Name, r.Reason)}
+		})
+		p.Detail, p.Errors = optional("Secrets exist that must not be changed like this. Nothing was changed."), &fields
+	}
 	if e, ok := errors.AsType[*store.ReferencedError](err); ok {
 		refs := references(e.References)
 		p.References = &refs

@@ -23,6 +23,8 @@ type Store interface {
 	ReviseSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Secret) error, value *redact.Value) (store.Secret, error)
 	DeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, force bool) error
 	UndeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64) (store.Secret, error)
+	PutSecrets(ctx context.Context, act store.Act, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
+	PlanSecrets(ctx context.Context, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
 	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
 	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
 	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)

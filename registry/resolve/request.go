@@ -19,7 +19,11 @@ const maxContainerName = 63
 type Request struct {
 	containers []wire.ContainerRequest
 	consumers  []ref.Consumer // of each container
+	mark       string         // of the answer the caller has; empty if it has none
 }
+
+// Refresh reports whether the caller has values already and wants others only.
+func (r Request) Refresh() bool { return r.mark != "" }
 
 // Deliveries returns each delivery that is asked for once.
 func (r Request) Deliveries() []wire.Delivery {
@@ -60,6 +64,8 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 		return Request{}, invalid("no container is asked for")
 	case len(req.Containers) > wire.MaxContainers:
 		return Request{}, invalid("more than %d containers", wire.MaxContainers)
+	case len(req.Mark) > wire.MaxMarkBytes:
+		return Request{}, invalid("the mark is none of this registry's")
 	}
 	refs := make([]ref.Consumer, len(req.Containers))
 	envs := 0
@@ -97,7 +103,7 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 			}
 		}
 	}
-	return Request{req.Containers, refs}, nil
+	return Request{req.Containers, refs, req.Mark}, nil
 }
 
 func isContainerName(name string) bool {

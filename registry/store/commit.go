@@ -20,6 +20,7 @@ type change struct {
 	compares []clientv3.Cmp
 	ops      []clientv3.Op
 	event    audit.Event
+	more     []audit.Event // of a change that is several
 }
 
 // attempts bounds how often a mutation is decided anew because another one came first.
@@ -101,7 +102,7 @@ func (s *Store) mutateOnce(ctx context.Context, act Act, chainName string, decid
 			ch.compares, ch.ops = append(ch.compares, keys.absent()...), append(ch.ops, put)
 		}
 		if s.config.Journal != nil {
-			if err := s.config.Journal(ctx, ch.event); err != nil {
+			if err := s.config.Journal(ctx, ch.events()...); err != nil {
 				return 0, fmt.Errorf("%w: %w", ErrAudit, err)
 			}
 		}
@@ -135,7 +136,7 @@ func (s *Store) knows(ctx context.Context, chainName string) error {
 // came in between, commit returns errContention.
 func (s *Store) commit(ctx context.Context, chainName string, tip int64, head chainHead, ch *change) (int64, error) {
 	for range attempts {
-		link, err := s.link(chainName, head, []audit.Event{ch.event})
+		link, err := s.link(chainName, head, ch.events())
 		if err != nil {
 			return 0, err
 		}

@@ -45,25 +45,29 @@ func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSe
 		if err := s.resolveRemote(m, orgID, secret.Remote, nil); err != nil {
 			return nil, err
 		}
-		name := s.space.secretName(orgID, n.Name)
-		ch := s.secretChange(act, audit.SecretCreate, secret, 0)
-		ch.compares = append(ch.compares, absent(name))
-		if n.Value != nil {
-			v := newVersion(act, 1, *n.Value)
-			put, err := s.putVersion(secret, v, *n.Value)
-			if err != nil {
-				return nil, err
-			}
-			ch.ops = append(ch.ops, put)
-			ch.event.Version = 1
-		}
-		return ch, s.puts(ch, record{s.space.secret(orgID, secret.ID), kindSecret, secret}, record{name, kindSecretName, secret.ID})
+		return s.addSecret(act, secret, n.Value)
 	}, &secret)
 	if err != nil {
 		return Secret{}, fmt.Errorf("creating secret: %w", err)
 	}
 	secret.Revision = rev
 	return secret, nil
+}
+
+// addSecret makes the change that creates a secret, with a value as its version 1 if there is one.
+func (s *Store) addSecret(act Act, secret Secret, value *redact.Value) (*change, error) {
+	name := s.space.secretName(secret.OrgID, secret.Name)
+	ch := s.secretChange(act, audit.SecretCreate, secret, 0)
+	ch.compares = append(ch.compares, absent(name))
+	if value != nil {
+		put, err := s.putVersion(secret, newVersion(act, 1, *value), *value)
+		if err != nil {
+			return nil, err
+		}
+		ch.ops = append(ch.ops, put)
+		ch.event.Version = 1
+	}
+	return ch, s.puts(ch, record{s.space.secret(secret.OrgID, secret.ID), kindSecret, secret}, record{name, kindSecretName, secret.ID})
 }
 
 // secretChange begins a change of a secret that is now at revision rev, 0 for a new one.

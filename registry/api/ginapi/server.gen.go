@@ -99,6 +99,12 @@ type ServerInterface interface {
 	// CreateSecret Create a secret
 	// (POST /api/v1/organizations/{organization}/secrets)
 	CreateSecret(c *gin.Context, organization OrganizationRef, params CreateSecretParams)
+	// PutSecrets Create or rotate several local secrets at once
+	// (POST /api/v1/organizations/{organization}/secrets/batch)
+	PutSecrets(c *gin.Context, organization OrganizationRef, params PutSecretsParams)
+	// ImportSecrets Create or rotate local secrets from a file
+	// (POST /api/v1/organizations/{organization}/secrets/import)
+	ImportSecrets(c *gin.Context, organization OrganizationRef, params ImportSecretsParams)
 	// DeleteSecret Delete a secret
 	// (DELETE /api/v1/organizations/{organization}/secrets/{secret})
 	DeleteSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params DeleteSecretParams)
@@ -1766,6 +1772,104 @@ func (siw *ServerInterfaceWrapper) CreateSecret(c *gin.Context) {
 	siw.Handler.CreateSecret(c, organization, params)
 }
 
+// PutSecrets operation middleware
+func (siw *ServerInterfaceWrapper) PutSecrets(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutSecretsParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutSecrets(c, organization, params)
+}
+
+// ImportSecrets operation middleware
+func (siw *ServerInterfaceWrapper) ImportSecrets(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportSecretsParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ImportSecrets(c, organization, params)
+}
+
 // DeleteSecret operation middleware
 func (siw *ServerInterfaceWrapper) DeleteSecret(c *gin.Context) {
 
@@ -2715,6 +2819,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization", wrapper.UpdateOrganization)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.ListSecrets)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.CreateSecret)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/batch", wrapper.PutSecrets)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/import", wrapper.ImportSecrets)
 	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.DeleteSecret)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.GetSecret)
 	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret", wrapper.UpdateSecret)
@@ -3987,6 +4093,88 @@ func (response CreateSecretdefaultApplicationProblemPlusJSONResponse) VisitCreat
 	return err
 }
 
+type PutSecretsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       PutSecretsParams
+	Body         *PutSecretsJSONRequestBody
+}
+
+type PutSecretsResponseObject interface {
+	VisitPutSecretsResponse(w http.ResponseWriter) error
+}
+
+type PutSecrets200JSONResponse BatchResult
+
+func (response PutSecrets200JSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSecretsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutSecretsdefaultApplicationProblemPlusJSONResponse) VisitPutSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportSecretsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       ImportSecretsParams
+	Body         *ImportSecretsJSONRequestBody
+}
+
+type ImportSecretsResponseObject interface {
+	VisitImportSecretsResponse(w http.ResponseWriter) error
+}
+
+type ImportSecrets200JSONResponse BatchResult
+
+func (response ImportSecrets200JSONResponse) VisitImportSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportSecretsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportSecretsdefaultApplicationProblemPlusJSONResponse) VisitImportSecretsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSecretRequestObject struct {
 	Organization OrganizationRef `json:"organization"`
 	Secret       SecretRef       `json:"secret"`
@@ -4772,6 +4960,12 @@ type StrictServerInterface interface {
 	// CreateSecret Create a secret
 	// (POST /api/v1/organizations/{organization}/secrets)
 	CreateSecret(ctx context.Context, request CreateSecretRequestObject) (CreateSecretResponseObject, error)
+	// PutSecrets Create or rotate several local secrets at once
+	// (POST /api/v1/organizations/{organization}/secrets/batch)
+	PutSecrets(ctx context.Context, request PutSecretsRequestObject) (PutSecretsResponseObject, error)
+	// ImportSecrets Create or rotate local secrets from a file
+	// (POST /api/v1/organizations/{organization}/secrets/import)
+	ImportSecrets(ctx context.Context, request ImportSecretsRequestObject) (ImportSecretsResponseObject, error)
 	// DeleteSecret Delete a secret
 	// (DELETE /api/v1/organizations/{organization}/secrets/{secret})
 	DeleteSecret(ctx context.Context, request DeleteSecretRequestObject) (DeleteSecretResponseObject, error)
@@ -5783,6 +5977,96 @@ func (sh *strictHandler) CreateSecret(ctx *gin.Context, organization Organizatio
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(CreateSecretResponseObject); ok {
 		if err := validResponse.VisitCreateSecretResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutSecrets operation middleware
+func (sh *strictHandler) PutSecrets(ctx *gin.Context, organization OrganizationRef, params PutSecretsParams) {
+	var request PutSecretsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body PutSecretsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutSecrets(ctx, request.(PutSecretsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutSecrets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutSecretsResponseObject); ok {
+		if err := validResponse.VisitPutSecretsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportSecrets operation middleware
+func (sh *strictHandler) ImportSecrets(ctx *gin.Context, organization OrganizationRef, params ImportSecretsParams) {
+	var request ImportSecretsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body ImportSecretsJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportSecrets(ctx, request.(ImportSecretsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportSecrets")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ImportSecretsResponseObject); ok {
+		if err := validResponse.VisitImportSecretsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
