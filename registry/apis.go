@@ -18,11 +18,15 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/workload"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
 // apis are the handlers of the two listeners that serve users' data.
-type apis struct{ admin, workload http.Handler }
+type apis struct {
+	admin, workload http.Handler
+	sweeper         *workload.Sweeper // nil without a cluster
+}
 
 // buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
 func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
@@ -42,7 +46,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	workload, err := workloadapi.New(workloadapi.Config{
+	pods, err := workloadapi.New(workloadapi.Config{
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
@@ -56,7 +60,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload}, nil
+	return &apis{admin: admin, workload: pods, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -87,8 +91,13 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 	if err != nil {
 		return nil, nil, err
 	}
+	cluster, err := workload.Dial(restConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
-	workload, err := authn.New(authn.Config{
+	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,
 	})
 	if err != nil {
@@ -101,5 +110,5 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 		}
 		callers = append(callers, authn.Callers{Authenticator: accounts})
 	}
-	return workload, api.FirstOf(callers...), nil
+	return pods, api.FirstOf(callers...), nil
 }
