@@ -30,6 +30,9 @@ type apis struct {
 
 // buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
 func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
+	if err := r.metrics.Register(secretStates{r.store}); err != nil {
+		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
+	}
 	denied := audit.NewDenials(r.audit.Record, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
