@@ -83,6 +83,10 @@ spec:
         - --provider-token-file=/var/run/secrets/lanyard/provider/token
         - --provider-token-audience={{ .Values.providers.vaultAudience }}
         {{- end }}
+        {{- range .Values.providers.clusterNamespaces }}
+        - --provider-cluster-namespace={{ . }}
+        {{- end }}
+        - --provider-health-interval={{ .Values.providers.healthInterval }}
         {{- if $registry.audit.file.enabled }}
         - --audit-file=/var/log/lanyard/$(POD_NAME)/audit.ndjson
         - --audit-file-max-size={{ $registry.audit.file.maxSize }}
