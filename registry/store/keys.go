@@ -34,6 +34,7 @@ const (
 	kindMember       = "member"
 	kindAPIToken     = "api-token"
 	kindTokenUse     = "token-use"
+	kindGrant        = "grant"
 	kindAnswer       = "answer"
 )
 
@@ -66,7 +67,15 @@ func (k keyspace) apiToken(org, name string) string { return k.under(org, "token
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
-func (k keyspace) answers(day int64) string { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
+func (k keyspace) allGrants() string        { return string(k) + "grants/" }
+func (k keyspace) grants(org string) string { return k.allGrants() + org + "/" }
+
+// A cluster's name may hold a slash, which is escaped; the names of Kubernetes do not.
+func (k keyspace) grantsOf(p podKey) string {
+	return k.grants(p.org) + strings.Join([]string{url.PathEscape(p.cluster), p.namespace, p.pod, p.uid}, "/") + "/"
+}
+func (k keyspace) grant(p podKey, container string) string { return k.grantsOf(p) + container }
+func (k keyspace) answers(day int64) string                { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }
