@@ -99,18 +99,18 @@ func ready(p *corev1.Pod) bool {
 func TestSidecar(t *testing.T) {
 	t.Run("a new value is in the file when the container is called", func(t *testing.T) {
 		w := newWorld(t)
-		w.put("key", odd["BINARY"])
+		w.put("key", odd["CRLF"])
 		consumer := w.consumer("app", map[string]string{"KEY": "key"})
 		w.create(w.following("app", consumer, map[string]string{"lanyard.dev/refresh-http": "http://127.0.0.1:8080/reload"}))
 		pod := w.await("app", "ready", ready)
 		if len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != "lanyard-sidecar" {
 			t.Errorf("the pod has %d init containers", len(pod.Spec.InitContainers))
 		}
-		w.awaitPrinted("app", "KEY", odd["BINARY"])
+		w.awaitPrinted("app", "KEY", odd["CRLF"])
 		w.put("key", "second")
-		w.awaitPrinted("app", "KEY", odd["BINARY"], "second")
+		w.awaitPrinted("app", "KEY", odd["CRLF"], "second")
 		w.put("key", odd["WIDE"])
-		w.awaitPrinted("app", "KEY", odd["BINARY"], "second", odd["WIDE"])
+		w.awaitPrinted("app", "KEY", odd["CRLF"], "second", odd["WIDE"])
 		w.sidecarLogs("app", `"msg":"values refreshed"`, `"msg":"containers told of new files"`)
 		pod = w.await("app", "ready", ready)
 		for _, s := range append(pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses...) {
@@ -206,6 +206,18 @@ func TestSidecar(t *testing.T) {
 		}
 		background := metav1.DeletePropagationBackground
 		w.must(lanyard.Client.BatchV1().Jobs(w.namespace).Delete(w.ctx, "job", metav1.DeleteOptions{PropagationPolicy: &background}))
+	})
+
+	t.Run("a group reads what others may not", func(t *testing.T) {
+		w := newWorld(t)
+		w.put("key", "value")
+		pod := w.following("app", w.consumer("app", map[string]string{"KEY": "key"}), map[string]string{"lanyard.dev/files-mode": "0440"})
+		pod.Spec.SecurityContext.FSGroup = new(int64(3000))
+		pod.Spec.Containers[0].SecurityContext.RunAsUser = new(int64(23456)) // not the sidecar's user
+		w.create(pod)
+		w.await("app", "ready", ready)
+		w.awaitPrinted("app", "KEY", "value")
+		w.delete("app")
 	})
 
 	t.Run("registry down: what runs goes on, what starts waits", func(t *testing.T) {
