@@ -205,7 +205,12 @@ func (s *sidecar) tell(ctx context.Context) error {
 		s.tidy(ctx)
 		return &Failure{Exit: ExitRestart, Err: errors.New("there are other values, and the containers are to be restarted for them")}
 	}
-	err := s.notify(ctx)
+	s.told(ctx, s.notify(ctx))
+	return nil
+}
+
+// told notes what became of telling the containers.
+func (s *sidecar) told(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -215,7 +220,6 @@ func (s *sidecar) tell(ctx context.Context) error {
 	case s.config.Refresh.URL != "" || s.config.Refresh.Signal != 0:
 		s.log.LogAttrs(ctx, slog.LevelInfo, "containers told of new files")
 	}
-	return nil
 }
 
 func (s *sidecar) tidy(ctx context.Context) {
