@@ -185,6 +185,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return apis.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	work.Go(func() error { return apis.keeper.Run(workCtx) })
 	if apis.sweeper != nil {
 		work.Go(func() error { return apis.sweeper.Run(workCtx) })
 	}
@@ -217,7 +218,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	}
 	close(drain)
 	stopServing()
-	err = serving.Wait()
+	err = errors.Join(serving.Wait(), apis.ledger.Close())
 	stopWork()
 	return errors.Join(err, work.Wait())
 }
