@@ -25,6 +25,7 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"a Vault that is shown the token of pods": {`providers: {trustedAddresses: ["https://vault"], vaultAudience: lanyard}`, "", "choose another one"},
 		"a token over plain http":                 {`providers: {trustedAddresses: ["http://vault"]}`, "", "use https://, or set providers.allowHTTP=true"},
 		"a network that is none":                  {`providers: {allowCIDRs: ["everything"]}`, "", "/providers/allowCIDRs/0"},
+		"audit files one node can mount":          {`{etcd: {external: {endpoints: ["https://etcd:2379"], existingSecret: e}}, registry: {audit: {file: {enabled: true}}}}`, "", "set it to ReadWriteMany"},
 		"an ingress without a host":               {`registry: {ingress: {enabled: true}}`, "", "registry.ingress.host"},
 		"monitors without their operator":         {`metrics: {serviceMonitor: {enabled: true}}`, "", "install the Prometheus operator first"},
 		"a user of root":                          {`podSecurityContext: {runAsUser: 0}`, "", "/podSecurityContext/runAsUser"},

@@ -28,7 +28,6 @@ import (
 // apis are the handlers of the two listeners that serve users' data, and what works behind them.
 type apis struct {
 	admin, workload http.Handler
-	audit           *audit.Log
 	ledger          *lease.Ledger
 	keeper          *lease.Keeper
 	sweeper         *workload.Sweeper // nil without a cluster
@@ -36,22 +35,14 @@ type apis struct {
 
 // buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
 func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
-	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
-	if r.config.AuditOut != nil {
-		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
-	}
-	log, err := audit.New(audit.Config{Sinks: sinks, Logger: r.log, Registerer: r.metrics})
-	if err != nil {
-		return nil, err
-	}
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
-	denied := audit.NewDenials(log.Record, r.log)
+	denied := audit.NewDenials(r.audit.Record, r.log)
 	ledger := lease.NewLedger(r.store, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
-		Audit:  log,
+		Audit:  r.audit,
 		Denied: denied,
 		Fetch:  r.fetch(ledger),
 		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
@@ -76,14 +67,18 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
+	var stopper api.Stopper // nil, not a nil *workload.Stopper, without a cluster
+	if r.stopper != nil {
+		r.stopper.Audit, stopper = log, r.stopper
+	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
+		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
 		Authenticator: callers, Checker: checker{resolver, r.providers},
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workloads, audit: log, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
+	return &apis{admin: admin, workload: workloads, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -123,6 +118,7 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 		return nil, nil, err
 	}
 	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
+	r.stopper = &workload.Stopper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
 	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,

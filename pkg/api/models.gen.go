@@ -238,6 +238,42 @@ func (e Staleness) Valid() bool {
 	}
 }
 
+// Defines values for StopOutcome.
+const (
+	StopOutcomeDisruptionBudget StopOutcome = "disruption_budget"
+	StopOutcomeFailed           StopOutcome = "failed"
+	StopOutcomeForbidden        StopOutcome = "forbidden"
+	StopOutcomeGone             StopOutcome = "gone"
+	StopOutcomeNoController     StopOutcome = "no_controller"
+	StopOutcomeOtherCluster     StopOutcome = "other_cluster"
+	StopOutcomeStopped          StopOutcome = "stopped"
+	StopOutcomeWouldStop        StopOutcome = "would_stop"
+)
+
+// Valid indicates whether the value is a known member of the StopOutcome enum.
+func (e StopOutcome) Valid() bool {
+	switch e {
+	case StopOutcomeDisruptionBudget:
+		return true
+	case StopOutcomeFailed:
+		return true
+	case StopOutcomeForbidden:
+		return true
+	case StopOutcomeGone:
+		return true
+	case StopOutcomeNoController:
+		return true
+	case StopOutcomeOtherCluster:
+		return true
+	case StopOutcomeStopped:
+		return true
+	case StopOutcomeWouldStop:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Storage.
 const (
 	StorageLocal  Storage = "local"
@@ -1188,6 +1224,35 @@ type SecretValueBase64 = string
 // gone, of the consumer, of its ENV, or of the grant that an inline reference needs; the secret is `deleted` or has no active version. What changes at a provider is not known here.
 type Staleness string
 
+// StopOutcome `stopped`: it is being deleted. `would_stop`: a dry run found nothing against it. `gone`: it is gone or going already. `disruption_budget`: a PodDisruptionBudget
+// does not allow it now. `no_controller`: nothing would start another; `force` stops it all the same. `forbidden`: the registry may not stop pods of this namespace.
+// `other_cluster`: this registry does not reach its cluster. `failed`: the API server did not do it.
+type StopOutcome string
+
+// StopResult defines model for StopResult.
+type StopResult struct {
+	// ID The uid of the pod.
+	ID string `json:"id"`
+
+	// Message For people.
+	Message   string `json:"message"`
+	Namespace string `json:"namespace"`
+
+	// Outcome `stopped`: it is being deleted. `would_stop`: a dry run found nothing against it. `gone`: it is gone or going already. `disruption_budget`: a PodDisruptionBudget
+	// does not allow it now. `no_controller`: nothing would start another; `force` stops it all the same. `forbidden`: the registry may not stop pods of this namespace.
+	// `other_cluster`: this registry does not reach its cluster. `failed`: the API server did not do it.
+	Outcome StopOutcome `json:"outcome"`
+	Pod     string      `json:"pod"`
+}
+
+// StopResultList defines model for StopResultList.
+type StopResultList struct {
+	Items []StopResult `json:"items"`
+
+	// More Whether pods were left out because there are too many for one request.
+	More bool `json:"more"`
+}
+
 // Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
 type Storage string
 
@@ -1346,6 +1411,12 @@ type Search = string
 
 // SecretRef defines model for SecretRef.
 type SecretRef = string
+
+// StopDryRun defines model for StopDryRun.
+type StopDryRun = bool
+
+// StopForce defines model for StopForce.
+type StopForce = bool
 
 // TokenRef defines model for TokenRef.
 type TokenRef = string
@@ -1689,6 +1760,23 @@ type CheckSecretParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// StopWorkloadsParams defines parameters for StopWorkloads.
+type StopWorkloadsParams struct {
+	// Force Deletes pods instead of evicting them, against disruption budgets and although nothing may start another.
+	Force *StopForce `form:"force,omitempty" json:"force,omitempty"`
+
+	// DryRun Has everything checked, and does nothing.
+	DryRun *StopDryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// Stale Leaves out pods that have of this secret what a start would give them now.
+	Stale *bool `form:"stale,omitempty" json:"stale,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // UndeleteSecretParams defines parameters for UndeleteSecret.
 type UndeleteSecretParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
@@ -1789,6 +1877,20 @@ type ListWorkloadsParams struct {
 
 	// Stale Keeps pods that have, or with `false` have not, something a pod that started now would not receive.
 	Stale *bool `form:"stale,omitempty" json:"stale,omitempty"`
+}
+
+// StopWorkloadParams defines parameters for StopWorkload.
+type StopWorkloadParams struct {
+	// Force Deletes pods instead of evicting them, against disruption budgets and although nothing may start another.
+	Force *StopForce `form:"force,omitempty" json:"force,omitempty"`
+
+	// DryRun Has everything checked, and does nothing.
+	DryRun *StopDryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.

@@ -97,4 +97,5 @@ const (
 	LeaseGrant         Action = "lease.grant"
 	LeaseRevoke        Action = "lease.revoke"
 	WorkloadResolve    Action = "workload.resolve"
+	WorkloadStop       Action = "workload.stop"
 )
