@@ -69,7 +69,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	}
 	var stopper api.Stopper // nil, not a nil *workload.Stopper, without a cluster
 	if r.stopper != nil {
-		r.stopper.Audit, stopper = log, r.stopper
+		r.stopper.Audit, stopper = r.audit, r.stopper
 	}
 	admin, err := api.New(api.Config{
 		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
