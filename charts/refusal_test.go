@@ -26,6 +26,8 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"a token over plain http":                 {`providers: {trustedAddresses: ["http://vault"]}`, "", "use https://, or set providers.allowHTTP=true"},
 		"a network that is none":                  {`providers: {allowCIDRs: ["everything"]}`, "", "/providers/allowCIDRs/0"},
 		"an ingress without a host":               {`registry: {ingress: {enabled: true}}`, "", "registry.ingress.host"},
+		"a sign-in without a client secret":       {`oidc: {issuer: "https://login.example"}`, "", "oidc.existingSecret"},
+		"an issuer over plain http":               {`oidc: {issuer: "http://login.example"}`, "", "/oidc/issuer"},
 		"monitors without their operator":         {`metrics: {serviceMonitor: {enabled: true}}`, "", "install the Prometheus operator first"},
 		"a user of root":                          {`podSecurityContext: {runAsUser: 0}`, "", "/podSecurityContext/runAsUser"},
 		"a label that would select other pods":    {`registry: {podLabels: {app.kubernetes.io/name: x}}`, "", "/registry/podLabels"},

@@ -15,6 +15,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
@@ -24,10 +25,11 @@ import (
 type apis struct {
 	admin, workload http.Handler
 	audit           *audit.Log
+	people          people
 }
 
 // buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
-func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
+func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
 	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
 	if r.config.AuditOut != nil {
 		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
@@ -46,7 +48,11 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	if err != nil {
 		return nil, err
 	}
-	authenticator, callers, err := r.authenticators()
+	people, err := r.openPeople(keys, denied)
+	if err != nil {
+		return nil, err
+	}
+	authenticator, callers, err := r.authenticators(people)
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +65,12 @@ func (r *server) buildAPIs(drain <-chan struct{}) (*apis, error) {
 	}
 	admin, err := api.New(api.Config{
 		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
-		Authenticator: callers, Checker: checker{resolver, r.providers},
+		Authenticator: callers, Checker: checker{resolver, r.providers}, SignIn: people.pages,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload, audit: log}, nil
+	return &apis{admin: admin, workload: workload, audit: log, people: people}, nil
 }
 
 // checker is an [api.Checker].
@@ -82,8 +88,8 @@ func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) re
 }
 
 // authenticators are those of the workload API and of the administrators' API.
-func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator, error) {
-	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}}
+func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authenticator, error) {
+	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}, p.sessions}
 	if r.config.NoCluster {
 		return authn.Off{}, api.FirstOf(callers...), nil
 	}

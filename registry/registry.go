@@ -155,7 +155,7 @@ func await[T any](ctx context.Context, r *server, what string, open func(context
 // serve runs both APIs and everything behind them until ctx ends.
 func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *httpserver.Certificate, metricsAddress string) error {
 	drain := make(chan struct{})
-	apis, err := r.buildAPIs(drain)
+	apis, err := r.buildAPIs(keys, drain)
 	if err != nil {
 		return err
 	}
@@ -182,6 +182,9 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return apis.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	if apis.people.provider != nil {
+		work.Go(func() error { return apis.people.provider.Run(workCtx) })
+	}
 	if certificate != nil {
 		work.Go(func() error { return certificate.Run(workCtx) })
 	}

@@ -58,5 +58,9 @@ type Store interface {
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
 
+	Session(ctx context.Context, principal, id string) (store.Session, error)
+	Sessions(ctx context.Context, principal string) ([]store.Session, error)
+	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
+
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

@@ -54,6 +54,7 @@ type Store struct {
 	barrier barrier
 	chains  sync.Map // :: chain → *chain
 	uses    tokenUses
+	seen    sessionUses
 
 	keyState  atomic.Pointer[keyState]
 	contact   atomic.Int64 // when the watch last said something, Unix nanoseconds; 0 before the first time
@@ -121,6 +122,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s.barrier.read = s.readTip
 	s.uses.init()
+	s.seen.init()
 	s.published.init(newImage())
 	if err := s.checkFormat(ctx); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
@@ -139,6 +141,7 @@ func (s *Store) Run(ctx context.Context) error {
 	group.Go(func() error { return every(ctx, time.Second, s.followKeys) })
 	group.Go(func() error { return every(ctx, time.Minute, s.trimAudit) })
 	group.Go(func() error { return s.writeTokenUses(ctx) })
+	group.Go(func() error { return s.writeSessionUses(ctx) })
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
