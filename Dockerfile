@@ -8,10 +8,12 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
+RUN mkdir /out && ln -s command /out/$COMMAND # where an image volume shows it: the agent's binary is called lanyard-agent
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
-    -ldflags "-s -w -buildid= -X github.com/lanyard-dev/lanyard/internal/version.release=$VERSION" -o /out/command ./cmd/$COMMAND
+    -ldflags "-s -w -buildid= -X github.com/lanyard-dev/lanyard/internal/version.release=$VERSION" -o /out/command ./cmd/$COMMAND \
+    && ln -s command /out/$COMMAND
 
 FROM scratch
-COPY --from=build /out/command /command
+COPY --from=build /out/ /
 USER 65532:65532
 ENTRYPOINT ["/command"]

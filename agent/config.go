@@ -28,9 +28,10 @@ type Config struct {
 	Request    wire.ResolveRequest
 	Deadline   time.Duration
 	TokenFile  string
-	Dir        string // where env files go
-	BinDir     string // where the agent's program goes, if a container's command is wrapped
-	ValuesDir  string // where values of the exec and file deliveries go: a directory for each container
+	Dir        string  // where env files go
+	BinDir     string  // where the agent's program goes, if a container's command is wrapped; nowhere if it is podspec.BinNowhere
+	ValuesDir  string  // where values of the exec and file deliveries go: a directory for each container
+	Refresh    Refresh // what [Sidecar] does after the first values
 	// TerminationLog is written by [Report] if it exists; empty means nowhere.
 	TerminationLog string
 	// Logger receives one line per try and one at the end; nil discards them.
@@ -65,7 +66,9 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	c.TerminationLog = absolute(podspec.EnvTerminationLog, defaultTerminationLog)
 	c.TokenFile = absolute(podspec.EnvTokenFile, filepath.Join(podspec.MountToken, podspec.TokenPath))
 	c.Dir = absolute(podspec.EnvDir, podspec.MountEnv)
-	c.BinDir = absolute(podspec.EnvBinDir, podspec.MountBin)
+	if c.BinDir = podspec.BinNowhere; getenv(podspec.EnvBinDir) != podspec.BinNowhere {
+		c.BinDir = absolute(podspec.EnvBinDir, podspec.MountBin)
+	}
 	c.ValuesDir = absolute(podspec.EnvValuesDir, podspec.MountValues)
 	c.URL, c.ServerName, err = parseURL(getenv(podspec.EnvURL))
 	wrong(podspec.EnvURL, err)
@@ -79,6 +82,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	wrong(podspec.EnvRequest, err)
 	c.Deadline, err = parseDeadline(getenv(podspec.EnvDeadline))
 	wrong(podspec.EnvDeadline, err)
+	c.Refresh = parseRefresh(getenv, &c.Request, wrong)
 	if len(problems) > 0 {
 		return c, &Failure{Exit: ExitConfiguration, Err: errors.Join(problems...)}
 	}
@@ -90,7 +94,7 @@ func CheckArguments(args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return &Failure{Exit: ExitConfiguration, Err: fmt.Errorf("unknown argument %q: the init agent takes none but \"version\" and \"exec\"; configure it by its ENV variables", args[0])}
+	return &Failure{Exit: ExitConfiguration, Err: fmt.Errorf("unknown argument %q: the init agent takes none but \"version\", \"exec\" and \"started\"; configure it by its ENV variables", args[0])}
 }
 
 // parseURL returns the URL without a trailing slash, and its host. Errors do not quote the text, which might hold a password.

@@ -23,19 +23,11 @@ import (
 // Nothing else of the process changes: its id, its standard streams, its directory, its limits, its signal mask. No handler may have been installed. Of
 // signals ignored from the start, HUP and INT stay ignored; the Go runtime forgets others, as it does in runc, so that a container has none.
 func Exec(args, environ []string) error {
-	if len(args) < 2 || args[0] != "--" {
-		return &Failure{Exit: ExitConfiguration, Err: errors.New("no command: the injector writes it after \"--\"")}
+	argv, err := command(args)
+	if err != nil {
+		return err
 	}
-	argv := args[1:]
-	dir, path := podspec.MountValues, ""
-	for _, env := range environ {
-		switch name, value, _ := strings.Cut(env, "="); name {
-		case podspec.EnvValuesDir:
-			dir = cmp.Or(value, dir)
-		case "PATH":
-			path = value
-		}
-	}
+	dir := cmp.Or(lookEnv(environ, podspec.EnvValuesDir), podspec.MountValues)
 	file, err := os.ReadFile(filepath.Join(dir, podspec.ExecFile))
 	if err != nil {
 		return &Failure{Exit: ExitValues, Err: fmt.Errorf("reading values: %w", err)}
@@ -44,7 +36,30 @@ func Exec(args, environ []string) error {
 	if err != nil {
 		return &Failure{Exit: ExitValues, Err: fmt.Errorf("reading values: %w", err)}
 	}
-	program, err := lookPath(argv[0], path)
+	return start(argv, environ, values)
+}
+
+// command returns what follows the dash.
+func command(args []string) ([]string, error) {
+	if len(args) < 2 || args[0] != "--" {
+		return nil, &Failure{Exit: ExitConfiguration, Err: errors.New("no command: the injector writes it after \"--\"")}
+	}
+	return args[1:], nil
+}
+
+// lookEnv returns the variable's value, the last one if there are several.
+func lookEnv(environ []string, name string) (value string) {
+	for _, env := range environ {
+		if n, v, _ := strings.Cut(env, "="); n == name {
+			value = v
+		}
+	}
+	return value
+}
+
+// start replaces the process by the command. It returns only if that failed, and then a [*Failure].
+func start(argv, environ, values []string) error {
+	program, err := lookPath(argv[0], lookEnv(environ, "PATH"))
 	if err != nil {
 		return commandFailure(argv[0], err)
 	}
@@ -163,8 +178,12 @@ func ReportExec(stderr io.Writer, err error) int {
 	if !errors.As(err, &failure) {
 		failure = &Failure{Exit: ExitUnrunnable, Err: err}
 	}
+	return reportCommand(stderr, defaultTerminationLog, failure)
+}
+
+func reportCommand(stderr io.Writer, terminationLog string, failure *Failure) int {
 	text := fmt.Sprintf("lanyard-agent: %v. Fix: %s (exit code %d, %s)\n", failure, failure.Exit.Info().Fix, failure.Exit, failure.Exit.Info().Name)
 	_, _ = io.WriteString(stderr, text)
-	_ = writeTerminationLog(defaultTerminationLog, text) // it is on stderr already
+	_ = writeTerminationLog(terminationLog, text) // it is on stderr already
 	return int(failure.Exit)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
@@ -28,6 +29,7 @@ const (
 	ExitProtocol        Exit = 17
 	ExitNode            Exit = 18
 	ExitValues          Exit = 19
+	ExitRestart         Exit = podspec.ExitRestart
 	ExitUnrunnable      Exit = 126 // as a shell would say it
 	ExitNotFound        Exit = 127 // as a shell would say it
 	ExitSignal          Exit = 143 // 128 + SIGTERM, as a shell would say it
@@ -54,9 +56,10 @@ var Exits = []ExitInfo{
 	{ExitProtocol, "protocol", "The answer is malformed, not complete or not the registry's, or the registry takes the request for malformed.", "Use an init agent no newer than the registry, and check what listens at LANYARD_URL."},
 	{ExitNode, "node", "The node's kubelet does not set ENVs from env files; found by the verifying init container.", "Upgrade the kubelet to 1.35 or later with its feature gate EnvFiles on, or keep opted-in pods off the node."},
 	{ExitValues, "values", "In a container whose command is wrapped: the values cannot be read.", "Recreate the pod. If it happens again, look for another webhook that changes the container's volume mounts."},
+	{ExitRestart, "restart", "In the sidecar: there are other values, they are written, and the pod's annotation lanyard.dev/refresh-restart wants its containers restarted for them.", "Nothing. The kubelet restarts all containers of the pod in place."},
 	{ExitUnrunnable, "unrunnable", "In a container whose command is wrapped: the command was found and cannot be run, as in a shell.", "See the message: the command is not executable, not a program, or its arguments and ENVs are too long."},
 	{ExitNotFound, "notfound", "In a container whose command is wrapped: the command was not found, as in a shell.", "Correct the container's command, its workingDir or its PATH."},
-	{ExitSignal, "signal", "SIGTERM or SIGINT ended the agent before every value was written; none is.", "Nothing. The pod is being deleted."},
+	{ExitSignal, "signal", "SIGTERM or SIGINT ended the agent before every value was written; none is. A sidecar that has written them ends with 0.", "Nothing. The pod is being deleted."},
 }
 
 // Info returns what is known of e. For a code outside the table only the number is.
@@ -69,7 +72,7 @@ func (e Exit) Info() ExitInfo {
 	return ExitInfo{Exit: e}
 }
 
-// A Failure is the error of [ConfigFromEnv], [Run], [Verify] and [Exec].
+// A Failure is the error of [ConfigFromEnv], [Run], [Sidecar], [Verify] and [Exec].
 type Failure struct {
 	Exit Exit
 	// Items are the ENVs that have no value, if that is the reason.

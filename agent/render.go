@@ -32,7 +32,7 @@ func render(c *Config, answer *wire.ResolveResponse) ([]projection.Set, error) {
 		}
 		own := projection.Set{Dir: filepath.Join(c.ValuesDir, container.Name), Mode: projection.ModeContainer}
 		switch container.Delivery {
-		case wire.DeliveryExec:
+		case wire.DeliveryExec, wire.DeliveryDirect:
 			own.Files = r.execFile(container.Name, envs)
 		case wire.DeliveryFile:
 			own.Files = valueFiles(envs)

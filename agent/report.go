@@ -17,11 +17,15 @@ import (
 // MaxTerminationMessage is what the kubelet reads of a container's termination message, in bytes.
 const MaxTerminationMessage = 4096
 
-// Report tells how [ConfigFromEnv] or [Run] ended, in the log of c and, for a failure, in the termination message, and returns the exit code of the process.
+// Report tells how [ConfigFromEnv], [Run] or [Sidecar] ended, in the log of c and, for a failure, in the termination message, and returns the exit code of the process.
 func Report(c Config, err error) int {
 	ctx, logger := context.Background(), c.logger()
 	if err == nil {
-		logger.LogAttrs(ctx, slog.LevelInfo, "values written", slog.Int("containers", len(c.Request.Containers)))
+		message := "values written"
+		if c.Refresh.Interval > 0 {
+			message = "sidecar ends with its pod"
+		}
+		logger.LogAttrs(ctx, slog.LevelInfo, message, slog.Int("containers", len(c.Request.Containers))) //nolint:sloglint // one of two constants
 		return int(ExitOK)
 	}
 	var failure *Failure
@@ -33,8 +37,12 @@ func Report(c Config, err error) int {
 		logger.LogAttrs(ctx, slog.LevelError, "env has no value", slog.String("container", item.Container), slog.String("env", item.Env),
 			slog.String("secret_name", item.Secret), slog.String("provider", item.Provider), slog.String("reason", string(item.Code)), slog.String("err", item.Message))
 	}
-	logger.LogAttrs(ctx, slog.LevelError, "no values written", slog.Int("exit_code", int(failure.Exit)), slog.String("exit_name", failure.Exit.Info().Name),
-		slog.String("err", failure.Error()))
+	level, message := slog.LevelError, "no values written"
+	if failure.Exit == ExitRestart {
+		level, message = slog.LevelInfo, "containers are to be restarted"
+	}
+	logger.LogAttrs(ctx, level, message, slog.Int("exit_code", int(failure.Exit)), slog.String("exit_name", failure.Exit.Info().Name),
+		slog.String("err", failure.Error())) //nolint:sloglint // one of two constants
 	if err := writeTerminationLog(c.TerminationLog, terminationMessage(failure)); err != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "termination message not written", slog.String("err", err.Error()))
 	}
@@ -66,6 +74,9 @@ func terminationMessage(f *Failure) string {
 	}
 	for _, item := range f.Items {
 		lines = append(lines, itemLine(item))
+	}
+	if f.Exit == ExitRestart { // no failure
+		return fmt.Sprintf("lanyard: %s (exit code %d, %s)\n", head, f.Exit, f.Exit.Info().Name)
 	}
 	lines[0] = fmt.Sprintf("lanyard: no values written: %s. Fix: %s (exit code %d, %s%s)",
 		strings.TrimSuffix(head, "."), fix(f), f.Exit, f.Exit.Info().Name, requestID(f))

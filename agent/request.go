@@ -31,6 +31,9 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 	}
 	total, seen := 0, make(map[string]bool)
 	for _, c := range req.Containers {
+		if c.Delivery == wire.DeliveryDirect && len(req.Containers) > 1 {
+			return req, fmt.Errorf("names container %q among others: with the delivery %s a container asks for itself alone", c.Name, c.Delivery)
+		}
 		if err := checkContainer(c); err != nil {
 			return req, err
 		}
@@ -55,7 +58,7 @@ func checkContainer(c wire.ContainerRequest) error {
 		return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
 	}
 	switch c.Delivery {
-	case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+	case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 	default:
 		return fmt.Errorf("wants delivery %.80q for container %q, which this agent does not know: use an init agent of the injector's version", c.Delivery, c.Name)
 	}

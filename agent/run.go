@@ -9,11 +9,15 @@ import (
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 )
 
 // Run fetches the values of the pod and writes them, or writes nothing and returns a [*Failure]. It blocks until then, at most for the deadline of c, and
 // returns as soon as ctx is canceled.
 func Run(ctx context.Context, c Config) error {
+	if c.direct() {
+		return &Failure{Exit: ExitConfiguration, Err: errors.New("the request is of a container that fetches its values itself")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.Deadline)
 	defer cancel()
 	client := &fetch.Client{
@@ -31,15 +35,9 @@ func Run(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	// The deadline is for the registry: once the values are there, only a signal stops the writing of them.
-	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	writing, stop := untilSignal(ctx)
 	defer stop()
-	defer context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			stop()
-		}
-	})()
-	if c.wraps() {
+	if c.BinDir != podspec.BinNowhere && c.wraps() {
 		if err := installBinary(c.BinDir); err != nil {
 			projection.Wipe(sets)
 			return writeFailure(err)
@@ -49,6 +47,17 @@ func Run(ctx context.Context, c Config) error {
 		return writeFailure(err)
 	}
 	return nil
+}
+
+// untilSignal returns a context without the deadline of ctx: that is for the registry, and once the values are there only a signal stops the writing of them.
+func untilSignal(ctx context.Context) (writing context.Context, stop func()) {
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	detach := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return writing, func() { detach(); cancel() }
 }
 
 func (c *Config) logger() *slog.Logger {

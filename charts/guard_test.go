@@ -70,6 +70,7 @@ func TestTheGuardRefusesOptedInPodsWithoutTheAgent(t *testing.T) {
 	const missing, foreign = "the injector did not handle it", "an image that is not Lanyard's agent"
 	inits := func(c ...corev1.Container) *corev1.Pod { return &corev1.Pod{Spec: corev1.PodSpec{InitContainers: c}} }
 	named := func(image string) corev1.Container { return corev1.Container{Name: "lanyard-init", Image: image} }
+	sidecar := func(image string) corev1.Container { return corev1.Container{Name: "lanyard-sidecar", Image: image} }
 	mirror := inits()
 	mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "abc"}
 	annotated := inits()
@@ -91,6 +92,10 @@ func TestTheGuardRefusesOptedInPodsWithoutTheAgent(t *testing.T) {
 		"a pod with other init containers":                    {inits(corev1.Container{Name: "migrate", Image: agent + ":0.1.0"}), "default", missing},
 		"an injected pod":                                     {inits(corev1.Container{Name: "migrate"}, named(agent+":0.1.0")), "default", ""},
 		"a pod of the release before, while an upgrade rolls": {inits(named(agent + ":0.0.9")), "default", ""},
+		"an injected pod with a sidecar":                      {inits(sidecar(agent + ":0.1.0")), "default", ""},
+		"an injected pod with both":                           {inits(named(agent+":0.1.0"), sidecar(agent+":0.1.0")), "default", ""},
+		"another image under the sidecar's name":              {inits(sidecar("busybox")), "default", foreign},
+		"another image beside the agent":                      {inits(named(agent+":0.1.0"), sidecar("busybox")), "default", foreign},
 		"an injected pod with a digest":                       {inits(named(agent + digest)), "default", ""},
 		"another image under the agent's name":                {inits(named("busybox")), "default", foreign},
 		"no image under the agent's name":                     {inits(named("")), "default", foreign},

@@ -22,7 +22,7 @@ func TestTheChartUsesTheWordsOfPodspec(t *testing.T) {
 	text := mustRender(t, nil).text
 	for _, want := range []string{
 		domain + words["LabelInject"] + `: "` + words["InjectTrue"] + `"`,
-		"c.?name.orValue('') == '" + words["ContainerInit"] + "'",
+		"c.?name.orValue('') in ['" + words["ContainerInit"] + "', '" + words["ContainerSidecar"] + "']",
 		"--audience=" + words["Audience"] + "\n",
 		domain + words["AnnotationConsumer"] + ": acme/web",
 	} {

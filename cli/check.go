@@ -22,7 +22,7 @@ func testProvider(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o, err := answer[api.CheckResult](client.TestProvider(cmd.Context(), org, args[0]))
+			o, err := answer[api.CheckResult](client.TestProvider(cmd.Context(), org, args[0], nil))
 			if err != nil {
 				return err
 			}
@@ -42,7 +42,7 @@ The exit code is 0 only if there is a value, and 7 if there is none. The reasons
 			if err != nil {
 				return err
 			}
-			o, err := answer[api.CheckResult](client.CheckSecret(cmd.Context(), org, args[0]))
+			o, err := answer[api.CheckResult](client.CheckSecret(cmd.Context(), org, args[0], nil))
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strconv"
@@ -81,7 +83,8 @@ func (e endpoint) client() (*api.Client, error) {
 	return api.NewClient(e.server, api.WithHTTPClient(client))
 }
 
-// doer authenticates requests and waits when the registry says there were too many: it did nothing with those, so that repeating them is safe.
+// doer authenticates requests and repeats those that may be repeated: where the registry says there were too many, because it did nothing with them, and each
+// POST of which it is not known what became, because it has a key.
 type doer struct {
 	next  http.RoundTripper
 	token redact.Value
@@ -90,11 +93,21 @@ type doer struct {
 const (
 	maxTries = 4
 	maxWait  = 10 * time.Second
+	// keyHeader names the key with which the registry carries out a request once at most.
+	keyHeader = "Idempotency-Key"
 )
 
 func (d *doer) RoundTrip(req *http.Request) (*http.Response, error) {
+	key := req.Header.Get(keyHeader)
+	if key == "" && req.Method == http.MethodPost {
+		key = rand.Text()
+	}
 	for try := 1; ; try++ {
-		attempt := req.Clone(req.Context())
+		sent := false
+		attempt := req.Clone(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { sent = true }}))
+		if key != "" {
+			attempt.Header.Set(keyHeader, key)
+		}
 		if token := d.token.Reveal(); len(token) > 0 {
 			attempt.Header.Set("Authorization", "Bearer "+string(token))
 		}
@@ -108,15 +121,25 @@ func (d *doer) RoundTrip(req *http.Request) (*http.Response, error) {
 			attempt.Body = body
 		}
 		resp, err := d.next.RoundTrip(attempt)
-		if err != nil || resp.StatusCode != http.StatusTooManyRequests || try == maxTries || req.Body != nil && req.GetBody == nil {
+		var pause time.Duration
+		switch {
+		case try == maxTries || req.Body != nil && req.GetBody == nil || req.Context().Err() != nil:
+			return resp, err
+		case err == nil && resp.StatusCode == http.StatusTooManyRequests:
+			seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+			if err != nil || seconds < 0 {
+				seconds = 1
+			}
+			pause = time.Duration(seconds) * time.Second
+		case key != "" && (err != nil && sent || err == nil && unknownOutcome(resp.StatusCode)):
+			pause = time.Duration(try*try) * retryPause
+		default:
 			return resp, err
 		}
-		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
-		if err != nil || seconds < 0 {
-			seconds = 1
+		if err == nil {
+			resp.Body.Close()
 		}
-		resp.Body.Close()
-		wait := time.NewTimer(min(time.Duration(seconds)*time.Second, maxWait))
+		wait := time.NewTimer(min(pause, maxWait))
 		select {
 		case <-req.Context().Done():
 			wait.Stop()
@@ -124,6 +147,14 @@ func (d *doer) RoundTrip(req *http.Request) (*http.Response, error) {
 		case <-wait.C:
 		}
 	}
+}
+
+// retryPause is the pause before a POST is repeated for the first time; the next ones are four and nine times as long.
+const retryPause = 200 * time.Millisecond
+
+// unknownOutcome reports whether a status leaves open what became of the request.
+func unknownOutcome(status int) bool {
+	return status == http.StatusBadGateway || status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout
 }
 
 // object is what the registry answered, with its entity tag if it has one.

@@ -90,6 +90,36 @@ func TestTooManyRequestsAreRepeatedWithTheirBody(t *testing.T) {
 	}
 }
 
+func TestACreationWhoseAnswerIsLostIsRepeatedWithItsKey(t *testing.T) {
+	for name, lose := range map[string]func(http.ResponseWriter){
+		"the connection breaks": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"the store is slow":     func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"a proxy gives up":      func(w http.ResponseWriter) { w.WriteHeader(http.StatusGatewayTimeout) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tries atomic.Int32
+			var keys [2]string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.ReadAll(r.Body)
+				try := tries.Add(1)
+				keys[min(try, 2)-1] = r.Header.Get("Idempotency-Key")
+				if try == 1 {
+					lose(w)
+					return
+				}
+				answerJSON(w, "application/json", http.StatusCreated, map[string]any{"slug": "acme"})
+			}))
+			defer server.Close()
+			if code, out := run(t.Context(), t, server.URL, nil, "org", "create", "acme"); code != OK || tries.Load() != 2 {
+				t.Errorf("exit code %d after %d tries:\n%s", code, tries.Load(), out)
+			}
+			if len(keys[0]) < 20 || keys[0] != keys[1] {
+				t.Errorf("keys %q", keys)
+			}
+		})
+	}
+}
+
 func TestTooManyRequestsAreNotRepeatedForEver(t *testing.T) {
 	var tries atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -11,9 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lanyard-dev/lanyard/cli/internal/bundle"
 	"github.com/lanyard-dev/lanyard/cli/internal/output"
+	"github.com/lanyard-dev/lanyard/internal/bundle"
 	"github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
@@ -44,8 +45,9 @@ func importSecrets(a *app) *cobra.Command {
 		Long: `Import secrets from a .env file, a JSON object of strings or Kubernetes Secret manifests. FILE may be - for standard input.
 
 Values arrive to the byte or the file is refused: $NAME is never expanded, numbers are not converted, a name that stands there twice is an error, and so is
-what the .env dialects disagree about, such as a quote in an unquoted value. The whole file is read and every name checked before anything is written; each
-secret is then a change of its own. Running it again after an interruption with --existing put finishes the work: what has its value already is unchanged.`,
+what the .env dialects disagree about, such as a quote in an unquoted value. The whole file is read and every name checked before anything is written. Up to
+40 secrets of 1 MiB together are then written at once or not at all; a larger file takes several such steps. Running it again after an interruption with
+--existing put finishes the work: what has its value already is unchanged.`,
 		Example: `  lanyard secret import .env --dry-run
   kubectl get secret billing -o yaml | lanyard secret import - --prefix billing.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -70,15 +72,17 @@ secret is then a change of its own. Running it again after an interruption with 
 			if err != nil {
 				return err
 			}
-			i := importer{client, org, existing}
-			plan, err := i.plan(cmd.Context(), items)
+			i := importer{client, org, api.SecretImport{
+				ContentBase64: encoded(redact.New(content)), Format: nonzero(api.ImportFormat(format)), Prefix: nonzero(prefix), Existing: nonzero(api.Existing(existing)),
+			}}
+			plan, err := i.plan(cmd.Context())
+			if err == nil && !dryRun {
+				plan, err = i.execute(cmd.Context())
+			}
 			if err != nil {
 				return err
 			}
-			if !dryRun {
-				err = i.execute(cmd.Context(), items, plan)
-			}
-			return showDone(a, importView, plan, err)
+			return showList(a, importView, plan)
 		},
 	}
 	flags := cmd.Flags()
@@ -111,49 +115,30 @@ func (a *app) checkItems(items []bundle.Item, prefix string) error {
 	return nil
 }
 
-// importer writes items into one organization.
+// importer has the registry import a file.
 type importer struct {
-	client   *api.Client
-	org      string
-	existing string
+	client *api.Client
+	org    string
+	body   api.SecretImport
 }
 
-// plan tells for every item what is to be done.
-func (i importer) plan(ctx context.Context, items []bundle.Item) ([]imported, error) {
-	storage := map[string]api.Storage{} // :: name → storage, or empty if it is deleted: the name is taken all the same
-	for _, deleted := range []bool{false, true} {
-		there, err := pages(0, func(size *int, token *string) ([]api.Secret, *string, error) {
-			o, err := answer[api.SecretList](i.client.ListSecrets(ctx, i.org, &api.ListSecretsParams{PageSize: size, PageToken: token, Deleted: &deleted}))
-			return o.body.Items, o.body.NextPageToken, err
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range there {
-			storage[s.Name] = s.Storage
-			if deleted {
-				storage[s.Name] = ""
-			}
-		}
+// plan tells for every item what is to be done, or which ones keep the file from being imported.
+func (i importer) plan(ctx context.Context) ([]imported, error) {
+	results, err := i.send(ctx, true)
+	if err != nil {
+		return nil, err
 	}
-	plan := make([]imported, len(items))
+	plan := make([]imported, len(results))
 	var taken []string
-	for n, item := range items {
-		have, exists := storage[item.Name]
-		plan[n] = imported{Name: item.Name, Action: "create"}
-		switch {
-		case !exists:
-		case i.existing == "skip":
-			plan[n].Action = "skip"
-		case i.existing == "put" && have == api.StorageLocal:
-			plan[n].Action = "put"
-		default:
-			taken = append(taken, item.Name)
+	for n, r := range results {
+		plan[n] = imported{Name: r.Name, Action: planned[r.Action]}
+		if r.Action == api.BatchActionRefused {
+			taken = append(taken, r.Name)
 		}
 	}
 	if len(taken) > 0 {
 		hint := "nothing was changed; --existing skip leaves them as they are, --existing put puts new versions"
-		if i.existing == "put" {
+		if *i.body.Existing == api.ExistingPut {
 			hint = "nothing was changed; a remote secret has no value here, and a deleted one has to be undeleted first"
 		}
 		return nil, failed(Conflict, hint, fmt.Errorf("secrets that exist: %s", strings.Join(taken, ", ")))
@@ -161,36 +146,26 @@ func (i importer) plan(ctx context.Context, items []bundle.Item) ([]imported, er
 	return plan, nil
 }
 
-// execute does what was planned, in order, and stops at the first refusal; the plan tells how far it came.
-func (i importer) execute(ctx context.Context, items []bundle.Item, plan []imported) error {
-	for n, item := range items {
-		entry := &plan[n]
-		switch entry.Action {
-		case "skip":
-			entry.Action = "skipped"
-		case "create":
-			o, err := answer[api.Secret](i.client.CreateSecret(ctx, i.org, nil, api.SecretCreate{Name: item.Name, ValueBase64: encoded(item.Value)}))
-			if err != nil {
-				return err
-			}
-			entry.Action = "created"
-			if o.body.ActiveVersion != nil {
-				entry.Version = *o.body.ActiveVersion
-			}
-		case "put":
-			before, err := answer[api.Secret](i.client.GetSecret(ctx, i.org, item.Name, nil))
-			if err != nil {
-				return err
-			}
-			o, err := answer[api.Version](i.client.PutVersion(ctx, i.org, before.body.ID, nil, api.VersionCreate{ValueBase64: encoded(item.Value)}))
-			if err != nil {
-				return err
-			}
-			entry.Version, entry.Action = o.body.Number, "updated"
-			if before.body.ActiveVersion != nil && *before.body.ActiveVersion == o.body.Number {
-				entry.Action = "unchanged"
-			}
+var planned = map[api.BatchAction]string{api.BatchActionCreated: "create", api.BatchActionUpdated: "put", api.BatchActionSkipped: "skip"}
+
+// execute imports the file.
+func (i importer) execute(ctx context.Context) ([]imported, error) {
+	results, err := i.send(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	done := make([]imported, len(results))
+	for n, r := range results {
+		done[n] = imported{Name: r.Name, Action: string(r.Action)}
+		if r.Version != nil {
+			done[n].Version = *r.Version
 		}
 	}
-	return nil
+	return done, nil
+}
+
+func (i importer) send(ctx context.Context, dryRun bool) ([]api.BatchItem, error) {
+	i.body.DryRun = &dryRun
+	o, err := answer[api.BatchResult](i.client.ImportSecrets(ctx, i.org, nil, i.body))
+	return o.body.Items, err
 }

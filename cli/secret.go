@@ -123,11 +123,9 @@ of a workload.`,
 			case isRemote && value.given(), noValue && value.given():
 				return misuse("", "a value cannot be given for a remote secret or with --no-value")
 			case !isRemote && !noValue:
-				v, err := value.read(cmd.Context(), a, "secret "+args[0])
-				if err != nil {
+				if body.ValueBase64, body.Generate, err = value.content(cmd.Context(), a, "secret "+args[0]); err != nil {
 					return err
 				}
-				body.ValueBase64 = encoded(v)
 			}
 			o, err := answer[api.Secret](client.CreateSecret(cmd.Context(), org, nil, body))
 			if err != nil {

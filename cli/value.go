@@ -5,16 +5,14 @@ package cli
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
@@ -33,7 +31,7 @@ The value comes from --value-file (- is standard input), from --generate, or, on
 func (v *valueFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&v.file, "value-file", "", "`file` with the value, - for standard input")
-	flags.StringVar(&v.generate, "generate", "", "generate a random value of this `length[:charset]`; charsets are alnum (default), ascii, base64url, digits and hex")
+	flags.StringVar(&v.generate, "generate", "", "let the registry make a random value of this `length[:charset]`; charsets are alphanumeric (default), ascii, base64url, digits and hex")
 	flags.BoolVar(&v.trim, "trim-newline", false, "leave out one newline (LF or CR LF) at the end of the value file")
 	cmd.MarkFlagsMutuallyExclusive("value-file", "generate")
 	refuse(flags, "value", "a value on the command line can be read by every process of this machine and stays in the shell's history",
@@ -43,13 +41,44 @@ func (v *valueFlags) register(cmd *cobra.Command) {
 
 func (v *valueFlags) given() bool { return v.file != "" || v.generate != "" }
 
+// content returns what a request says of the value: its bytes, or how the registry is to make it.
+func (v *valueFlags) content(ctx context.Context, a *app, what string) (value *string, random *api.Generate, err error) {
+	if v.generate != "" {
+		random, err = v.random()
+		return nil, random, err
+	}
+	read, err := v.read(ctx, a, what)
+	if err != nil {
+		return nil, nil, err
+	}
+	return encoded(read), nil, nil
+}
+
+// random parses --generate.
+func (v *valueFlags) random() (*api.Generate, error) {
+	if v.trim {
+		return nil, misuse("", "--trim-newline is about --value-file")
+	}
+	text, name, _ := strings.Cut(v.generate, ":")
+	charset := api.Charset(name)
+	if name == "" || name == "alnum" {
+		charset = api.CharsetAlphanumeric
+	}
+	if !charset.Valid() {
+		return nil, misuse("", "--generate: the charset must be one of alphanumeric, ascii, base64url, digits, hex")
+	}
+	length, err := strconv.Atoi(text)
+	if err != nil || length < 1 || length > wire.MaxValueBytes {
+		return nil, misuse("", "--generate: the length must be a number up to %d", wire.MaxValueBytes)
+	}
+	return &api.Generate{Length: &length, Charset: &charset}, nil
+}
+
 // read returns the value, asking for it on a terminal. what names it in the question.
 func (v *valueFlags) read(ctx context.Context, a *app, what string) (redact.Value, error) {
 	switch {
 	case v.trim && v.file == "":
 		return redact.Value{}, misuse("", "--trim-newline is about --value-file")
-	case v.generate != "":
-		return generate(v.generate)
 	case v.file != "":
 		return v.fromFile(a, "--value-file")
 	case a.Terminal == nil:
@@ -94,46 +123,4 @@ func sized(content []byte) (redact.Value, error) {
 func encoded(v redact.Value) *string {
 	text := base64.StdEncoding.EncodeToString(v.Reveal())
 	return &text
-}
-
-const (
-	digits = "0123456789"
-	letter = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-)
-
-// charsets hold no quote, backslash, dollar, backtick or blank: what is generated passes through shells, URLs' query strings and env files.
-var charsets = map[string]string{ // :: name → characters
-	"alnum":     digits + letter,
-	"ascii":     digits + letter + "!#%&()*+,-./:;<=>?@[]^_{|}~",
-	"base64url": digits + letter + "-_",
-	"digits":    digits,
-	"hex":       "0123456789abcdef",
-}
-
-// generate makes a value of "length[:charset]", each character with the same probability.
-func generate(spec string) (redact.Value, error) {
-	lengthText, name, named := strings.Cut(spec, ":")
-	if !named {
-		name = "alnum"
-	}
-	characters, known := charsets[name]
-	if !known {
-		return redact.Value{}, misuse("", "--generate: the charset must be one of %s", strings.Join(slices.Sorted(maps.Keys(charsets)), ", "))
-	}
-	length, err := strconv.Atoi(lengthText)
-	if err != nil || length < 8 || length > wire.MaxValueBytes {
-		return redact.Value{}, misuse("", "--generate: the length must be a number from 8 to %d", wire.MaxValueBytes)
-	}
-	value := make([]byte, 0, length)
-	fair := 256 - 256%len(characters) // bytes from here on would favour the first characters
-	random := make([]byte, 256)
-	for len(value) < length {
-		rand.Read(random)
-		for _, b := range random {
-			if int(b) < fair && len(value) < length {
-				value = append(value, characters[int(b)%len(characters)])
-			}
-		}
-	}
-	return redact.New(value), nil
 }

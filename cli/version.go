@@ -28,12 +28,12 @@ resolves to nobody until it is activated.`,
 			if err != nil {
 				return err
 			}
-			v, err := value.read(cmd.Context(), a, "secret "+args[0])
-			if err != nil {
+			activate := !staged
+			body := api.VersionCreate{Activate: &activate}
+			if body.ValueBase64, body.Generate, err = value.content(cmd.Context(), a, "secret "+args[0]); err != nil {
 				return err
 			}
-			activate := !staged
-			o, err := answer[api.Version](client.PutVersion(cmd.Context(), org, args[0], &api.PutVersionParams{IfMatch: only.header()}, api.VersionCreate{ValueBase64: encoded(v), Activate: &activate}))
+			o, err := answer[api.Version](client.PutVersion(cmd.Context(), org, args[0], &api.PutVersionParams{IfMatch: only.header()}, body))
 			if err != nil {
 				return err
 			}

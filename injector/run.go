@@ -195,8 +195,8 @@ func (i *injector) watchVersion(ctx context.Context) {
 		pause := versionInterval
 		info, err := serverVersion(ctx, i.core.RESTClient())
 		if err == nil {
-			why := unsupported(info)
-			err = i.planner.change(func(c *mutate.Config) { c.Unsupported, c.SupportUnknown = why, false })
+			var why string
+			err = i.planner.change(func(c *mutate.Config) { configure(c, info); why = c.Unsupported })
 			if first := i.versioned.CompareAndSwap(false, true); first && why != "" {
 				i.log.Warn("the envfile delivery is not available", "reason", mutate.ReasonUnsupported, "version", info.GitVersion)
 			}

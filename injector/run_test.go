@@ -296,7 +296,7 @@ func TestVersionsOfTheCluster(t *testing.T) {
 		{"2", "0", "", "", true},
 		{"", "", "", "", false},
 	} {
-		why := unsupported(version.Info{Major: tc.major, Minor: tc.minor, EmulationMajor: tc.emulatedMajor, EmulationMinor: tc.emulatedMinor})
+		why := unsupported(version.Info{Major: tc.major, Minor: tc.minor, EmulationMajor: tc.emulatedMajor, EmulationMinor: tc.emulatedMinor}, "delivery by env file", minMinor)
 		if (why == "") != tc.supported {
 			t.Errorf("%s: %q", fmt.Sprint(tc), why)
 		}

@@ -28,7 +28,7 @@ type apis struct {
 	people          people
 }
 
-// buildAPIs connects the handlers to the store. drain, when closed, ends the streams of the workload API.
+// buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
 func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
 	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
 	if r.config.AuditOut != nil {
@@ -44,6 +44,8 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		Audit:  log,
 		Denied: denied,
 		Fetch:  r.providers.Begin,
+		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
+		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
 	if err != nil {
 		return nil, err

@@ -48,14 +48,15 @@ func BenchmarkProcess(b *testing.B) {
 	}
 }
 
-// BenchmarkExec is what a wrapped container pays at each start: a process that ends at once, started directly and by the agent.
+// BenchmarkExec is what a wrapped container pays at each start: a process that ends at once, started plainly, by the agent with values at hand, and by the agent
+// that fetches them.
 func BenchmarkExec(b *testing.B) {
 	values := make(map[string]string)
 	for i := range 10 {
 		values[fmt.Sprintf("ENV_%d", i)] = "0123456789012345678901234567890123456789"
 	}
 	l := launch{program: "/bin/true", argv: []string{"/bin/true"}, values: values}
-	for name, command := range map[string]func(testing.TB) *exec.Cmd{"direct": l.direct, "wrapped": l.wrapped} {
+	for name, command := range map[string]func(testing.TB) *exec.Cmd{"plain": l.plain, "exec": l.wrapped, "direct": l.fetching} {
 		b.Run(name, func(b *testing.B) {
 			cmd := command(b)
 			var took []time.Duration

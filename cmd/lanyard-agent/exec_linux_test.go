@@ -20,14 +20,14 @@ func TestExecChangesNothingElseOfTheProcess(t *testing.T) {
 		"open files":        {"ls", "/proc/self/fd"},
 		"owner of /proc":    {"stat", "-c", "%U %A", "/proc/self/environ"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		eachWrap(t, name, func(t *testing.T, wrap wrap) {
 			program, err := exec.LookPath(argv[0])
 			if err != nil {
 				t.Fatal(err)
 			}
 			l := launch{program: program, argv: argv, env: []string{"PATH=/usr/bin:/bin"}, values: map[string]string{"KEY": "value"}}
 			var seen [2]string
-			for i, cmd := range []*exec.Cmd{l.direct(t), l.wrapped(t)} {
+			for i, cmd := range []*exec.Cmd{l.plain(t), wrap(l, t)} {
 				cmd.Args = append([]string{"sh", "-c", setting, cmd.Path}, cmd.Args[1:]...)
 				cmd.Path = "/bin/sh"
 				out, err := cmd.CombinedOutput()
@@ -41,7 +41,7 @@ func TestExecChangesNothingElseOfTheProcess(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(seen[0], seen[1]); diff != "" || seen[0] == "" {
-				t.Errorf("direct and wrapped differ (-direct +wrapped):\n%s", diff)
+				t.Errorf("plain and wrapped differ (-plain +wrapped):\n%s", diff)
 			}
 		})
 	}

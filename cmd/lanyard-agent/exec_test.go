@@ -78,8 +78,8 @@ type launch struct {
 	stdin   string
 }
 
-// direct is what the runtime would start if the values were ENVs of the container.
-func (l launch) direct(t testing.TB) *exec.Cmd {
+// plain is what the runtime would start if the values were ENVs of the container.
+func (l launch) plain(t testing.TB) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), l.program)
 	cmd.Args, cmd.Dir, cmd.Env, cmd.Stdin = l.argv, l.dir, slices.Clone(l.env), strings.NewReader(l.stdin)
 	for name, value := range l.values {
@@ -87,6 +87,12 @@ func (l launch) direct(t testing.TB) *exec.Cmd {
 	}
 	return cmd
 }
+
+// A wrap is what the runtime starts instead.
+type wrap func(launch, testing.TB) *exec.Cmd
+
+// wraps are the deliveries that wrap a command. What a command sees of them must not differ.
+var wraps = map[string]wrap{"exec": launch.wrapped, "direct": launch.fetching}
 
 // wrapped is what the runtime starts in a pod with the exec delivery.
 func (l launch) wrapped(t testing.TB) *exec.Cmd {
@@ -136,10 +142,11 @@ func TestExecIsWhatTheRuntimeWouldHaveDone(t *testing.T) {
 		"values":                       {argv: []string{program}, env: []string{act, "A=b"}, values: map[string]string{"KEY": "value", "EMPTY": "", "EQUALS": "=a=b="}},
 		"values no env file can carry": {argv: []string{program}, env: []string{act}, values: map[string]string{"QUOTE": "it's", "CRLF": "a\r\nb\r\n", "BINARY": "\x01\xff\xfe\n", "LONG": strings.Repeat("0123456789abcdef", 4096)}},
 	} {
-		t.Run(name, func(t *testing.T) {
+		eachWrap(t, name, func(t *testing.T, wrap wrap) {
+			l := l
 			l.program = program
 			var seen [2]sight
-			for i, cmd := range []*exec.Cmd{l.direct(t), l.wrapped(t)} {
+			for i, cmd := range []*exec.Cmd{l.plain(t), wrap(l, t)} {
 				var stdout, stderr bytes.Buffer
 				cmd.Stdout, cmd.Stderr = &stdout, &stderr
 				if err := cmd.Run(); err != nil || stderr.Len() > 0 {
@@ -154,27 +161,37 @@ func TestExecIsWhatTheRuntimeWouldHaveDone(t *testing.T) {
 				seen[i].PID = 0
 			}
 			if diff := cmp.Diff(seen[0], seen[1]); diff != "" {
-				t.Errorf("direct and wrapped differ (-direct +wrapped):\n%s", diff)
+				t.Errorf("plain and wrapped differ (-plain +wrapped):\n%s", diff)
 			}
 		})
 	}
 }
 
+func eachWrap(t *testing.T, name string, test func(*testing.T, wrap)) {
+	for delivery, wrap := range wraps {
+		t.Run(name+" with "+delivery, func(t *testing.T) { test(t, wrap) })
+	}
+}
+
 func TestExecLeavesOutItsOwnVariablesAndOverridesTheImage(t *testing.T) {
 	_, program := tool(t)
-	l := launch{argv: []string{program}, env: []string{actVariable + "=look", "KEY=of the image", "LANYARD_URL=x"}, values: map[string]string{"KEY": "the value"}}
-	out, err := l.wrapped(t).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var seen sight
-	if err := json.Unmarshal(out, &seen); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string][]byte{actVariable: []byte("look"), "KEY": []byte("the value")}
-	if diff := cmp.Diff(want, seen.Env); diff != "" {
-		t.Errorf("environment (-want +got):\n%s", diff)
-	}
+	l := launch{argv: []string{program}, env: []string{actVariable + "=look", "KEY=of the image"}, values: map[string]string{"KEY": "the value"}}
+	eachWrap(t, "a command", func(t *testing.T, wrap wrap) {
+		cmd := wrap(l, t)
+		cmd.Env = append(cmd.Env, "LANYARD_UNHEARD_OF=x")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen sight
+		if err := json.Unmarshal(out, &seen); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string][]byte{actVariable: []byte("look"), "KEY": []byte("the value")}
+		if diff := cmp.Diff(want, seen.Env); diff != "" {
+			t.Errorf("environment (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestExecPassesSignalsAndExitCodes(t *testing.T) {
@@ -189,8 +206,8 @@ func TestExecPassesSignalsAndExitCodes(t *testing.T) {
 		"SIGKILL":               {"wait", syscall.SIGKILL, -1},
 		"SIGHUP that is not":    {"wait", syscall.SIGHUP, -1},
 	} {
-		t.Run(name, func(t *testing.T) {
-			cmd := launch{argv: []string{program}, env: []string{actVariable + "=" + tc.act}}.wrapped(t)
+		eachWrap(t, name, func(t *testing.T, wrap wrap) {
+			cmd := wrap(launch{argv: []string{program}, env: []string{actVariable + "=" + tc.act}}, t)
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)

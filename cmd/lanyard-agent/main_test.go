@@ -255,6 +255,10 @@ func answer(value string, containers ...wire.ContainerRequest) http.HandlerFunc 
 		}
 		response.Containers = append(response.Containers, v)
 	}
+	return respond(response)
+}
+
+func respond(response *wire.ResolveResponse) http.HandlerFunc {
 	body := wire.AppendResponse(nil, response)
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

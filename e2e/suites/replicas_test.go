@@ -33,6 +33,10 @@ func TestReplicas(t *testing.T) {
 		defer cancel()
 		if err := lanyard.Upgrade(ctx); err != nil {
 			t.Errorf("leaving the installation as it was: %v", err)
+			return
+		}
+		if err := until(ctx, patience, alone(ctx, installation.Release+"-registry-0")); err != nil {
+			t.Errorf("leaving the installation as it was: %v", err)
 		}
 	})
 	if err := lanyard.Upgrade(ctx, append(values, "registry.replicas=2")...); err != nil {
@@ -108,6 +112,20 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("etcd answered %s to a client without a certificate", response.Status)
 		}
 	})
+}
+
+// alone says whether the registry's only pod is the named one: a replica that still drains would answer the next test from another etcd.
+func alone(ctx context.Context, name string) func() error {
+	return func() error {
+		pods, err := lanyard.Client.CoreV1().Pods(installation.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=registry"})
+		if err != nil {
+			return err
+		}
+		if len(pods.Items) != 1 || pods.Items[0].Name != name {
+			return fmt.Errorf("the registry has %d pods, want %s alone", len(pods.Items), name)
+		}
+		return nil
+	}
 }
 
 // components returns the ready pods of a component that are not ending.

@@ -24,6 +24,7 @@ type wish struct {
 	delivery   wire.Delivery            // of all containers
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
+	refresh    refresh
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
@@ -57,6 +58,8 @@ func (p *planner) readAnnotations() wish {
 			w.deliveries[strings.TrimPrefix(key, podspec.AnnotationDeliveryPrefix)] = p.parseDelivery(key, value)
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
+		case key == podspec.AnnotationRefresh, key == podspec.AnnotationRefreshHTTP, key == podspec.AnnotationRefreshSignal, key == podspec.AnnotationRefreshRestart:
+			p.readRefresh(&w.refresh, key, value)
 		case key == podspec.AnnotationStatus:
 			// Ours, and never trusted: what was decided before does not count.
 		case key == podspec.LabelInject:
@@ -115,7 +118,7 @@ func (p *planner) readContainers(w *wish, value string) {
 func (p *planner) parseDelivery(key, value string) wire.Delivery {
 	d := wire.Delivery(value)
 	switch d {
-	case wire.DeliveryAuto, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+	case wire.DeliveryAuto, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 	default:
 		p.deny(ReasonDeliveryInvalid, annotationField(clip(key)), fmt.Sprintf("unknown delivery %q", clip(value)))
 	}

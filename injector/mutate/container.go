@@ -14,23 +14,20 @@ import (
 // assigns, is right, and one user for all containers is what lets the kubelet keep tokens at mode 0600.
 const agentUser int64 = 65532
 
-// agent returns the init container for the pod.
-func (p *planner) agent() *container {
-	url := p.cfg.URL
-	if p.pod.Spec.HostNetwork && p.pod.Spec.DNSPolicy != "ClusterFirstWithHostNet" && p.cfg.HostNetworkURL != "" {
-		url = p.cfg.HostNetworkURL
-	}
+// agent returns the init container for the pod, or what the sidecar has in common with it: the values of some containers are brought by the one, those of the
+// others by the other.
+func (p *planner) agent(refreshed bool) *container {
 	c := &container{
 		Name:            podspec.ContainerInit,
 		Image:           p.cfg.Image,
 		ImagePullPolicy: p.cfg.PullPolicy,
 		Env: []envVar{
-			{Name: podspec.EnvURL, Value: url},
+			{Name: podspec.EnvURL, Value: p.url()},
 			{Name: podspec.EnvCA, Value: p.cfg.CA},
-			{Name: podspec.EnvRequest, Value: p.request()},
+			{Name: podspec.EnvRequest, Value: p.request(refreshed)},
 			{Name: podspec.EnvDeadline, Value: p.cfg.Deadline.String()},
 		},
-		VolumeMounts: p.agentMounts(),
+		VolumeMounts: p.agentMounts(refreshed),
 		Resources:    p.resourcesFor(),
 		SecurityContext: &securityContext{
 			RunAsNonRoot:             ptr(true),
@@ -45,24 +42,35 @@ func (p *planner) agent() *container {
 	if p.cfg.ServerName != "" {
 		c.Env = slices.Insert(c.Env, 1, envVar{Name: podspec.EnvServerName, Value: p.cfg.ServerName})
 	}
+	if p.imageBin() && !refreshed {
+		c.Env = append(c.Env, envVar{Name: podspec.EnvBinDir, Value: podspec.BinNowhere})
+	}
 	if s := p.pod.Spec.SecurityContext; s != nil && s.RunAsUser != nil && *s.RunAsUser == 0 {
 		c.SecurityContext.RunAsUser = ptr(agentUser)
 	}
 	return c
 }
 
-// agentMounts are the init agent's: what it writes to, and its token.
-func (p *planner) agentMounts() []volumeMount {
+// url is where the pod finds the registry.
+func (p *planner) url() string {
+	if p.pod.Spec.HostNetwork && p.pod.Spec.DNSPolicy != "ClusterFirstWithHostNet" && p.cfg.HostNetworkURL != "" {
+		return p.cfg.HostNetworkURL
+	}
+	return p.cfg.URL
+}
+
+// agentMounts are those of the init agent, or of the sidecar: what it writes to, and its token.
+func (p *planner) agentMounts(refreshed bool) []volumeMount {
 	var mounts []volumeMount
-	if p.envsBy(wire.DeliveryEnvfile) > 0 {
+	if p.envsBy(wire.DeliveryEnvfile) > 0 && !refreshed {
 		mounts = append(mounts, volumeMount{Name: podspec.VolumeEnv, MountPath: podspec.MountEnv})
 	}
 	mounts = append(mounts, volumeMount{Name: podspec.VolumeToken, MountPath: podspec.MountToken, ReadOnly: true})
-	if p.envsBy(wire.DeliveryExec) > 0 {
+	if p.envsBy(wire.DeliveryExec) > 0 && !p.imageBin() && !refreshed {
 		mounts = append(mounts, volumeMount{Name: podspec.VolumeBin, MountPath: podspec.MountBin})
 	}
 	for i := range p.targets {
-		if t := &p.targets[i]; t.ownVolume() {
+		if t := &p.targets[i]; t.ownVolume() && p.isRefreshed(t) == refreshed {
 			mounts = append(mounts, volumeMount{Name: podspec.ValuesVolume(t.c.Name), MountPath: podspec.MountValues + "/" + t.c.Name})
 		}
 	}
@@ -74,29 +82,38 @@ func (t *target) ownVolume() bool {
 	return t.delivery == wire.DeliveryExec || t.delivery == wire.DeliveryFile
 }
 
-// request is the resolve request the init agent sends: the ENVs the pod refers to, fixed now.
-func (p *planner) request() string {
+// request is the resolve request the init agent sends, or the sidecar: the ENVs the pod refers to, fixed now.
+func (p *planner) request(refreshed bool) string {
 	r := wire.ResolveRequest{Protocol: wire.Protocol}
 	for i := range p.targets {
 		t := &p.targets[i]
-		if len(t.names.Envs) == 0 {
-			continue
+		if len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect && p.isRefreshed(t) == refreshed {
+			r.Containers = append(r.Containers, t.request())
 		}
-		c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
-		for j, env := range t.names.Envs {
-			c.Envs[j] = env.Name
-		}
-		r.Containers = append(r.Containers, c)
 	}
 	return string(encode(r))
+}
+
+func (t *target) request() wire.ContainerRequest {
+	c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
+	for i, env := range t.names.Envs {
+		c.Envs[i] = env.Name
+	}
+	return c
 }
 
 // is reports whether c, which has the shape of an init agent, works exactly as w. What admission plugins and other webhooks add to every container is
 // tolerated where it changes nothing for the agent: service account mounts below /var/run/secrets, ENVs that are not ours, a pull policy, more resources,
 // an assigned user.
 func (c *container) is(w *container) bool {
-	return c.Image == w.Image && c.SecurityContext.is(w.SecurityContext) && c.Resources.covers(w.Resources) &&
+	return c.Image == w.Image && c.SecurityContext.is(w.SecurityContext) && c.Resources.covers(w.Resources) && c.lives(w) &&
 		slices.EqualFunc(c.ownEnv(), w.Env, envVar.is) && c.sameMounts(w)
+}
+
+// lives reports whether the kubelet starts, watches and restarts c as w.
+func (c *container) lives(w *container) bool {
+	return c.RestartPolicy == w.RestartPolicy && !bool(c.LivenessProbe) && !bool(c.ReadinessProbe) &&
+		slices.EqualFunc(c.RestartPolicyRules, w.RestartPolicyRules, restartRule.is) && c.StartupProbe.is(w.StartupProbe)
 }
 
 func (c *container) ownEnv() []envVar {
@@ -140,11 +157,18 @@ func (s *securityContext) is(w *securityContext) bool {
 
 // own returns the init containers the pod is to have of us, in order.
 func (p *planner) own() []*container {
-	agent := p.agent()
-	if p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0 {
-		return []*container{agent, verifier(agent)}
+	var own []*container
+	if p.needsAgent() {
+		agent := p.agent(false)
+		own = append(own, agent)
+		if p.cfg.Verify && p.envsBy(wire.DeliveryEnvfile) > 0 {
+			own = append(own, verifier(agent))
+		}
 	}
-	return []*container{agent}
+	if p.refreshed() > 0 {
+		own = append(own, p.sidecar())
+	}
+	return own
 }
 
 // verifier returns the container that proves, after the agent has written, that this node's kubelet reads env files.
@@ -200,9 +224,11 @@ func (p *planner) inPlace(indices []int, want []*container) bool {
 	return true
 }
 
-// neededBefore reports whether an init container that receives values comes before index.
+// neededBefore reports whether an init container that receives values from the init agent comes before index.
 func (p *planner) neededBefore(index int) bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool { return t.list == listInit && t.index < index && len(t.names.Envs) > 0 })
+	return slices.ContainsFunc(p.targets, func(t target) bool {
+		return t.list == listInit && t.index < index && len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect
+	})
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -40,11 +40,13 @@ func (p *planner) chooseDelivery(t *target) {
 		case wire.DeliveryEnvfile:
 			p.problems = append(p.problems, p.againstEnvfile(t)...)
 		case wire.DeliveryExec:
-			p.problems = append(p.problems, p.againstExec(t)...)
+			p.problems = append(p.problems, p.againstWrapping(t, wire.DeliveryExec)...)
+		case wire.DeliveryDirect:
+			p.problems = append(p.problems, p.againstDirect(t)...)
 		}
 		return
 	}
-	envfile := p.againstEnvfile(t)
+	envfile := p.againstEnvfileAnywhere(t)
 	if len(envfile) == 0 {
 		t.delivery, t.why = wire.DeliveryEnvfile, "auto"
 		return
@@ -53,7 +55,7 @@ func (p *planner) chooseDelivery(t *target) {
 		p.problems = append(p.problems, envfile...)
 		return
 	}
-	exec := p.againstExec(t)
+	exec := p.againstWrapping(t, wire.DeliveryExec)
 	if len(exec) > 0 {
 		p.problems = append(append(p.problems, envfile...), exec...)
 		return
@@ -65,20 +67,41 @@ func (p *planner) chooseDelivery(t *target) {
 func (p *planner) againstEnvfile(t *target) []Problem {
 	switch {
 	case p.cfg.SupportUnknown:
-		return []Problem{{Reason: ReasonSupportUnknown, Detail: "the injector has not learnt the API server's version yet; try again"}}
+		return []Problem{p.unknown()}
 	case p.cfg.Unsupported != "":
 		return []Problem{{Reason: ReasonUnsupported, Detail: p.cfg.Unsupported}}
 	}
 	return t.unfit(wire.DeliveryEnvfile, func(env wire.EnvName) string { return env.NoEnvfile })
 }
 
-// againstExec tells why the command of t cannot be wrapped.
-func (p *planner) againstExec(t *target) []Problem {
+// againstEnvfileAnywhere also heeds what a node cannot do: nobody asked for env files, so whoever wrote the pod has not seen to its node.
+func (p *planner) againstEnvfileAnywhere(t *target) []Problem {
+	problems := p.againstEnvfile(t)
+	switch {
+	case len(problems) > 0:
+	case p.cfg.NodesUnknown:
+		return []Problem{p.unknown()}
+	case p.cfg.NodesWithoutEnvfile != "":
+		return []Problem{{Reason: ReasonUnsupported, Detail: p.cfg.NodesWithoutEnvfile}}
+	}
+	return problems
+}
+
+func (p *planner) unknown() Problem {
+	what := "nodes"
+	if p.cfg.SupportUnknown {
+		what = "API server's version"
+	}
+	return Problem{Reason: ReasonSupportUnknown, Detail: "the injector has not learnt the cluster's " + what + " yet; try again"}
+}
+
+// againstWrapping tells why the command of t cannot be wrapped.
+func (p *planner) againstWrapping(t *target, delivery wire.Delivery) []Problem {
 	field := containerField(t.list, t.index)
-	if own, sound := unwrap(t.c.Command); sound && len(own) == 0 { // one that is not sound is refused with the pod's structure
+	if own, _, sound := unwrap(t.c.Command); sound && len(own) == 0 { // one that is not sound is refused with the pod's structure
 		return []Problem{{ReasonNoCommand, field + ".command", fmt.Sprintf("container %q has no command that could be wrapped", clip(t.c.Name))}}
 	}
-	problems := t.unfit(wire.DeliveryExec, func(env wire.EnvName) string { return env.NoExec })
+	problems := t.unfit(delivery, func(env wire.EnvName) string { return env.NoExec })
 	if name := t.expands(); name != "" {
 		problems = append(problems, Problem{ReasonExpansion, field, fmt.Sprintf("container %q refers to $(%s) in its command, args or env", clip(t.c.Name), name)})
 	}
@@ -98,7 +121,7 @@ func (t *target) unfit(delivery wire.Delivery, rule func(wire.EnvName) string) [
 }
 
 // expands returns an ENV of the consumer that the container refers to with $(NAME), which the kubelet expands from the ENVs it knows: not from values that
-// come with exec. Empty if there is none.
+// come with exec or direct. Empty if there is none.
 func (t *target) expands() string {
 	var found string
 	look := func(text string) {

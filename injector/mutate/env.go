@@ -19,7 +19,7 @@ func (e *envVar) isOurs(c *container, dir string) bool {
 	if r := e.fileRef(); r != nil {
 		return r.Path == podspec.EnvFile(c.Name) && r.Key == e.Name && !r.Optional
 	}
-	return e.isPath(c, dir)
+	return e.isPath(c, dir) || e.isDirect(c)
 }
 
 // fileRef returns the reference into our volume, if e is one.
@@ -37,16 +37,18 @@ func (e *envVar) isPath(c *container, dir string) bool {
 		return false
 	}
 	return dir != "" && e.Value == dir+"/"+name || slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool {
-		return m.isOurs(c.Name) && m.Name != podspec.VolumeBin && e.Value == m.MountPath+"/"+name
+		return m.Name == podspec.ValuesVolume(c.Name) && m.isOurs(c) && e.Value == m.MountPath+"/"+name
 	})
 }
 
-// envBlock is what stands in front of a container's ENVs: references into its env file, or paths of its files. The zero block is nothing.
+// envBlock is what stands in front of a container's ENVs: references into its env file, paths of its files, or what the agent in it is told. The zero block is
+// nothing.
 type envBlock struct {
 	envs   []wire.EnvName
-	suffix string // of the ENVs' names in the pod
-	dir    string // of files; empty with an env file
-	file   []byte // path of the env file, as JSON
+	suffix string            // of the ENVs' names in the pod
+	dir    string            // of files
+	values map[string]string // :: ENV → what the agent is told
+	file   []byte            // path of the env file, as JSON; only without dir and values
 }
 
 func (p *planner) envBlock(t *target) envBlock {
@@ -56,13 +58,18 @@ func (p *planner) envBlock(t *target) envBlock {
 		return envBlock{envs: t.names.Envs, file: encode(podspec.EnvFile(t.c.Name))}
 	case t.delivery == wire.DeliveryFile:
 		return envBlock{envs: t.names.Envs, suffix: podspec.FileSuffix, dir: p.filesPath()}
+	case t.delivery == wire.DeliveryDirect:
+		return p.directBlock(t)
 	}
 	return envBlock{}
 }
 
 // has reports whether e, which is ours, is of this block, if its name is.
 func (b *envBlock) has(e *envVar) bool {
-	if b.dir == "" {
+	switch {
+	case b.values != nil:
+		return e.ValueFrom == nil && e.Value == b.values[e.Name]
+	case b.dir == "":
 		return e.fileRef() != nil
 	}
 	return e.Value == b.dir+"/"+strings.TrimSuffix(e.Name, podspec.FileSuffix)
@@ -71,7 +78,10 @@ func (b *envBlock) has(e *envVar) bool {
 // append appends an ENV of the block as JSON, without the detour through reflection: pods receive dozens of them.
 func (b *envBlock) append(dst []byte, name string) []byte {
 	dst = appendString(append(dst, `{"name":`...), name+b.suffix)
-	if b.dir != "" {
+	switch {
+	case b.values != nil:
+		return append(appendString(append(dst, `,"value":`...), b.values[name]), '}')
+	case b.dir != "":
 		return append(appendString(append(dst, `,"value":`...), b.dir+"/"+name), '}')
 	}
 	dst = append(dst, `,"valueFrom":{"fileKeyRef":{"volumeName":"`+podspec.VolumeEnv+`","path":`...)

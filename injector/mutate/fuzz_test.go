@@ -49,11 +49,27 @@ func FuzzPlan(f *testing.F) {
 		if err != nil {
 			return
 		}
-		plan := planJSON(t, testMutator(t), before)
-		if plan.Decision == Injected {
-			checkSettled(t, apply(t, before, plan))
-		}
+		checkPlans(t, before)
 	})
+}
+
+// checkPlans plans the pod in a cluster that mounts images and in one that does not, and then what came of it in the other: a cluster may learn it or forget it
+// between two passes. Every plan must settle, and leave alone whom it does not concern.
+func checkPlans(t *testing.T, before []byte) {
+	able, plain := testMutator(t, func(c *Config) { c.ImageVolumes = true }), testMutator(t)
+	for _, order := range [][]*Mutator{{able, plain}, {plain, able}} {
+		pod := before
+		for _, m := range order {
+			plan := planJSON(t, m, pod)
+			if plan.Decision != Injected {
+				continue
+			}
+			after := apply(t, pod, plan)
+			checkSettled(t, m, after)
+			checkUntouched(t, pod, after)
+			pod = after
+		}
+	}
 }
 
 // FuzzPodOfPieces builds pods of friendly and hostile pieces, one for each byte, because bytes changed at random seldom make a pod.
@@ -119,8 +135,10 @@ func FuzzPodOfPieces(f *testing.F) {
 		func(p *corev1.Pod) { p.Annotations["lanyard.dev/files-path"] = "/keys" },
 		func(p *corev1.Pod) { p.Annotations["lanyard.dev/consumer"] = "acme/quoted" },
 		func(p *corev1.Pod) { last(p).Command = append(last(p).Command, "run", "$(API_KEY") },
-		func(p *corev1.Pod) { last(p).Command = append(podspec.Wrapper(), last(p).Command...) },
-		func(p *corev1.Pod) { last(p).Command = append(podspec.Wrapper()[:1], last(p).Command...) },
+		func(p *corev1.Pod) { last(p).Command = append(podspec.Wrapper(podspec.ModeExec), last(p).Command...) },
+		func(p *corev1.Pod) {
+			last(p).Command = append(podspec.Wrapper(podspec.ModeExec)[:1], last(p).Command...)
+		},
 		func(p *corev1.Pod) { last(p).Args = append(last(p).Args, "$$(API_KEY)", "$(DB_PASSWORD)") },
 		func(p *corev1.Pod) { mount(last(p), "lanyard-bin", "/run/lanyard/bin") },
 		func(p *corev1.Pod) { mount(last(p), podspec.ValuesVolume(last(p).Name), "/run/lanyard/values") },
@@ -137,8 +155,46 @@ func FuzzPodOfPieces(f *testing.F) {
 		func(p *corev1.Pod) {
 			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
 		},
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/delivery"] = "direct" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/delivery.b"] = "direct" },
+		func(p *corev1.Pod) {
+			last(p).Command = append(podspec.Wrapper(podspec.ModeDirect), last(p).Command...)
+		},
+		func(p *corev1.Pod) { mount(last(p), "lanyard-token", "/run/lanyard/token") },
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "LANYARD_URL", Value: "x"})
+		},
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "LANYARD_REQUEST", Value: "{}"}, corev1.EnvVar{Name: "LANYARD_CA", Value: "x"})
+		},
+		func(p *corev1.Pod) { last(p).TerminationMessagePath = "/tmp/why" },
+		func(p *corev1.Pod) {
+			p.Spec.Volumes = append(p.Spec.Volumes, corev1.Volume{Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "agent:old"}}})
+		},
+		func(p *corev1.Pod) { c := last(p); c.Command = []string{"app"} },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh"] = "1m" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-http"] = "http://127.0.0.1:8080/" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-signal"] = "SIGHUP" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/refresh-restart"] = "true" },
+		func(p *corev1.Pod) { last(p).Ports = []corev1.ContainerPort{{ContainerPort: 8080}} },
+		func(p *corev1.Pod) { p.Spec.ShareProcessNamespace = ptr(true) },
+		func(p *corev1.Pod) { last(p).SecurityContext = &corev1.SecurityContext{RunAsUser: ptr(int64(1000))} },
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-sidecar", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways),
+				Env:          []corev1.EnvVar{{Name: "LANYARD_REQUEST"}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
+		},
 	}
+	f.Add([]byte{0, 27, 53, 57, 54})
+	f.Add([]byte{0, 27, 53, 58, 59, 55})
+	f.Add([]byte{0, 4, 8, 29, 53, 56, 60})
 	f.Add([]byte{0, 26, 32})
+	f.Add([]byte{0, 32, 45})
+	f.Add([]byte{0, 32, 45, 47, 48, 49, 50, 51, 52, 24})
+	f.Add([]byte{0, 4, 26, 32, 8, 32, 46, 47, 48})
+	f.Add([]byte{2, 0, 32, 45, 8, 32, 47, 49, 48, 27})
 	f.Add([]byte{0, 26, 32, 33, 33, 36, 37, 42, 43})
 	f.Add([]byte{0, 27, 30, 38, 41})
 	f.Add([]byte{31, 32, 8, 28, 4})
@@ -156,8 +212,6 @@ func FuzzPodOfPieces(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if plan := planJSON(t, testMutator(t), before); plan.Decision == Injected {
-			checkSettled(t, apply(t, before, plan))
-		}
+		checkPlans(t, before)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,13 +21,13 @@ import (
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
 
-	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and docs/reasons-admission.md")
 
-// TestGoldenPods plans every testdata/<case>.input.yaml and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml.
+// TestGoldenPods plans every testdata/<case>.input.yaml and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml. The
+// cluster of cases called image-… mounts images as volumes.
 func TestGoldenPods(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.input.yaml")
 	if err != nil || len(inputs) == 0 {
@@ -43,7 +44,9 @@ func TestGoldenPods(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plan := planJSON(t, testMutator(t), before)
+			outcome, able := strings.CutPrefix(name, "image-")
+			m := testMutator(t, func(c *Config) { c.ImageVolumes = able })
+			plan := planJSON(t, m, before)
 			after := apply(t, before, plan)
 
 			golden := strings.TrimSuffix(input, ".input.yaml") + ".golden.yaml"
@@ -60,13 +63,13 @@ func TestGoldenPods(t *testing.T) {
 			if diff := cmp.Diff(string(want), string(got)); diff != "" {
 				t.Errorf("golden pod differs (-want +got):\n%s", diff)
 			}
-			if prefix, _, _ := strings.Cut(name, "-"); (prefix == "denied") != (plan.Decision == Denied) || (prefix == "skipped") != (plan.Decision == Skipped) {
+			if prefix, _, _ := strings.Cut(outcome, "-"); (prefix == "denied") != (plan.Decision == Denied) || (prefix == "skipped") != (plan.Decision == Skipped) {
 				t.Errorf("decision = %s", plan.Decision)
 			}
 			if plan.Decision != Injected {
 				return
 			}
-			checkSettled(t, after)
+			checkSettled(t, m, after)
 			checkUntouched(t, before, after)
 			checkPodSecurity(t, before, after)
 		})
@@ -74,10 +77,10 @@ func TestGoldenPods(t *testing.T) {
 }
 
 // checkSettled demands that a second pass changes nothing, both on the pod as patched and as the API server would hand it out again.
-func checkSettled(t *testing.T, after []byte) {
+func checkSettled(t *testing.T, m *Mutator, after []byte) {
 	t.Helper()
 	for what, pod := range map[string][]byte{"patched": after, "re-encoded": canonical(t, after)} {
-		if again := planJSON(t, testMutator(t), pod); again.Decision != Unchanged {
+		if again := planJSON(t, m, pod); again.Decision != Unchanged {
 			t.Errorf("second plan of the %s pod: %s, patch %s, problems %v", what, again.Decision, again.Patch, again.Problems)
 		}
 	}
@@ -103,7 +106,7 @@ func checkUntouched(t *testing.T, before, after []byte) {
 			if err := json.Unmarshal(now, &d); err != nil {
 				t.Fatal(err)
 			}
-			if d.Name == c.Name && c.Name != podspec.ContainerInit && !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
+			if d.Name == c.Name && !slices.Contains(ownNames, c.Name) && !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
 				t.Errorf("container %q changed from\n%s to\n%s", c.Name, old, now)
 			}
 		}
@@ -128,14 +131,14 @@ func checkPodSecurity(t *testing.T, before, after []byte) {
 	if a, b := evaluate(before), evaluate(after); a.Allowed && !b.Allowed {
 		t.Errorf("injection broke the restricted standard: %s", b.ForbiddenDetail())
 	}
-	// Whatever the pod is, our own container passes by itself.
+	// Whatever the pod is, our own containers pass by themselves.
 	var pod corev1.Pod
 	if err := json.Unmarshal(after, &pod); err != nil {
 		t.Fatal(err)
 	}
 	alone := corev1.PodSpec{}
 	for _, c := range pod.Spec.InitContainers {
-		if c.Name == podspec.ContainerInit {
+		if slices.Contains(ownNames, c.Name) {
 			alone.Containers = append(alone.Containers, c)
 		}
 	}
@@ -152,9 +155,13 @@ func testConfig() Config {
 	}
 }
 
-func testMutator(t testing.TB) *Mutator {
+func testMutator(t testing.TB, changes ...func(*Config)) *Mutator {
 	t.Helper()
-	m, err := New(testConfig())
+	cfg := testConfig()
+	for _, change := range changes {
+		change(&cfg)
+	}
+	m, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,14 +7,18 @@
 //
 // # What is injected
 //
-// An init container, lanyard-init, in front of every container that receives values, and a projected token only it can read. What else depends on how the
-// values reach a container:
+// An init container, lanyard-init, in front of every container that receives values, and a projected token only it can read, but with the direct delivery. What
+// else depends on how the values reach a container:
 //
 //	envfile  a memory-backed volume, which no container but the init agent mounts, and in front of the container's ENVs one fileKeyRef for each of its consumer
-//	exec     a memory-backed volume of the container's own, a volume with the agent's binary, and that binary in front of the container's command
+//	exec     a memory-backed volume of the container's own, a volume with the agent's binary, which is the agent's image where the cluster mounts images, and
+//	         that binary in front of the container's command
+//	direct   the agent's image as a volume with its binary, and in the container the token, that binary in front of its command and ENVs that tell it what to
+//	         fetch. A pod in which every container receives so has no init container
 //	file     a memory-backed volume of the container's own, and in front of its ENVs one NAME_FILE for each ENV of its consumer
 //
-// Nothing else of the pod is touched.
+// Where files are to be refreshed, their containers' values come from a native sidecar, lanyard-sidecar, instead of the init container, which is there for the
+// other containers, if any. Nothing else of the pod is touched.
 //
 // # Idempotence
 //
@@ -63,8 +67,18 @@ type Config struct {
 
 	// Unsupported says why the cluster cannot deliver env files. Empty means that it can.
 	Unsupported string
+	// RefreshUnsupported says why it cannot run native sidecars, RestartUnsupported why a container cannot have the others restarted. Empty means that it can.
+	RefreshUnsupported, RestartUnsupported string
 	// SupportUnknown is set until the cluster's version has been learnt.
 	SupportUnknown bool
+
+	// NodesWithoutEnvfile says which node a pod may come to cannot deliver env files, and why. Empty means that all can. The delivery auto heeds it.
+	NodesWithoutEnvfile string
+	// ImageVolumes is set where API server and nodes can mount the init agent's image as a volume. Else NoImageVolumes says why not, if that is known.
+	ImageVolumes   bool
+	NoImageVolumes string
+	// NodesUnknown is set until the nodes have been learnt.
+	NodesUnknown bool
 }
 
 // A Mutator plans with one configuration. It is immutable and safe for concurrent use.
@@ -161,7 +175,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return
@@ -181,7 +195,7 @@ func (p *planner) checkCluster() {
 
 // envs counts the ENVs of all targets.
 func (p *planner) envs() int {
-	return p.envsBy(wire.DeliveryEnvfile) + p.envsBy(wire.DeliveryExec) + p.envsBy(wire.DeliveryFile)
+	return p.envsBy(wire.DeliveryEnvfile) + p.envsBy(wire.DeliveryExec) + p.envsBy(wire.DeliveryDirect) + p.envsBy(wire.DeliveryFile)
 }
 
 // envsBy counts the ENVs that are delivered so.

@@ -17,7 +17,7 @@ import (
 )
 
 // injected returns the pod of annotations and containers after a first pass, as a struct to play other webhooks with.
-func injected(t *testing.T, input string) *corev1.Pod {
+func injected(t *testing.T, input string, changes ...func(*Config)) *corev1.Pod {
 	t.Helper()
 	var pod corev1.Pod
 	if err := json.Unmarshal([]byte(input), &pod); err != nil {
@@ -27,7 +27,7 @@ func injected(t *testing.T, input string) *corev1.Pod {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan := planJSON(t, testMutator(t), raw)
+	plan := planJSON(t, testMutator(t, changes...), raw)
 	if plan.Decision != Injected {
 		t.Fatalf("first pass: %s %v", plan.Decision, plan.Problems)
 	}
@@ -114,7 +114,7 @@ func TestReinvocationAfterOthersChangedThePod(t *testing.T) {
 				t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, tc.want, tc.reason, plan.Patch, plan.Problems)
 			}
 			if plan.Decision == Injected {
-				checkSettled(t, apply(t, raw, plan))
+				checkSettled(t, testMutator(t), apply(t, raw, plan))
 			}
 		})
 	}
@@ -135,9 +135,13 @@ func TestReinvocationOfWrappedPods(t *testing.T) {
 		"a foreign mount is none of ours": {func(_ *corev1.Pod, app, _ *corev1.Container) {
 			app.VolumeMounts = append(app.VolumeMounts, corev1.VolumeMount{Name: "x", MountPath: "/var/run/secrets/x"})
 		}, Unchanged, ReasonInjected},
-		"a wrapper that was lost is put back":        {func(_ *corev1.Pod, app, _ *corev1.Container) { app.Command = app.Command[3:] }, Injected, ReasonInjected},
-		"a second wrapper is taken away":             {func(_ *corev1.Pod, app, _ *corev1.Container) { app.Command = append(podspec.Wrapper(), app.Command...) }, Injected, ReasonInjected},
-		"a wrapper where none belongs is taken away": {func(_ *corev1.Pod, _, b *corev1.Container) { b.Command = append(podspec.Wrapper(), "b") }, Injected, ReasonInjected},
+		"a wrapper that was lost is put back": {func(_ *corev1.Pod, app, _ *corev1.Container) { app.Command = app.Command[3:] }, Injected, ReasonInjected},
+		"a second wrapper is taken away": {func(_ *corev1.Pod, app, _ *corev1.Container) {
+			app.Command = append(podspec.Wrapper(podspec.ModeExec), app.Command...)
+		}, Injected, ReasonInjected},
+		"a wrapper where none belongs is taken away": {func(_ *corev1.Pod, _, b *corev1.Container) {
+			b.Command = append(podspec.Wrapper(podspec.ModeExec), "b")
+		}, Injected, ReasonInjected},
 		"another wrapper around ours is refused": {func(_ *corev1.Pod, app, _ *corev1.Container) {
 			app.Command = append([]string{app.Command[0], "other"}, app.Command...)
 		}, Denied, ReasonWrapper},
@@ -177,12 +181,12 @@ func TestReinvocationOfWrappedPods(t *testing.T) {
 				return
 			}
 			after := apply(t, raw, plan)
-			checkSettled(t, after)
+			checkSettled(t, testMutator(t), after)
 			var repaired corev1.Pod
 			if err := json.Unmarshal(after, &repaired); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(append(podspec.Wrapper(), "app"), repaired.Spec.Containers[0].Command); diff != "" {
+			if diff := cmp.Diff(append(podspec.Wrapper(podspec.ModeExec), "app"), repaired.Spec.Containers[0].Command); diff != "" {
 				t.Errorf("command (-want +got):\n%s", diff)
 			}
 		})
@@ -193,6 +197,8 @@ func TestAutoDependsOnTheClusterAndTheCommand(t *testing.T) {
 	const wrappable = `{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web"%s}},
 		"spec":{"serviceAccountName":"web","containers":[{"name":"app","image":"a","command":["app"]}]}}`
 	tooOld, unknown := func(c *Config) { c.Unsupported = "the API server is 1.34" }, func(c *Config) { c.SupportUnknown = true }
+	oldNode, noNode := func(c *Config) { c.NodesWithoutEnvfile = "node n is old" }, func(c *Config) { c.NodesUnknown = true }
+	images := func(c *Config) { c.ImageVolumes = true }
 	for name, tc := range map[string]struct {
 		config     func(*Config)
 		annotation string
@@ -205,6 +211,14 @@ func TestAutoDependsOnTheClusterAndTheCommand(t *testing.T) {
 		"too old for envfile":      {tooOld, `,"lanyard.dev/delivery":"envfile"`, "", string(ReasonUnsupported)},
 		"too old, and exec chosen": {tooOld, `,"lanyard.dev/delivery":"exec"`, wire.DeliveryExec, "annotation"},
 		"not known, exec chosen":   {unknown, `,"lanyard.dev/delivery.app":"exec"`, wire.DeliveryExec, "annotation"},
+		"an old node":              {oldNode, "", wire.DeliveryExec, "auto: node n is old"},
+		"an old node, and envfile": {oldNode, `,"lanyard.dev/delivery":"envfile"`, wire.DeliveryEnvfile, "annotation"},
+		"nodes not known yet":      {noNode, "", "", string(ReasonSupportUnknown)},
+		"direct is never chosen":   {images, "", wire.DeliveryEnvfile, "auto"},
+		"direct, able":             {images, `,"lanyard.dev/delivery":"direct"`, wire.DeliveryDirect, "annotation"},
+		"direct, not able":         {func(*Config) {}, `,"lanyard.dev/delivery":"direct"`, "", string(ReasonUnsupported)},
+		"direct, version unknown":  {unknown, `,"lanyard.dev/delivery":"direct"`, "", string(ReasonSupportUnknown)},
+		"direct, nodes unknown":    {noNode, `,"lanyard.dev/delivery":"direct"`, "", string(ReasonSupportUnknown)},
 		"not known, file chosen":   {unknown, `,"lanyard.dev/delivery":"file"`, wire.DeliveryFile, "annotation"},
 	} {
 		t.Run(name, func(t *testing.T) {

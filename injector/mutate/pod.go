@@ -67,12 +67,56 @@ type container struct {
 	TerminationMessagePath   string           `json:"terminationMessagePath,omitempty"`
 	TerminationMessagePolicy string           `json:"terminationMessagePolicy,omitempty"`
 
+	// What only the sidecar of ours has.
+	RestartPolicy      string        `json:"restartPolicy,omitempty"`
+	RestartPolicyRules []restartRule `json:"restartPolicyRules,omitempty"`
+	StartupProbe       *probe        `json:"startupProbe,omitempty"`
+
 	// What ours does not have.
-	RestartPolicy string   `json:"restartPolicy,omitempty"`
-	Command       []string `json:"command,omitempty"`
-	Args          []string `json:"args,omitempty"`
-	EnvFrom       present  `json:"envFrom,omitempty"`
-	Lifecycle     present  `json:"lifecycle,omitempty"`
+	Command        []string        `json:"command,omitempty"`
+	Args           []string        `json:"args,omitempty"`
+	Ports          []containerPort `json:"ports,omitempty"`
+	EnvFrom        present         `json:"envFrom,omitempty"`
+	Lifecycle      present         `json:"lifecycle,omitempty"`
+	LivenessProbe  present         `json:"livenessProbe,omitempty"`
+	ReadinessProbe present         `json:"readinessProbe,omitempty"`
+}
+
+type containerPort struct {
+	ContainerPort int `json:"containerPort"`
+}
+
+type restartRule struct {
+	Action    string     `json:"action"`
+	ExitCodes *exitCodes `json:"exitCodes,omitempty"`
+}
+
+type exitCodes struct {
+	Operator string  `json:"operator"`
+	Values   []int32 `json:"values"`
+}
+
+func (r restartRule) is(w restartRule) bool {
+	return r.Action == w.Action && r.ExitCodes != nil && r.ExitCodes.Operator == w.ExitCodes.Operator && slices.Equal(r.ExitCodes.Values, w.ExitCodes.Values)
+}
+
+// probe is one by a command. Of others only their times are read.
+type probe struct {
+	Exec             *execAction `json:"exec,omitempty"`
+	PeriodSeconds    int32       `json:"periodSeconds,omitempty"`
+	TimeoutSeconds   int32       `json:"timeoutSeconds,omitempty"`
+	FailureThreshold int32       `json:"failureThreshold,omitempty"`
+}
+
+type execAction struct {
+	Command []string `json:"command,omitempty"`
+}
+
+func (p *probe) is(w *probe) bool {
+	if p == nil || w == nil {
+		return p == w
+	}
+	return p.Exec != nil && slices.Equal(p.Exec.Command, w.Exec.Command) && p.PeriodSeconds == w.PeriodSeconds && p.TimeoutSeconds == w.TimeoutSeconds && p.FailureThreshold == w.FailureThreshold
 }
 
 type envVar struct {
@@ -129,9 +173,15 @@ type seccompProfile struct {
 }
 
 type volume struct {
-	Name      string     `json:"name"`
-	EmptyDir  *emptyDir  `json:"emptyDir,omitempty"`
-	Projected *projected `json:"projected,omitempty"`
+	Name      string       `json:"name"`
+	EmptyDir  *emptyDir    `json:"emptyDir,omitempty"`
+	Projected *projected   `json:"projected,omitempty"`
+	Image     *imageSource `json:"image,omitempty"`
+}
+
+type imageSource struct {
+	Reference  string `json:"reference,omitempty"`
+	PullPolicy string `json:"pullPolicy,omitempty"`
 }
 
 type emptyDir struct {
@@ -191,7 +241,7 @@ func (s *Spec) each(visit func(list string, index int, c *container)) {
 }
 
 // ownNames are the names of our init containers, in their order.
-var ownNames = []string{podspec.ContainerInit, podspec.ContainerVerify}
+var ownNames = []string{podspec.ContainerInit, podspec.ContainerVerify, podspec.ContainerSidecar}
 
 // ours returns the index of our init container so named, or -1.
 func (s *Spec) ours(name string) int {

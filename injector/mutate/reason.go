@@ -44,19 +44,25 @@ const (
 	ReasonExpansion         Reason = "expansion_lost"
 	ReasonFilesPathInvalid  Reason = "files_path_invalid"
 	ReasonUnrepresentable   Reason = "unrepresentable"
-	ReasonTooMany           Reason = "too_many"
-	ReasonEnvConflict       Reason = "env_conflict"
-	ReasonEnvReserved       Reason = "env_reserved"
-	ReasonNameTaken         Reason = "name_taken"
-	ReasonVolumeMisused     Reason = "volume_misused"
-	ReasonMountConflict     Reason = "mount_conflict"
-	ReasonWrapper           Reason = "wrapper_malformed"
-	ReasonWindows           Reason = "windows"
-	ReasonUnsupported       Reason = "cluster_unsupported"
-	ReasonSupportUnknown    Reason = "cluster_unknown"
-	ReasonNamesUnavailable  Reason = "names_unavailable"
-	ReasonMalformed         Reason = "malformed_review"
-	ReasonInternal          Reason = "internal"
+
+	ReasonRefreshInvalid     Reason = "refresh_invalid"
+	ReasonRefreshNoFiles     Reason = "refresh_no_files"
+	ReasonRefreshUnreachable Reason = "refresh_unreachable"
+	ReasonRefreshUnsupported Reason = "refresh_unsupported"
+
+	ReasonTooMany          Reason = "too_many"
+	ReasonEnvConflict      Reason = "env_conflict"
+	ReasonEnvReserved      Reason = "env_reserved"
+	ReasonNameTaken        Reason = "name_taken"
+	ReasonVolumeMisused    Reason = "volume_misused"
+	ReasonMountConflict    Reason = "mount_conflict"
+	ReasonWrapper          Reason = "wrapper_malformed"
+	ReasonWindows          Reason = "windows"
+	ReasonUnsupported      Reason = "cluster_unsupported"
+	ReasonSupportUnknown   Reason = "cluster_unknown"
+	ReasonNamesUnavailable Reason = "names_unavailable"
+	ReasonMalformed        Reason = "malformed_review"
+	ReasonInternal         Reason = "internal"
 )
 
 // ReasonInfo describes a [Reason].
@@ -84,10 +90,14 @@ var Reasons = []ReasonInfo{
 	{ReasonContainerMissing, Denied, false, "An annotation names a container that the pod does not have.", "Name one of the pod's containers or init containers."},
 	{ReasonContainersInvalid, Denied, false, "The annotation lanyard.dev/containers cannot be used.", "Give a comma-separated list of container names, or *, next to lanyard.dev/consumer."},
 	{ReasonTwoConsumers, Denied, false, "A container would receive two consumers.", "Keep either its own lanyard.dev/consumer.<container> or its place in lanyard.dev/containers."},
-	{ReasonDeliveryInvalid, Denied, false, "An annotation lanyard.dev/delivery names no delivery of this version, or a container that receives no values.", "Use auto, envfile, exec or file, or remove the annotation."},
-	{ReasonNoCommand, Denied, false, "The exec delivery wraps the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
-	{ReasonExpansion, Denied, false, "A container of the exec delivery refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
+	{ReasonDeliveryInvalid, Denied, false, "An annotation lanyard.dev/delivery names no delivery of this version, or a container that receives no values.", "Use auto, envfile, exec, direct or file, or remove the annotation."},
+	{ReasonNoCommand, Denied, false, "The deliveries exec and direct wrap the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
+	{ReasonExpansion, Denied, false, "A container of the delivery exec or direct refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},
+	{ReasonRefreshInvalid, Denied, false, "An annotation lanyard.dev/refresh… has a value that cannot be used, or they do not go together.", "Give lanyard.dev/refresh an interval from 10s to 24h, or off, and beside it at most one of lanyard.dev/refresh-http, -signal and -restart."},
+	{ReasonRefreshNoFiles, Denied, false, "The pod asks for a refresh, and no container receives its values as files.", "Choose the delivery file for the container, or remove lanyard.dev/refresh and replace the pod when a value has changed."},
+	{ReasonRefreshUnreachable, Denied, false, "The sidecar could not tell the container of new files in the way that is asked for.", "For lanyard.dev/refresh-http: no hostNetwork, and the port among the container's ports. For lanyard.dev/refresh-signal: shareProcessNamespace: true and one runAsUser, not 0, for the containers with files."},
+	{ReasonRefreshUnsupported, Denied, false, "The API server is too old for native sidecars (Kubernetes 1.29), or for a restart of all containers (1.36).", "Remove lanyard.dev/refresh, or tell the containers in another way than lanyard.dev/refresh-restart, or upgrade the cluster."},
 	{ReasonUnrepresentable, Denied, false, "The current value of an ENV cannot be carried unchanged by the delivery.", "Use a delivery that can, which file always can, store the value in another encoding, such as base64, or take the ENV out of the consumer."},
 	{ReasonTooMany, Denied, false, "The pod exceeds a limit of the resolve protocol.", "Split the consumer, or give it to fewer containers."},
 	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that its consumer has, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
@@ -97,8 +107,8 @@ var Reasons = []ReasonInfo{
 	{ReasonMountConflict, Denied, false, "A container mounts a volume where its values or the init agent's binary go.", "Mount it elsewhere, or choose another lanyard.dev/files-path."},
 	{ReasonWrapper, Denied, false, "A container's command begins with the init agent's binary and is not what we inject.", "Give the container its own command; the injector wraps it."},
 	{ReasonWindows, Denied, false, "The pod is for Windows nodes, where the init agent does not run.", "Remove the label lanyard.dev/inject."},
-	{ReasonUnsupported, Denied, false, "The API server is too old for the envfile delivery, which begins with Kubernetes 1.35.", "Use the delivery exec or file, or upgrade the cluster."},
-	{ReasonSupportUnknown, Denied, true, "The injector has not learnt the API server's version yet.", "Nothing if it passes by itself; else see the injector's log."},
+	{ReasonUnsupported, Denied, false, "The cluster cannot do the delivery: envfile begins with Kubernetes 1.35, direct with 1.36 and containerd 2.1 or CRI-O 1.34 on every schedulable Linux node.", "Use the delivery exec or file, or upgrade what is too old."},
+	{ReasonSupportUnknown, Denied, true, "The injector has not learnt the API server's version or the nodes yet.", "Nothing if it passes by itself; else see the injector's log."},
 	{ReasonNamesUnavailable, Denied, true, "The injector has not received the consumers' names from the secret registry since it started.", "Nothing if it passes by itself; else check the secret registry and the injector's log."},
 	{ReasonMalformed, Denied, false, "The pod in the admission review could not be read.", "Report it: the API server only sends pods that decode."},
 	{ReasonInternal, Denied, true, "The injector met an error it does not know.", "Look up the request's UID in the injector's log and report it."},

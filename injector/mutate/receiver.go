@@ -35,23 +35,33 @@ func (p *planner) changeContainers() {
 	})
 }
 
-// unwrap returns the container's own command: without our wrapper, however often it stands there. Sound is false if what is there begins as our wrapper does
-// and does not go on as we write it.
-func unwrap(command []string) (own []string, sound bool) {
-	wrapper := podspec.Wrapper()
-	for len(command) > 0 && command[0] == wrapper[0] {
-		if len(command) <= len(wrapper) || !slices.Equal(command[:len(wrapper)], wrapper) {
-			return nil, false
+// unwrap returns the container's own command: without our wrapper, however often it stands there, and the mode of the outermost one. Sound is false if what is
+// there begins as our wrapper does and does not go on as we write it.
+func unwrap(command []string) (own []string, mode string, sound bool) {
+	for len(command) > 0 && command[0] == wrappers[0][0] {
+		i := slices.IndexFunc(wrappers, func(w []string) bool { return len(command) > len(w) && slices.Equal(command[:len(w)], w) })
+		if i < 0 {
+			return nil, "", false
 		}
-		command = command[len(wrapper):]
+		if mode == "" {
+			mode = wrappers[i][1]
+		}
+		command = command[len(wrappers[i]):]
 	}
-	return command, true
+	return command, mode, true
 }
 
+// wrappers are those of both modes. They begin with the same program.
+var wrappers = [][]string{podspec.Wrapper(podspec.ModeExec), podspec.Wrapper(podspec.ModeDirect)}
+
 func (p *planner) changeCommand(path string, c *container, t *target) {
-	want, _ := unwrap(c.Command)
-	if t != nil && t.delivery == wire.DeliveryExec {
-		want = append(podspec.Wrapper(), want...)
+	want, _, _ := unwrap(c.Command)
+	switch {
+	case t == nil:
+	case t.delivery == wire.DeliveryExec:
+		want = append(podspec.Wrapper(podspec.ModeExec), want...)
+	case t.delivery == wire.DeliveryDirect:
+		want = append(podspec.Wrapper(podspec.ModeDirect), want...)
 	}
 	if !slices.Equal(c.Command, want) {
 		p.patch.replace(path, want)
@@ -67,23 +77,26 @@ func (p *planner) mounts(t *target) []volumeMount {
 			{Name: podspec.VolumeBin, ReadOnly: true, MountPath: podspec.MountBin},
 			{Name: podspec.ValuesVolume(t.c.Name), ReadOnly: true, MountPath: podspec.MountValues},
 		}
+	case t.delivery == wire.DeliveryDirect:
+		return directMounts()
 	case t.delivery == wire.DeliveryFile:
 		return []volumeMount{{Name: podspec.ValuesVolume(t.c.Name), ReadOnly: true, MountPath: p.filesPath()}}
 	}
 	return nil
 }
 
-// isOurs reports whether m is a mount that we could have written into the container so named. Wherever it is, it shows that container nothing but its own
-// values, and lets it change nothing.
-func (m *volumeMount) isOurs(container string) bool {
-	return m.ReadOnly && m.SubPath == "" && m.SubPathExpr == "" && (m.Name == podspec.VolumeBin || m.Name == podspec.ValuesVolume(container))
+// isOurs reports whether m is a mount that we could have written into c. Wherever it is, it shows that container nothing but its own values, or the token with
+// which it gets them, and lets it change nothing.
+func (m *volumeMount) isOurs(c *container) bool {
+	return m.ReadOnly && m.SubPath == "" && m.SubPathExpr == "" &&
+		(m.Name == podspec.VolumeBin || m.Name == podspec.ValuesVolume(c.Name) || m.Name == podspec.VolumeToken && c.fetches())
 }
 
 func (p *planner) changeMounts(path string, c *container, want []volumeMount) {
 	var ours []int
 	var have []volumeMount
 	for i := range c.VolumeMounts {
-		if m := &c.VolumeMounts[i]; isOwnVolume(m.Name) && m.isOurs(c.Name) {
+		if m := &c.VolumeMounts[i]; isOwnVolume(m.Name) && m.isOurs(c) {
 			ours, have = append(ours, i), append(have, *m)
 		}
 	}
@@ -113,7 +126,7 @@ func (p *planner) checkMounts(list string, index int, c *container) {
 		field := fmt.Sprintf("%s.volumeMounts[%d]", containerField(list, index), i)
 		switch {
 		case isOwnVolume(m.Name):
-			if list == listEphemeral || !m.isOurs(c.Name) {
+			if list == listEphemeral || !m.isOurs(c) {
 				p.deny(ReasonVolumeMisused, field, fmt.Sprintf("container %q mounts volume %s", clip(c.Name), clip(m.Name)))
 			}
 		case slices.ContainsFunc(want, func(w volumeMount) bool { return w.MountPath == path.Clean(m.MountPath) }):
@@ -127,7 +140,7 @@ func (p *planner) checkMounts(list string, index int, c *container) {
 
 // checkCommand refuses a command that begins as a wrapped one does and is none.
 func (p *planner) checkCommand(list string, index int, c *container) {
-	if _, sound := unwrap(c.Command); !sound {
+	if _, _, sound := unwrap(c.Command); !sound {
 		p.deny(ReasonWrapper, containerField(list, index)+".command", fmt.Sprintf("container %q runs the init agent's binary itself", clip(c.Name)))
 	}
 }

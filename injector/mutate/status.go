@@ -22,6 +22,8 @@ type ContainerStatus struct {
 	// Delivery is how they reach it, and Why it is that one: "annotation", or "auto", with what speaks against envfile if it is another. Both are empty without ENVs.
 	Delivery wire.Delivery `json:"delivery,omitempty"`
 	Why      string        `json:"why,omitempty"`
+	// Refresh is how often the sidecar looks for other values; empty if it does not.
+	Refresh string `json:"refresh,omitempty"`
 }
 
 func (p *planner) status(reason Reason) string {
@@ -29,6 +31,9 @@ func (p *planner) status(reason Reason) string {
 	for i := range p.targets {
 		t := &p.targets[i]
 		s.Containers[i] = ContainerStatus{Name: t.c.Name, Consumer: t.consumer.String(), Envs: len(t.names.Envs), Delivery: t.delivery, Why: t.why}
+		if p.isRefreshed(t) {
+			s.Containers[i].Refresh = p.wish.refresh.interval.String()
+		}
 	}
 	return string(encode(s))
 }

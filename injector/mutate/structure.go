@@ -15,6 +15,7 @@ func (p *planner) checkStructure() {
 	spec := &p.pod.Spec
 	p.checkOwnContainer(podspec.ContainerInit, (*container).isAgent)
 	p.checkOwnContainer(podspec.ContainerVerify, (*container).isVerifier)
+	p.checkOwnContainer(podspec.ContainerSidecar, (*container).isSidecar)
 	for i := range spec.Volumes {
 		p.checkOwnVolume(i, &spec.Volumes[i])
 	}
@@ -50,10 +51,13 @@ func (p *planner) checkOwnContainer(name string, isOurs func(*container) bool) {
 	}
 }
 
-// plain reports whether c runs its image's own entry point and nothing else.
-func (c *container) plain() bool {
-	return len(c.Command) == 0 && len(c.Args) == 0 && !bool(c.EnvFrom) && !bool(c.Lifecycle) && c.RestartPolicy == ""
+// bare reports whether c runs its image's own entry point and nothing else.
+func (c *container) bare() bool {
+	return len(c.Command) == 0 && len(c.Args) == 0 && !bool(c.EnvFrom) && !bool(c.Lifecycle)
 }
+
+// plain reports whether c is bare and no native sidecar.
+func (c *container) plain() bool { return c.bare() && c.RestartPolicy == "" }
 
 // isVerifier reports whether c has the shape of the container that proves the kubelet: the agent in another mode, without our volumes.
 func (c *container) isVerifier() bool {
@@ -63,10 +67,10 @@ func (c *container) isVerifier() bool {
 
 // isAgent reports whether c has the shape of an injected init agent, of whatever image and configuration: it runs its image's own entry point, is told what
 // to request, and has the token. Whatever else it has is replaced.
-func (c *container) isAgent() bool {
-	if !c.plain() {
-		return false
-	}
+func (c *container) isAgent() bool { return c.plain() && c.isTold() }
+
+// isTold reports whether c is told what to request, and has the token.
+func (c *container) isTold() bool {
 	var token, request bool
 	for _, m := range c.VolumeMounts {
 		token = token || m.Name == podspec.VolumeToken && m.MountPath == podspec.MountToken && m.SubPath == ""
@@ -87,7 +91,7 @@ func (p *planner) checkOwnVolume(index int, v *volume) {
 	case podspec.VolumeToken:
 		ours = v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil
 	case podspec.VolumeBin:
-		ours = v.EmptyDir != nil && v.EmptyDir.Medium == ""
+		ours = v.EmptyDir != nil && v.EmptyDir.Medium == "" || v.Image != nil
 	default:
 		ours = v.EmptyDir != nil && v.EmptyDir.Medium == mediumMemory
 	}

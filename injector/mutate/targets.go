@@ -119,8 +119,11 @@ func (p *planner) defaultContainers(w wish) []string {
 	return nil
 }
 
-// receives reports whether c has an injected ENV that the consumer has, or a volume of values.
+// receives reports whether c has an injected ENV that the consumer has, or a volume of values, or fetches them.
 func (c *container) receives(names *wire.ConsumerNames) bool {
+	if len(names.Envs) > 0 && c.fetches() {
+		return true
+	}
 	if volume := podspec.ValuesVolume(c.Name); len(names.Envs) > 0 && slices.ContainsFunc(c.VolumeMounts, func(m volumeMount) bool { return m.Name == volume }) {
 		return true
 	}

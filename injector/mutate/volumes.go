@@ -38,7 +38,10 @@ func (p *planner) volumes() []volume {
 	want = append(want, volume{Name: podspec.VolumeToken, Projected: &projected{DefaultMode: &mode, Sources: []projection{{ServiceAccountToken: &tokenProjection{
 		Audience: p.cfg.Audience, ExpirationSeconds: int64(podspec.TokenLifetime.Seconds()), Path: podspec.TokenPath,
 	}}}}})
-	if p.envsBy(wire.DeliveryExec) > 0 {
+	switch {
+	case p.imageBin():
+		want = append(want, volume{Name: podspec.VolumeBin, Image: &imageSource{Reference: p.cfg.Image, PullPolicy: p.cfg.PullPolicy}})
+	case p.envsBy(wire.DeliveryExec) > 0:
 		want = append(want, volume{Name: podspec.VolumeBin, EmptyDir: &emptyDir{SizeLimit: resource.NewQuantity(binSize, resource.BinarySI)}})
 	}
 	for i := range p.targets {
@@ -57,6 +60,9 @@ func valuesVolume(name string, envs int) volume {
 func (v *volume) is(w *volume) bool {
 	if w.EmptyDir != nil {
 		return v.EmptyDir != nil && v.EmptyDir.Medium == w.EmptyDir.Medium && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Cmp(*w.EmptyDir.SizeLimit) == 0
+	}
+	if w.Image != nil { // AlwaysPullImages changes the policy
+		return v.Image != nil && v.Image.Reference == w.Image.Reference
 	}
 	p := v.Projected
 	return p != nil && (p.DefaultMode == nil || *p.DefaultMode == *w.Projected.DefaultMode) && len(p.Sources) == 1 &&

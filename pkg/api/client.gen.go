@@ -364,7 +364,7 @@ type ClientInterface interface {
 	// Logs in at the server. No secret is read. A provider that was given time to recover after several failures is asked all the same.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-	TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSecrets List secrets
 	//
@@ -373,7 +373,7 @@ type ClientInterface interface {
 
 	// CreateSecretWithBody Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type.
@@ -383,13 +383,59 @@ type ClientInterface interface {
 
 	// CreateSecret Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
 	CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutSecretsWithBody Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecretsWithBody(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutSecrets Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecrets(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportSecretsWithBody Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecretsWithBody(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportSecrets Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecrets(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteSecret Delete a secret
 	//
@@ -436,7 +482,7 @@ type ClientInterface interface {
 	// whether that works and how long it took. The value is discarded.
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-	CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListReferences List everything that uses a secret
 	//
@@ -1162,8 +1208,8 @@ func (c *Client) UpdateProvider(ctx context.Context, organization OrganizationRe
 // Logs in at the server. No secret is read. A provider that was given time to recover after several failures is asked all the same.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-func (c *Client) TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTestProviderRequest(c.Server, organization, provider)
+func (c *Client) TestProvider(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestProviderRequest(c.Server, organization, provider, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1191,7 +1237,7 @@ func (c *Client) ListSecrets(ctx context.Context, organization OrganizationRef, 
 
 // CreateSecretWithBody Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type.
@@ -1211,7 +1257,7 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, organization Organiza
 
 // CreateSecret Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type.
@@ -1219,6 +1265,92 @@ func (c *Client) CreateSecretWithBody(ctx context.Context, organization Organiza
 // Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
 func (c *Client) CreateSecret(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateSecretRequest(c.Server, organization, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSecretsWithBody Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *Client) PutSecretsWithBody(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSecretsRequestWithBody(c.Server, organization, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSecrets Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *Client) PutSecrets(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSecretsRequest(c.Server, organization, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportSecretsWithBody Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *Client) ImportSecretsWithBody(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportSecretsRequestWithBody(c.Server, organization, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportSecrets Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *Client) ImportSecrets(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportSecretsRequest(c.Server, organization, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1314,8 +1446,8 @@ func (c *Client) UpdateSecret(ctx context.Context, organization OrganizationRef,
 // whether that works and how long it took. The value is discarded.
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-func (c *Client) CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCheckSecretRequest(c.Server, organization, secret)
+func (c *Client) CheckSecret(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckSecretRequest(c.Server, organization, secret, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1931,6 +2063,17 @@ func NewCreateOrganizationRequestWithBody(server string, params *CreateOrganizat
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2395,6 +2538,17 @@ func NewCreateConsumerRequestWithBody(server string, organization OrganizationRe
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -2792,6 +2946,17 @@ func NewAddMemberRequestWithBody(server string, organization OrganizationRef, pa
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -3174,6 +3339,17 @@ func NewCreateProviderRequestWithBody(server string, organization OrganizationRe
 			req.Header.Set("If-None-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -3361,7 +3537,7 @@ func NewUpdateProviderRequestWithBody(server string, organization OrganizationRe
 }
 
 // NewTestProviderRequest constructs an http.Request for the TestProvider method
-func NewTestProviderRequest(server string, organization OrganizationRef, provider ProviderRef) (*http.Request, error) {
+func NewTestProviderRequest(server string, organization OrganizationRef, provider ProviderRef, params *TestProviderParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3396,6 +3572,21 @@ func NewTestProviderRequest(server string, organization OrganizationRef, provide
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3589,6 +3780,141 @@ func NewCreateSecretRequestWithBody(server string, organization OrganizationRef,
 			}
 
 			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPutSecretsRequest calls the generic PutSecrets builder with application/json body
+func NewPutSecretsRequest(server string, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutSecretsRequestWithBody(server, organization, params, "application/json", bodyReader)
+}
+
+// NewPutSecretsRequestWithBody constructs an http.Request for the PutSecrets method, with any body, and a specified content type
+func NewPutSecretsRequestWithBody(server string, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/batch", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewImportSecretsRequest calls the generic ImportSecrets builder with application/json body
+func NewImportSecretsRequest(server string, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportSecretsRequestWithBody(server, organization, params, "application/json", bodyReader)
+}
+
+// NewImportSecretsRequestWithBody constructs an http.Request for the ImportSecrets method, with any body, and a specified content type
+func NewImportSecretsRequestWithBody(server string, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/import", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
 	}
@@ -3805,7 +4131,7 @@ func NewUpdateSecretRequestWithBody(server string, organization OrganizationRef,
 }
 
 // NewCheckSecretRequest constructs an http.Request for the CheckSecret method
-func NewCheckSecretRequest(server string, organization OrganizationRef, secret SecretRef) (*http.Request, error) {
+func NewCheckSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *CheckSecretParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3840,6 +4166,21 @@ func NewCheckSecretRequest(server string, organization OrganizationRef, secret S
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3935,6 +4276,17 @@ func NewUndeleteSecretRequest(server string, organization OrganizationRef, secre
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4045,6 +4397,17 @@ func NewPutVersionRequestWithBody(server string, organization OrganizationRef, s
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4158,6 +4521,17 @@ func NewActivateVersionRequest(server string, organization OrganizationRef, secr
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4219,6 +4593,17 @@ func NewDestroyVersionRequest(server string, organization OrganizationRef, secre
 			}
 
 			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4366,6 +4751,17 @@ func NewCreateTokenRequestWithBody(server string, organization OrganizationRef, 
 			}
 
 			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
 	}
@@ -4891,7 +5287,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-	TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*TestProviderResponse, error)
+	TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*TestProviderResponse, error)
 
 	// ListSecretsWithResponse List secrets
 	//
@@ -4902,7 +5298,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithBodyWithResponse Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4912,13 +5308,59 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSecretWithResponse Create a secret
 	//
-	// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+	// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 	// starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets (the `CreateSecret` operationId).
 	CreateSecretWithResponse(ctx context.Context, organization OrganizationRef, params *CreateSecretParams, body CreateSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSecretResponse, error)
+
+	// PutSecretsWithBodyWithResponse Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error)
+
+	// PutSecretsWithResponse Create or rotate several local secrets at once
+	//
+	// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+	// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+	// answer is `already-exists` with all that are.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+	PutSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error)
+
+	// ImportSecretsWithBodyWithResponse Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error)
+
+	// ImportSecretsWithResponse Create or rotate local secrets from a file
+	//
+	// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+	// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+	// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+	// or with `existing: put`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+	ImportSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error)
 
 	// DeleteSecretWithResponse Delete a secret
 	//
@@ -4971,7 +5413,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-	CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error)
+	CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error)
 
 	// ListReferencesWithResponse List everything that uses a secret
 	//
@@ -6585,6 +7027,102 @@ func (r CreateSecretResponse) ContentType() string {
 	return ""
 }
 
+type PutSecretsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PutSecretsResponse) GetJSON200() *BatchResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PutSecretsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PutSecretsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PutSecretsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutSecretsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PutSecretsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ImportSecretsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BatchResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportSecretsResponse) GetJSON200() *BatchResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportSecretsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportSecretsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportSecretsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportSecretsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportSecretsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DeleteSecretResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7984,8 +8522,8 @@ func (c *ClientWithResponses) UpdateProviderWithResponse(ctx context.Context, or
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/providers/{provider}/test (the `TestProvider` operationId).
-func (c *ClientWithResponses) TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, reqEditors ...RequestEditorFn) (*TestProviderResponse, error) {
-	rsp, err := c.TestProvider(ctx, organization, provider, reqEditors...)
+func (c *ClientWithResponses) TestProviderWithResponse(ctx context.Context, organization OrganizationRef, provider ProviderRef, params *TestProviderParams, reqEditors ...RequestEditorFn) (*TestProviderResponse, error) {
+	rsp, err := c.TestProvider(ctx, organization, provider, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -8007,7 +8545,7 @@ func (c *ClientWithResponses) ListSecretsWithResponse(ctx context.Context, organ
 
 // CreateSecretWithBodyWithResponse Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8023,7 +8561,7 @@ func (c *ClientWithResponses) CreateSecretWithBodyWithResponse(ctx context.Conte
 
 // CreateSecretWithResponse Create a secret
 //
-// A **local** secret gets its value as version 1, which is active; without `value` and `value_base64` it has no version yet and nothing that uses it
+// A **local** secret gets its value as version 1, which is active; with `generate` the registry makes the value. Without any of them it has no version yet and nothing that uses it
 // starts. A **remote** secret needs `provider_id` and `remote_path`; the value stays at the provider and is read at each start of a workload. `storage` may be left out: any of the remote fields makes it `remote`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8035,6 +8573,76 @@ func (c *ClientWithResponses) CreateSecretWithResponse(ctx context.Context, orga
 		return nil, err
 	}
 	return ParseCreateSecretResponse(rsp)
+}
+
+// PutSecretsWithBodyWithResponse Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *ClientWithResponses) PutSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error) {
+	rsp, err := c.PutSecretsWithBody(ctx, organization, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutSecretsResponse(rsp)
+}
+
+// PutSecretsWithResponse Create or rotate several local secrets at once
+//
+// All of it happens, in one transaction with one audit event for each secret, or nothing. A batch has at most 40 secrets whose values have at most 1 MiB together:
+// that is what one transaction of the store holds. What `existing` says of secrets that exist already concerns their values; nothing else of them is changed. If one is refused, the
+// answer is `already-exists` with all that are.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/batch (the `PutSecrets` operationId).
+func (c *ClientWithResponses) PutSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *PutSecretsParams, body PutSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSecretsResponse, error) {
+	rsp, err := c.PutSecrets(ctx, organization, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutSecretsResponse(rsp)
+}
+
+// ImportSecretsWithBodyWithResponse Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *ClientWithResponses) ImportSecretsWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error) {
+	rsp, err := c.ImportSecretsWithBody(ctx, organization, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportSecretsResponse(rsp)
+}
+
+// ImportSecretsWithResponse Create or rotate local secrets from a file
+//
+// Takes a `.env` file, a JSON object of strings, or Kubernetes Secret manifests, of at most 4 MiB and 1,000 secrets. Values arrive to the byte or the file is refused: nothing is
+// expanded or converted, a name that stands there twice is an error, and so is what the `.env` dialects disagree about. Names and values are all checked before anything is
+// written. Each 40 secrets of 1 MiB are then one transaction, in the order of the file; an import that is interrupted between two is finished by repeating it with its `Idempotency-Key`,
+// or with `existing: put`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/import (the `ImportSecrets` operationId).
+func (c *ClientWithResponses) ImportSecretsWithResponse(ctx context.Context, organization OrganizationRef, params *ImportSecretsParams, body ImportSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportSecretsResponse, error) {
+	rsp, err := c.ImportSecrets(ctx, organization, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportSecretsResponse(rsp)
 }
 
 // DeleteSecretWithResponse Delete a secret
@@ -8112,8 +8720,8 @@ func (c *ClientWithResponses) UpdateSecretWithResponse(ctx context.Context, orga
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/check (the `CheckSecret` operationId).
-func (c *ClientWithResponses) CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error) {
-	rsp, err := c.CheckSecret(ctx, organization, secret, reqEditors...)
+func (c *ClientWithResponses) CheckSecretWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *CheckSecretParams, reqEditors ...RequestEditorFn) (*CheckSecretResponse, error) {
+	rsp, err := c.CheckSecret(ctx, organization, secret, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9534,6 +10142,72 @@ func ParseCreateSecretResponse(rsp *http.Response) (*CreateSecretResponse, error
 			headers.Location = value
 		}
 		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePutSecretsResponse parses an HTTP response from a PutSecretsWithResponse call
+func ParsePutSecretsResponse(rsp *http.Response) (*PutSecretsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutSecretsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportSecretsResponse parses an HTTP response from a ImportSecretsWithResponse call
+func ParseImportSecretsResponse(rsp *http.Response) (*ImportSecretsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportSecretsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BatchResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil

@@ -28,6 +28,60 @@ func (e AuditOutcome) Valid() bool {
 	}
 }
 
+// Defines values for BatchAction.
+const (
+	BatchActionCreated   BatchAction = "created"
+	BatchActionRefused   BatchAction = "refused"
+	BatchActionSkipped   BatchAction = "skipped"
+	BatchActionUnchanged BatchAction = "unchanged"
+	BatchActionUpdated   BatchAction = "updated"
+)
+
+// Valid indicates whether the value is a known member of the BatchAction enum.
+func (e BatchAction) Valid() bool {
+	switch e {
+	case BatchActionCreated:
+		return true
+	case BatchActionRefused:
+		return true
+	case BatchActionSkipped:
+		return true
+	case BatchActionUnchanged:
+		return true
+	case BatchActionUpdated:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Charset.
+const (
+	CharsetASCII        Charset = "ascii"
+	CharsetAlphanumeric Charset = "alphanumeric"
+	CharsetBase64URL    Charset = "base64url"
+	CharsetDigits       Charset = "digits"
+	CharsetHex          Charset = "hex"
+)
+
+// Valid indicates whether the value is a known member of the Charset enum.
+func (e Charset) Valid() bool {
+	switch e {
+	case CharsetASCII:
+		return true
+	case CharsetAlphanumeric:
+		return true
+	case CharsetBase64URL:
+		return true
+	case CharsetDigits:
+		return true
+	case CharsetHex:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsumerKind.
 const (
 	ConsumerKindAgent     ConsumerKind = "agent"
@@ -46,6 +100,51 @@ func (e ConsumerKind) Valid() bool {
 	case ConsumerKindMcpServer:
 		return true
 	case ConsumerKindService:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Existing.
+const (
+	ExistingFail Existing = "fail"
+	ExistingPut  Existing = "put"
+	ExistingSkip Existing = "skip"
+)
+
+// Valid indicates whether the value is a known member of the Existing enum.
+func (e Existing) Valid() bool {
+	switch e {
+	case ExistingFail:
+		return true
+	case ExistingPut:
+		return true
+	case ExistingSkip:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ImportFormat.
+const (
+	ImportFormatAuto       ImportFormat = "auto"
+	ImportFormatDotenv     ImportFormat = "dotenv"
+	ImportFormatJSON       ImportFormat = "json"
+	ImportFormatKubernetes ImportFormat = "kubernetes"
+)
+
+// Valid indicates whether the value is a known member of the ImportFormat enum.
+func (e ImportFormat) Valid() bool {
+	switch e {
+	case ImportFormatAuto:
+		return true
+	case ImportFormatDotenv:
+		return true
+	case ImportFormatJSON:
+		return true
+	case ImportFormatKubernetes:
 		return true
 	default:
 		return false
@@ -219,6 +318,55 @@ type AuditWorkload struct {
 	TokenID *string `json:"token_id,omitempty"`
 }
 
+// BatchAction defines model for BatchAction.
+type BatchAction string
+
+// BatchItem defines model for BatchItem.
+type BatchItem struct {
+	Action BatchAction `json:"action"`
+	ID     *string     `json:"id,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Note What another program would read differently in the file.
+	Note *string `json:"note,omitempty"`
+
+	// Reason Why it is refused.
+	Reason  *string        `json:"reason,omitempty"`
+	Version *VersionNumber `json:"version,omitempty"`
+}
+
+// BatchResult defines model for BatchResult.
+type BatchResult struct {
+	DryRun bool        `json:"dry_run"`
+	Items  []BatchItem `json:"items"`
+}
+
+// BatchSecret defines model for BatchSecret.
+type BatchSecret struct {
+	// Description For people. At most 1,024 bytes.
+	Description *Description `json:"description,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
+	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
+	//
+	//
+	// Example: {"team":"payments"}
+	Labels *Labels `json:"labels,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
+	Value *SecretValue `json:"value,omitempty"`
+
+	// ValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
+	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
+}
+
 // Binding Lets the pods of one service account claim the consumer. All three match exactly; there are no patterns.
 type Binding struct {
 	// Cluster The registry's own cluster if left out. Answers always hold it.
@@ -229,6 +377,10 @@ type Binding struct {
 
 // Bindings defines model for Bindings.
 type Bindings = []Binding
+
+// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+// `digits`; `hex`: digits and `a` to `f`.
+type Charset string
 
 // CheckResult Whether something works. It holds nothing of a value or a credential.
 type CheckResult struct {
@@ -339,6 +491,9 @@ type Description = string
 // DisplayName For people. At most 255 bytes.
 type DisplayName = string
 
+// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+type DryRun = bool
+
 // Env An environment variable. Exactly one of `value` and `secret` is given. `version` pins a version of the secret; without it, the active one is followed.
 type Env struct {
 	// Name Letters, digits and '_', not beginning with a digit; unique in the consumer. Names that begin with LANYARD_, LD_ or KUBERNETES_ are reserved, and so are PATH, HOME, HOSTNAME and IFS.
@@ -354,6 +509,10 @@ type Env struct {
 
 // Envs defines model for Envs.
 type Envs = []Env
+
+// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+// secret cannot be put.
+type Existing string
 
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
@@ -375,6 +534,17 @@ type FieldProblem struct {
 	// Example: /envs/3/name
 	Pointer string `json:"pointer"`
 }
+
+// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+type Generate struct {
+	// Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
+	// `digits`; `hex`: digits and `a` to `f`.
+	Charset *Charset `json:"charset,omitempty"`
+	Length  *int     `json:"length,omitempty"`
+}
+
+// ImportFormat `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
+type ImportFormat string
 
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 //
@@ -705,6 +875,17 @@ type Secret struct {
 	UpdatedBy string    `json:"updated_by"`
 }
 
+// SecretBatch defines model for SecretBatch.
+type SecretBatch struct {
+	// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+	DryRun *DryRun `json:"dry_run,omitempty"`
+
+	// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+	// secret cannot be put.
+	Existing *Existing     `json:"existing,omitempty"`
+	Secrets  []BatchSecret `json:"secrets"`
+}
+
 // SecretCreate defines model for SecretCreate.
 type SecretCreate struct {
 	// Description For people. At most 1,024 bytes.
@@ -712,6 +893,9 @@ type SecretCreate struct {
 
 	// ExpiresAt A reminder; the secret goes on resolving.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -748,6 +932,28 @@ type SecretCreate struct {
 	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
 }
 
+// SecretImport defines model for SecretImport.
+type SecretImport struct {
+	// Content The file as UTF-8 text.
+	Content *string `json:"content,omitempty"`
+
+	// ContentBase64 The file in standard base64.
+	ContentBase64 *string `json:"content_base64,omitempty"`
+
+	// DryRun Only tells what would be done. It does not compare values: what would be `unchanged` is called `updated`.
+	DryRun *DryRun `json:"dry_run,omitempty"`
+
+	// Existing What becomes of secrets that exist: `fail` refuses all, `skip` leaves them as they are, `put` makes the value their next version, which is active. A remote or a deleted
+	// secret cannot be put.
+	Existing *Existing `json:"existing,omitempty"`
+
+	// Format `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
+	Format *ImportFormat `json:"format,omitempty"`
+
+	// Prefix Put in front of every name.
+	Prefix *string `json:"prefix,omitempty"`
+}
+
 // SecretList defines model for SecretList.
 type SecretList struct {
 	Items []Secret `json:"items"`
@@ -763,6 +969,9 @@ type SecretUpdate struct {
 
 	// ExpiresAt A reminder; `null` removes it.
 	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -864,6 +1073,9 @@ type VersionCreate struct {
 	// Activate Makes the new version the active one.
 	Activate *bool `json:"activate,omitempty"`
 
+	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
+	Generate *Generate `json:"generate,omitempty"`
+
 	// Value The value as UTF-8 text, at most 65,536 bytes, kept to the byte. It is never returned.
 	Value *SecretValue `json:"value,omitempty"`
 
@@ -899,6 +1111,9 @@ type ConsumerRef = string
 
 // ForceLastOwner defines model for ForceLastOwner.
 type ForceLastOwner = bool
+
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -985,6 +1200,11 @@ type ListOrganizationsParams struct {
 type CreateOrganizationParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
@@ -1051,6 +1271,11 @@ type ListConsumersParams struct {
 type CreateConsumerParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteConsumerParams defines parameters for DeleteConsumer.
@@ -1093,6 +1318,11 @@ type ListMembersParams struct {
 type AddMemberParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RemoveMemberParams defines parameters for RemoveMember.
@@ -1135,6 +1365,11 @@ type ListProvidersParams struct {
 type CreateProviderParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteProviderParams defines parameters for DeleteProvider.
@@ -1153,6 +1388,14 @@ type GetProviderParams struct {
 type UpdateProviderParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// TestProviderParams defines parameters for TestProvider.
+type TestProviderParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListSecretsParams defines parameters for ListSecrets.
@@ -1183,6 +1426,27 @@ type ListSecretsParams struct {
 type CreateSecretParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PutSecretsParams defines parameters for PutSecrets.
+type PutSecretsParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ImportSecretsParams defines parameters for ImportSecrets.
+type ImportSecretsParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteSecretParams defines parameters for DeleteSecret.
@@ -1206,28 +1470,56 @@ type UpdateSecretParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// CheckSecretParams defines parameters for CheckSecret.
+type CheckSecretParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // UndeleteSecretParams defines parameters for UndeleteSecret.
 type UndeleteSecretParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PutVersionParams defines parameters for PutVersion.
 type PutVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ActivateVersionParams defines parameters for ActivateVersion.
 type ActivateVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DestroyVersionParams defines parameters for DestroyVersion.
 type DestroyVersionParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTokensParams defines parameters for ListTokens.
@@ -1246,6 +1538,11 @@ type ListTokensParams struct {
 type CreateTokenParams struct {
 	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
 	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteTokenParams defines parameters for DeleteToken.
@@ -1289,6 +1586,12 @@ type UpdateProviderJSONRequestBody = ProviderUpdate
 
 // CreateSecretJSONRequestBody defines body for CreateSecret for application/json ContentType.
 type CreateSecretJSONRequestBody = SecretCreate
+
+// PutSecretsJSONRequestBody defines body for PutSecrets for application/json ContentType.
+type PutSecretsJSONRequestBody = SecretBatch
+
+// ImportSecretsJSONRequestBody defines body for ImportSecrets for application/json ContentType.
+type ImportSecretsJSONRequestBody = SecretImport
 
 // UpdateSecretJSONRequestBody defines body for UpdateSecret for application/json ContentType.
 type UpdateSecretJSONRequestBody = SecretUpdate

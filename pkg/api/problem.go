@@ -25,6 +25,7 @@ const (
 	CodePreconditionRequired Code = "precondition-required"
 	CodeValidation           Code = "validation"
 	CodeReferenced           Code = "referenced"
+	CodeIdempotencyKeyReuse  Code = "idempotency-key-reuse"
 	CodeLastOwner            Code = "last-owner"
 	CodeUnauthenticated      Code = "unauthenticated"
 	CodeForbidden            Code = "forbidden"
@@ -50,6 +51,8 @@ type CodeInfo struct {
 var Codes = []CodeInfo{
 	{CodeValidation, http.StatusUnprocessableEntity, "The request breaks a rule",
 		"`errors` lists each field, the rule it breaks and what would be right. Nothing was changed.", "Correct the fields and send the request again."},
+	{CodeIdempotencyKeyReuse, http.StatusUnprocessableEntity, "Idempotency key reused",
+		"The caller sent this `Idempotency-Key` before, with another request. Nothing was done now.", "Send a new key with each new request, and the same key only with a repetition to the byte."},
 	{CodeUnauthenticated, http.StatusUnauthorized, "No valid credential",
 		"The request has no bearer token, or one that is unknown, expired or revoked. Which of these is not told.", "Send `Authorization: Bearer …` with a valid token."},
 	{CodeForbidden, http.StatusForbidden, "Not allowed",
@@ -75,7 +78,7 @@ var Codes = []CodeInfo{
 	{CodeRateLimited, http.StatusTooManyRequests, "Too many requests",
 		"Requests from this address come too fast.", "Wait for the seconds in `Retry-After`."},
 	{CodeUnavailable, http.StatusServiceUnavailable, "Store unavailable",
-		"The store did not answer in time. A change that ends like this **may or may not have happened**.", "Read the object to learn what happened, then go on. Creating again and activating again are harmless."},
+		"The store did not answer in time. A change that ends like this **may or may not have happened**.", "Read the object to learn what happened, then go on. Or repeat the request with the same `Idempotency-Key`: it is carried out once at most."},
 	{CodeKeyUnavailable, http.StatusServiceUnavailable, "Encryption key unavailable",
 		"A key-encryption key that records were written with is missing from the registry.", "Restore the key in the key Secret; the registry's log and readiness name it. It recovers by itself."},
 	{CodeIntegrity, http.StatusInternalServerError, "Stored record does not verify",

@@ -35,6 +35,14 @@ const (
 	AnnotationDeliveryPrefix = AnnotationDelivery + "."
 	// AnnotationFilesPath is the directory in which containers with the file delivery find their values; [MountFiles] without it.
 	AnnotationFilesPath = Domain + "files-path"
+	// AnnotationRefresh keeps the files of a running pod up to date: how often the sidecar looks for other values, as a Go duration, or [RefreshOff].
+	AnnotationRefresh = Domain + "refresh"
+	// AnnotationRefreshHTTP is what the sidecar calls after it has replaced files; see [ParseReloadURL].
+	AnnotationRefreshHTTP = Domain + "refresh-http"
+	// AnnotationRefreshSignal is what it sends to the containers whose files it has replaced: one of [Signals].
+	AnnotationRefreshSignal = Domain + "refresh-signal"
+	// AnnotationRefreshRestart, if "true", has the kubelet restart all containers of the pod in place.
+	AnnotationRefreshRestart = Domain + "refresh-restart"
 )
 
 // AllContainers, as the value of [AnnotationContainers], means every container of spec.containers that no other injector is known to add. Init containers
@@ -51,14 +59,16 @@ const AnnotationDefaultContainer = "kubectl.kubernetes.io/default-container"
 const (
 	ContainerInit   = "lanyard-init"
 	ContainerVerify = "lanyard-verify"
-	VolumeEnv       = "lanyard-env"
-	VolumeToken     = "lanyard-token"
-	VolumeBin       = "lanyard-bin" // holds the agent's binary, for the exec delivery
+	// ContainerSidecar fetches the values of containers whose files are refreshed, and goes on doing so: for them it takes the init agent's place.
+	ContainerSidecar = "lanyard-sidecar"
+	VolumeEnv        = "lanyard-env"
+	VolumeToken      = "lanyard-token"
+	VolumeBin        = "lanyard-bin" // holds the agent's binary, for the exec and direct deliveries
 	// VolumeValuesPrefix begins the names of the volumes that hold one container's values, for the exec and file deliveries; see [ValuesVolume].
 	VolumeValuesPrefix = "lanyard-values-"
 )
 
-// Paths within the init agent's container.
+// Paths within the init agent's container, and of the token within those of the direct delivery.
 const (
 	MountEnv   = "/run/lanyard/env"
 	MountToken = "/run/lanyard/token"
@@ -79,11 +89,16 @@ const (
 	Binary = "lanyard-agent"
 )
 
-// ModeExec, as the agent's first argument, makes it run the command that follows "--" with the values of its container.
-const ModeExec = "exec"
+// What the agent's first argument makes of it in a wrapped container.
+const (
+	// ModeExec makes it run the command that follows "--" with the values that the init agent has written for its container.
+	ModeExec = "exec"
+	// ModeDirect makes it fetch the values of its container first.
+	ModeDirect = "direct"
+)
 
 // Wrapper returns what stands in front of a wrapped container's own command.
-func Wrapper() []string { return []string{MountBin + "/" + Binary, ModeExec, "--"} }
+func Wrapper(mode string) []string { return []string{MountBin + "/" + Binary, mode, "--"} }
 
 // FileSuffix, after an ENV's name, makes the name of the ENV that holds the path of its file.
 const FileSuffix = "_FILE"
@@ -106,12 +121,17 @@ func EnvFile(container string) string { return container + ".env" }
 // a name that begins with an underscore.
 const ProofFile = "_proof.env"
 
-// ModeVerify, as the value of [EnvMode], makes the agent check [EnvProof] instead of fetching values.
-const ModeVerify = "verify"
+// Values of [EnvMode].
+const (
+	// ModeVerify makes the agent check [EnvProof] instead of fetching values.
+	ModeVerify = "verify"
+	// ModeSidecar makes it stay and refresh files.
+	ModeSidecar = "sidecar"
+)
 
 // ENV variables that configure the init agent. They are not secret.
 const (
-	// EnvMode is empty for fetching values, or [ModeVerify].
+	// EnvMode is empty for fetching values once, [ModeVerify] or [ModeSidecar].
 	EnvMode = "LANYARD_MODE"
 	// EnvProof is set from [ProofFile] by a kubelet that reads env files; a kubelet that does not leaves it empty, as it would every other ENV.
 	EnvProof = "LANYARD_PROOF"
@@ -129,13 +149,22 @@ const (
 	EnvTokenFile = "LANYARD_TOKEN_FILE"
 	// EnvDir is the directory env files are written to; MountEnv if empty.
 	EnvDir = "LANYARD_ENV_DIR"
-	// EnvBinDir is the directory the agent copies itself to, for the exec delivery; MountBin if empty.
+	// EnvBinDir is the directory the init agent copies itself to, for the exec delivery; MountBin if empty, and nowhere if it is [BinNowhere].
 	EnvBinDir = "LANYARD_BIN_DIR"
 	// EnvValuesDir is the directory of values volumes: in the init agent one for each container, in a wrapped container its own; MountValues if empty.
 	EnvValuesDir = "LANYARD_VALUES_DIR"
 	// EnvTerminationLog is the path of the termination message; /dev/termination-log if empty.
 	EnvTerminationLog = "LANYARD_TERMINATION_LOG"
+	// EnvRefresh is how often the sidecar asks for other values, as a Go duration.
+	EnvRefresh = "LANYARD_REFRESH"
+	// EnvRefreshHTTP, EnvRefreshSignal and EnvRefreshRestart are what it does when there were others: the values of the annotations of these names.
+	EnvRefreshHTTP    = "LANYARD_REFRESH_HTTP"
+	EnvRefreshSignal  = "LANYARD_REFRESH_SIGNAL"
+	EnvRefreshRestart = "LANYARD_REFRESH_RESTART"
 )
+
+// BinNowhere, as the value of [EnvBinDir], tells the init agent that wrapped containers find the binary in an image volume.
+const BinNowhere = "none"
 
 // Audience is the default audience of the projected tokens.
 const Audience = "lanyard"

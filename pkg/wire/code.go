@@ -54,7 +54,7 @@ var Codes = []CodeInfo{
 	{CodeUnauthenticated, 401, false, "The pod's token was not accepted: not for our audience, expired, not bound to a pod, or its pod or service account is gone.", "Recreate the pod. If it happens to every pod, compare the audience of the injector with that of the registry."},
 	{CodeNotBound, 403, false, "The consumer does not exist or no binding lets this namespace and service account claim it.", "Add the binding to the consumer, or correct the consumer annotation or the pod's service account."},
 	{CodePodNotEligible, 409, true, "The live pod does not match its token yet, or it is being deleted.", "Nothing if it passes by itself; a deleted pod gets no values."},
-	{CodeNodeUnsupported, 409, false, "The pod's node cannot deliver values this way: its kubelet is older than 1.35.", "Upgrade the node's kubelet, or keep the pod off that node."},
+	{CodeNodeUnsupported, 409, false, "The pod's node cannot do the delivery: its kubelet, or for direct its container runtime, is too old.", "Upgrade the node, keep the pod off it, or choose another delivery."},
 	{CodeUnresolved, 424, false, "At least one ENV has no value; the items say which and why.", "See the code of each item."},
 	{CodeOverloaded, 429, true, "The registry is at its limit of concurrent work.", "Nothing; the agent tries again. Add replicas if it lasts."},
 	{CodeAuthUnavailable, 503, true, "The Kubernetes API server could not be asked about the token or the pod.", "Check the API server and the registry's service account."},

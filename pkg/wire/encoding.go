@@ -25,6 +25,8 @@ var ErrMalformed = errors.New("malformed resolve response")
 // The JSON of the answer. Values are base64, so that any bytes survive.
 type responseJSON struct {
 	RequestID  string          `json:"request_id,omitempty"`
+	Mark       string          `json:"mark,omitempty"`
+	Unchanged  bool            `json:"unchanged,omitempty"`
 	Containers []containerJSON `json:"containers"`
 }
 
@@ -44,6 +46,13 @@ type envJSON struct {
 func AppendResponse(dst []byte, r *ResolveResponse) []byte {
 	dst = append(dst, `{"request_id":`...)
 	dst = appendString(dst, r.RequestID)
+	if r.Mark != "" {
+		dst = append(dst, `,"mark":`...)
+		dst = appendString(dst, r.Mark)
+	}
+	if r.Unchanged {
+		dst = append(dst, `,"unchanged":true`...)
+	}
 	dst = append(dst, `,"containers":[`...)
 	for i, c := range r.Containers {
 		if i > 0 {
@@ -66,7 +75,7 @@ func AppendResponse(dst []byte, r *ResolveResponse) []byte {
 // ResponseSize is an upper bound of what [AppendResponse] appends, so that values are not left behind in outgrown slices.
 func ResponseSize(r *ResolveResponse) int {
 	const perObject, escaped = 96, 6
-	n := perObject + escaped*len(r.RequestID)
+	n := perObject + escaped*(len(r.RequestID)+len(r.Mark))
 	for _, c := range r.Containers {
 		n += perObject + escaped*len(c.Name)
 		for _, e := range c.Envs {
@@ -120,7 +129,7 @@ func DecodeResponse(body []byte) (*ResolveResponse, error) {
 		}
 		return nil, fmt.Errorf("%w: unexpected type", ErrMalformed)
 	}
-	out := &ResolveResponse{RequestID: in.RequestID, Containers: make([]ContainerValues, len(in.Containers))}
+	out := &ResolveResponse{RequestID: in.RequestID, Mark: in.Mark, Unchanged: in.Unchanged, Containers: make([]ContainerValues, len(in.Containers))}
 	for i, c := range in.Containers {
 		out.Containers[i] = ContainerValues{Name: c.Name, Envs: make([]Env, len(c.Envs))}
 		for j, e := range c.Envs {

@@ -12,6 +12,12 @@
 // One request asks for everything one pod needs ([ResolveRequest]); the answer ([ResolveResponse]) holds all of it or the request fails as a whole with a
 // [Problem]. Nothing about the caller is taken from the body: the registry learns namespace, service account, pod and node from the token alone.
 //
+// # Refresh
+//
+// The answer carries a mark ([ResolveResponse.Mark]), which stands for the values in it. A request that sends it back ([ResolveRequest.Mark]) wants values only if they differ
+// now: everything is checked as if they were to be released, and if none differs the answer says unchanged and holds none. A registry that knows no marks
+// ignores them and always answers with values, so a client compares what it gets with what it has.
+//
 // # Names
 //
 //	GET /v1/names
@@ -51,6 +57,8 @@ const (
 	MaxContainers = 64
 	// MaxEnvs is how many ENVs one consumer may have, and how many one pod may receive.
 	MaxEnvs = 256
+	// MaxMarkBytes bounds a mark, which is that of 32 bytes in base64.
+	MaxMarkBytes = 64
 	// NamesPingInterval is the longest silence on a healthy names stream; a client that hears nothing for three of them reconnects.
 	NamesPingInterval = 10 * time.Second
 )
@@ -63,6 +71,7 @@ const (
 	DeliveryAuto    Delivery = "auto" // chosen at admission; never sent to the registry
 	DeliveryEnvfile Delivery = "envfile"
 	DeliveryExec    Delivery = "exec"
+	DeliveryDirect  Delivery = "direct" // asked for by the container itself, which is then the only one of the request
 	DeliveryFile    Delivery = "file"
 )
 
@@ -70,6 +79,8 @@ const (
 type ResolveRequest struct {
 	Protocol   int                `json:"protocol"`
 	Containers []ContainerRequest `json:"containers"`
+	// Mark is that of an earlier answer to the same request: the answer holds values only if they would differ from that one's. Empty wants values in any case.
+	Mark string `json:"mark,omitempty"`
 }
 
 // ContainerRequest asks for the ENVs of one container.
@@ -83,7 +94,11 @@ type ContainerRequest struct {
 
 // ResolveResponse holds the values of every container asked for. It exists only complete; use [AppendResponse] and [DecodeResponse] to move it.
 type ResolveResponse struct {
-	RequestID  string
+	RequestID string
+	// Mark stands for the values of this answer, to this pod alone. It is opaque and tells nothing of them; empty if there is nothing to compare with later.
+	Mark string
+	// Unchanged tells that the values are those of the mark that was sent. Only a request with a mark is answered so, and then there are no Containers.
+	Unchanged  bool
 	Containers []ContainerValues
 }
 

@@ -16,7 +16,7 @@ import (
 
 func TestResponseSurvivesTheWireByteForByte(t *testing.T) {
 	values := []string{"", "plain", " $HOME \"x\"=\\", "a\r\nb\n", "-----BEGIN-----\n…\n", "\x00\xff\xfe", "it's", strings.Repeat("x", wire.MaxValueBytes)}
-	in := &wire.ResolveResponse{RequestID: "r\"1", Containers: []wire.ContainerValues{{Name: "app"}, {Name: "ünïcode"}}}
+	in := &wire.ResolveResponse{RequestID: "r\"1", Mark: "m-1_", Unchanged: true, Containers: []wire.ContainerValues{{Name: "app"}, {Name: "ünïcode"}}}
 	for i, v := range values {
 		in.Containers[i%2].Envs = append(in.Containers[i%2].Envs, wire.Env{Name: fmt.Sprintf("E%d", i), Value: redact.New([]byte(v)), Secret: "s", Version: uint64(i)})
 	}
@@ -34,8 +34,8 @@ func TestResponseSurvivesTheWireByteForByte(t *testing.T) {
 	if !bytes.Equal(body, make([]byte, len(body))) {
 		t.Error("DecodeResponse did not wipe the body")
 	}
-	if out.RequestID != in.RequestID || len(out.Containers) != 2 {
-		t.Fatalf("got request id %q and %d containers", out.RequestID, len(out.Containers))
+	if out.RequestID != in.RequestID || out.Mark != in.Mark || !out.Unchanged || len(out.Containers) != 2 {
+		t.Fatalf("got request id %q, mark %q, unchanged %v and %d containers", out.RequestID, out.Mark, out.Unchanged, len(out.Containers))
 	}
 	for i, c := range in.Containers {
 		for j, e := range c.Envs {

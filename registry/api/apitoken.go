@@ -52,17 +52,26 @@ func (s *server) CreateToken(ctx context.Context, r ginapi.CreateTokenRequestObj
 	if err != nil {
 		return nil, err
 	}
-	expires, err := s.tokenExpiry(ctx, call, r.Body.ExpiresAt)
-	if err != nil {
+	var t store.APIToken
+	var text string
+	if err := s.once(ctx, call, func() error {
+		expires, err := s.tokenExpiry(ctx, call, r.Body.ExpiresAt)
+		if err != nil {
+			return err
+		}
+		t, err = s.store.CreateAPIToken(ctx, call.act(), o.ID, store.APIToken{Name: r.Body.Name, Role: store.Role(r.Body.Role), ExpiresAt: expires}, func(id string) [32]byte {
+			text = apitoken.New(id)
+			if call.once != nil {
+				call.once.Private = []byte(text)
+			}
+			return apitoken.Sum(text)
+		})
+		return err
+	}, &t); err != nil {
 		return nil, err
 	}
-	var text string
-	t, err := s.store.CreateAPIToken(ctx, call.act(), o.ID, store.APIToken{Name: r.Body.Name, Role: store.Role(r.Body.Role), ExpiresAt: expires}, func(id string) [32]byte {
-		text = apitoken.New(id)
-		return apitoken.Sum(text)
-	})
-	if err != nil {
-		return nil, err
+	if call.once != nil {
+		text = string(call.once.Private)
 	}
 	return ginapi.CreateToken201JSONResponse{
 		Body: contract.APITokenCreated{

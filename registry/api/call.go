@@ -29,8 +29,9 @@ type call struct {
 	source    string     // IP address of the peer
 	operation *operation // nil where no route matched
 	principal authz.Principal
-	orgID     string // the organization a caller who is no administrator was admitted to
-	unsure    error  // why the caller could not be authenticated, although it may have a valid credential
+	orgID     string      // the organization a caller who is no administrator was admitted to
+	unsure    error       // why the caller could not be authenticated, although it may have a valid credential
+	once      *store.Once // what the request's Idempotency-Key asks for; nil if it has none
 	// What the log says of the answer: its code if it is a problem, and the cause, if that is of interest to an operator.
 	code contract.Code
 	err  error
@@ -38,7 +39,7 @@ type call struct {
 
 // act is what the store records of a change.
 func (c *call) act() store.Act {
-	return store.Act{Actor: c.principal.String(), RequestID: c.id, SourceIP: c.source}
+	return store.Act{Actor: c.principal.String(), RequestID: c.id, SourceIP: c.source, Once: c.once}
 }
 
 type callKey struct{}

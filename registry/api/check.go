@@ -21,28 +21,42 @@ type Checker interface {
 
 // CheckSecret implements ginapi.StrictServerInterface.
 func (s *server) CheckSecret(ctx context.Context, r ginapi.CheckSecretRequestObject) (ginapi.CheckSecretResponseObject, error) {
-	ctx, _ = begun(ctx)
-	found, err := s.secret(ctx, r.Organization, r.Secret)
-	if err != nil {
+	ctx, call := begun(ctx)
+	var answer contract.CheckResult
+	if err := s.once(ctx, call, func() error {
+		found, err := s.secret(ctx, r.Organization, r.Secret)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		outcome, err := s.checker.CheckSecret(ctx, found.OrgID, found.ID)
+		if err != nil {
+			return err
+		}
+		answer = result(outcome, began)
+		return s.store.Keep(ctx, call.act(), &answer)
+	}, &answer); err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	outcome, err := s.checker.CheckSecret(ctx, found.OrgID, found.ID)
-	if err != nil {
-		return nil, err
-	}
-	return ginapi.CheckSecret200JSONResponse(result(outcome, began)), nil
+	return ginapi.CheckSecret200JSONResponse(answer), nil
 }
 
 // TestProvider implements ginapi.StrictServerInterface.
 func (s *server) TestProvider(ctx context.Context, r ginapi.TestProviderRequestObject) (ginapi.TestProviderResponseObject, error) {
-	ctx, _ = begun(ctx)
-	found, err := s.provider(ctx, r.Organization, r.Provider)
-	if err != nil {
+	ctx, call := begun(ctx)
+	var answer contract.CheckResult
+	if err := s.once(ctx, call, func() error {
+		found, err := s.provider(ctx, r.Organization, r.Provider)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		answer = result(s.checker.CheckProvider(ctx, found.OrgID, found.ID), began)
+		return s.store.Keep(ctx, call.act(), &answer)
+	}, &answer); err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	return ginapi.TestProvider200JSONResponse(result(s.checker.CheckProvider(ctx, found.OrgID, found.ID), began)), nil
+	return ginapi.TestProvider200JSONResponse(answer), nil
 }
 
 func result(o resolve.Outcome, began time.Time) contract.CheckResult {

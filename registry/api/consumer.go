@@ -53,8 +53,11 @@ func (s *server) CreateConsumer(ctx context.Context, r ginapi.CreateConsumerRequ
 	if err := (consumerWrite{*r.Body, s.cluster}).apply(&c); err != nil {
 		return nil, err
 	}
-	created, err := s.store.CreateConsumer(ctx, call.act(), o.ID, c)
-	if err != nil {
+	var created store.Consumer
+	if err := s.once(ctx, call, func() (err error) {
+		created, err = s.store.CreateConsumer(ctx, call.act(), o.ID, c)
+		return err
+	}, &created); err != nil {
 		return nil, err
 	}
 	body, err := s.consumers(ctx, created)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/lanyard-dev/lanyard/internal/bundle"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
@@ -48,8 +49,9 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 			}
 			creates := map[string]bool{"createOrganization": true, "createSecret": true, "createProvider": true, "createConsumer": true, "addMember": true, "createToken": true}[op.OperationID]
 			changesNothing := op.OperationID == "checkSecret" || op.OperationID == "testProvider"
-			neverChanges := op.OperationID == "revokeSession" // there is nothing to have read before
-			if method != "GET" && !changesNothing && !neverChanges && !has("If-Match") && !(creates && has("If-None-Match")) {
+			changesNothing = changesNothing || op.OperationID == "putSecrets" || op.OperationID == "importSecrets" // they change many objects, or none
+			changesNothing = changesNothing || op.OperationID == "revokeSession"                                   // there is nothing to have read before
+			if method != "GET" && !changesNothing && !has("If-Match") && !(creates && has("If-None-Match")) {
 				t.Errorf("%s takes no If-Match", op.OperationID)
 			}
 			if method == "GET" && strings.HasPrefix(op.OperationID, "list") && op.OperationID != "listVersions" && op.OperationID != "listReferences" && op.OperationID != "listSessions" && !(has("page_size") && has("page_token")) {
@@ -69,7 +71,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestSchemasKeepTheirPromises(t *testing.T) {
 	doc := document()
 	schemas := doc.Components.Schemas
-	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate"}
+	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "Generate", "SecretBatch", "BatchSecret", "SecretImport", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate"}
 	for _, name := range requests {
 		if more := schemas[name].Value.AdditionalProperties.Has; more == nil || *more {
 			t.Errorf("%s takes any field", name)
@@ -118,6 +120,8 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 		"provider type":   {length("ProviderType", ""), store.MaxProviderType},
 		"labels":          {*schemas["Labels"].Value.MaxProps, store.MaxLabels},
 		"page size":       {uint64(*doc.Components.Parameters["PageSize"].Value.Schema.Value.Max), store.MaxPage},
+		"batch":           {*schemas["SecretBatch"].Value.Properties["secrets"].Value.MaxItems, store.MaxBatch},
+		"import":          {length("SecretImport", "content"), bundle.MaxBytes},
 		"base64 of value": {min(length("SecretValueBase64", ""), 4*(wire.MaxValueBytes/3+1)), 4 * (wire.MaxValueBytes/3 + 1)},
 	} {
 		if pair[0] != pair[1] {

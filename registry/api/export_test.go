@@ -48,3 +48,9 @@ func RowError(row struct {
 }) error {
 	return row.err
 }
+
+// TakesKey reports whether an operation takes an Idempotency-Key.
+func TakesKey(o *operation) bool { return o.once }
+
+// Generate makes a value.
+var Generate = generate

@@ -54,8 +54,11 @@ func (s *server) AddMember(ctx context.Context, r ginapi.AddMemberRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.store.AddMember(ctx, call.act(), o.ID, store.Member{Principal: r.Body.Principal, Role: store.Role(r.Body.Role)})
-	if err != nil {
+	var m store.Member
+	if err := s.once(ctx, call, func() (err error) {
+		m, err = s.store.AddMember(ctx, call.act(), o.ID, store.Member{Principal: r.Body.Principal, Role: store.Role(r.Body.Role)})
+		return err
+	}, &m); err != nil {
 		return nil, err
 	}
 	return ginapi.AddMember201JSONResponse{Body: member(m), Headers: ginapi.AddMember201ResponseHeaders{

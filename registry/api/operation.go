@@ -9,6 +9,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
 
+	"github.com/lanyard-dev/lanyard/internal/bundle"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -21,6 +22,9 @@ const (
 	maxProviderBody = 2 * (store.MaxConfigBytes + store.MaxCredentials)
 	// A consumer holds up to 1 MiB of plain values, and names and bindings.
 	maxConsumerBody = 6*store.MaxConsumerBytes + 1<<20
+	maxBatchBody    = 6*store.MaxBatchBytes + 1<<20
+	// A file to import is text, of which JSON makes at most twice as much, or base64.
+	maxImportBody = 2*bundle.MaxBytes + 64<<10
 )
 
 // operation is one operation of the document.
@@ -31,6 +35,7 @@ type operation struct {
 	params    openapi3.Parameters // of the path and of the operation
 	body      *openapi3.Schema    // of application/json; nil if the operation takes none
 	bodyLimit int64
+	once      bool // takes an Idempotency-Key
 }
 
 // operations are the operations of a document.
@@ -63,9 +68,14 @@ func loadDocument() (*openapi3.T, operations, error) {
 			switch op.id {
 			case "createProvider", "updateProvider":
 				op.bodyLimit = maxProviderBody
+			case "putSecrets":
+				op.bodyLimit = maxBatchBody
+			case "importSecrets":
+				op.bodyLimit = maxImportBody
 			case "createConsumer", "replaceConsumer", "updateConsumer":
 				op.bodyLimit = maxConsumerBody
 			}
+			op.once = op.params.GetByInAndName(openapi3.ParameterInHeader, keyHeader) != nil
 			ops[method+" "+ginPattern(path)] = op
 		}
 	}

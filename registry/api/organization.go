@@ -47,8 +47,11 @@ func (s *server) CreateOrganization(ctx context.Context, r ginapi.CreateOrganiza
 	if call.principal.Type != "token" { // what anybody may hold and nobody is
 		owners = []string{call.principal.String()}
 	}
-	o, err := s.store.CreateOrganization(ctx, call.act(), store.Organization{Slug: r.Body.Slug, DisplayName: or(r.Body.DisplayName, "")}, owners...)
-	if err != nil {
+	var o store.Organization
+	if err := s.once(ctx, call, func() (err error) {
+		o, err = s.store.CreateOrganization(ctx, call.act(), store.Organization{Slug: r.Body.Slug, DisplayName: or(r.Body.DisplayName, "")}, owners...)
+		return err
+	}, &o); err != nil {
 		return nil, err
 	}
 	return ginapi.CreateOrganization201JSONResponse{

@@ -29,6 +29,8 @@ var errorTable = []struct {
 	{session.ErrCrossOrigin, contract.CodeForbidden, "A page of another origin made the browser send this. Nothing was done.", false},
 	{bearer.ErrUnchecked, contract.CodeUnavailable, "The credential could not be checked now. Nothing was done; try again.", true},
 	{store.ErrInvalid, contract.CodeValidation, "", false},
+	{store.ErrKeyReused, contract.CodeIdempotencyKeyReuse, "The key was sent with another request before. Nothing was done now.", false},
+	{store.ErrAnswerLost, contract.CodeAlreadyExists, "This very request was carried out before; its answer was too large to be kept. Read the object.", false},
 	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
 	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},
 	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},
@@ -98,6 +100,12 @@ func (c *call) explain(p *contract.Problem, err error) {
 		p.Detail = optional(fmt.Sprintf("It was changed by %s at %s. Nothing was changed now.", e.Current.UpdatedBy, e.Current.UpdatedAt.Format(time.RFC3339)))
 		p.CurrentEtag = optional(etag(e.Current))
 		p.ChangedBy, p.ChangedAt = &e.Current.UpdatedBy, &e.Current.UpdatedAt
+	}
+	if e, ok := errors.AsType[*store.RefusedError](err); ok {
+		fields := each(e.Refused, func(r store.BatchResult) contract.FieldProblem {
+			return contract.FieldProblem{Code: "exists", Message: fmt.Sprintf("secret %s: %s", r.Name, r.Reason)}
+		})
+		p.Detail, p.Errors = optional("Secrets exist that must not be changed like this. Nothing was changed."), &fields
 	}
 	if e, ok := errors.AsType[*store.ReferencedError](err); ok {
 		refs := references(e.References)

@@ -62,8 +62,11 @@ func (s *server) CreateProvider(ctx context.Context, r ginapi.CreateProviderRequ
 	if err != nil {
 		return nil, err
 	}
-	created, err := s.store.CreateProvider(ctx, call.act(), o.ID, n)
-	if err != nil {
+	var created store.Provider
+	if err := s.once(ctx, call, func() (err error) {
+		created, err = s.store.CreateProvider(ctx, call.act(), o.ID, n)
+		return err
+	}, &created); err != nil {
 		return nil, err
 	}
 	return ginapi.CreateProvider201JSONResponse{Body: provider(created), Headers: ginapi.CreateProvider201ResponseHeaders{

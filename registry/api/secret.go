@@ -77,7 +77,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	if err := checkCreate(r.Params.IfNoneMatch); err != nil {
 		return nil, err
 	}
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +93,16 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	edit := remoteEdit{r.Body.ProviderID, r.Body.RemotePath, r.Body.RemoteKey, r.Body.RemoteVersion}
 	if edit.given() {
 		if value != nil {
-			return nil, edit.refuseValue(r.Body.Value != nil)
+			return nil, edit.refuseValue(valueField(r.Body.Value, r.Body.Generate))
 		}
 		n.Remote = new(store.Remote)
 		edit.apply(n.Remote)
 	}
-	created, err := s.store.CreateSecret(ctx, call.act(), o.ID, n)
-	if err != nil {
+	var created store.Secret
+	if err := s.once(ctx, call, func() (err error) {
+		created, err = s.store.CreateSecret(ctx, call.act(), o.ID, n)
+		return err
+	}, &created); err != nil {
 		return nil, err
 	}
 	return ginapi.CreateSecret201JSONResponse{
@@ -128,7 +131,7 @@ func (s *server) GetSecret(ctx context.Context, r ginapi.GetSecretRequestObject)
 // UpdateSecret implements ginapi.StrictServerInterface.
 func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestObject) (ginapi.UpdateSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
@@ -160,16 +163,19 @@ func (s *server) DeleteSecret(ctx context.Context, r ginapi.DeleteSecretRequestO
 // UndeleteSecret implements ginapi.StrictServerInterface.
 func (s *server) UndeleteSecret(ctx context.Context, r ginapi.UndeleteSecretRequestObject) (ginapi.UndeleteSecretResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, err := s.secret(ctx, r.Organization, r.Secret)
-	if err != nil {
-		return nil, err
-	}
-	expect, err := s.expect(r.Params.IfMatch, found.Meta)
-	if err != nil {
-		return nil, err
-	}
-	restored, err := s.store.UndeleteSecret(ctx, call.act(), found.OrgID, found.ID, expect)
-	if err != nil {
+	var restored store.Secret
+	if err := s.once(ctx, call, func() error {
+		found, err := s.secret(ctx, r.Organization, r.Secret)
+		if err != nil {
+			return err
+		}
+		expect, err := s.expect(r.Params.IfMatch, found.Meta)
+		if err != nil {
+			return err
+		}
+		restored, err = s.store.UndeleteSecret(ctx, call.act(), found.OrgID, found.ID, expect)
+		return err
+	}, &restored); err != nil {
 		return nil, err
 	}
 	return ginapi.UndeleteSecret200JSONResponse{Body: secret(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil

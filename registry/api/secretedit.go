@@ -28,11 +28,11 @@ func (e secretEdit) apply(s *store.Secret) error {
 
 func (e secretEdit) applyStorage(s *store.Secret) error {
 	remote := remoteEdit{e.ProviderID, e.RemotePath, e.RemoteKey, e.RemoteVersion}
-	value := e.Value != nil || e.ValueBase64 != nil
+	value := e.Value != nil || e.ValueBase64 != nil || e.Generate != nil
 	target := store.Storage(or(e.Storage, contract.Storage(s.Storage)))
 	switch {
 	case value && (remote.given() || e.Storage != nil && target == store.StorageRemote):
-		return remote.refuseValue(e.Value != nil)
+		return remote.refuseValue(valueField(e.Value, e.Generate))
 	case value, target == store.StorageLocal && !remote.given():
 		s.Storage, s.Remote = store.StorageLocal, nil
 	case target == store.StorageLocal && e.Storage != nil:
@@ -77,12 +77,19 @@ func (e remoteEdit) apply(r *store.Remote) {
 }
 
 // refuseValue is the answer to a value for a remote secret.
-func (remoteEdit) refuseValue(text bool) error {
-	pointer := "/value_base64"
-	if text {
-		pointer = "/value"
-	}
+func (remoteEdit) refuseValue(pointer string) error {
 	return field(pointer, "forbidden", "a remote secret has no value here; give either a value or a remote reference")
+}
+
+// valueField points to the field that gives a value.
+func valueField(text *string, random *contract.Generate) string {
+	switch {
+	case text != nil:
+		return "/value"
+	case random != nil:
+		return "/generate"
+	}
+	return "/value_base64"
 }
 
 // labelFilter splits key=value filters, which the document has checked.

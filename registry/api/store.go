@@ -23,6 +23,8 @@ type Store interface {
 	ReviseSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, edit func(*store.Secret) error, value *redact.Value) (store.Secret, error)
 	DeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64, force bool) error
 	UndeleteSecret(ctx context.Context, act store.Act, orgID, id string, expect int64) (store.Secret, error)
+	PutSecrets(ctx context.Context, act store.Act, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
+	PlanSecrets(ctx context.Context, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
 	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
 	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
 	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)
@@ -61,6 +63,8 @@ type Store interface {
 	Session(ctx context.Context, principal, id string) (store.Session, error)
 	Sessions(ctx context.Context, principal string) ([]store.Session, error)
 	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
+	Recall(ctx context.Context, act store.Act, results ...any) (bool, error)
+	Keep(ctx context.Context, act store.Act, results ...any) error
 
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

@@ -39,7 +39,9 @@ func (s *server) validate(c *gin.Context) {
 	if call.operation.body == nil {
 		if n, _ := io.ReadFull(c.Request.Body, make([]byte, 1)); n > 0 {
 			s.refuse(c, field("", "unknown_field", "this operation takes no body"))
+			return
 		}
+		call.once = onceOf(c.Request, call, nil)
 		return
 	}
 	if !isJSON(c.Request) {
@@ -61,6 +63,7 @@ func (s *server) validate(c *gin.Context) {
 		return
 	}
 	c.Request.Body = io.NopCloser(bytes.NewReader(body))
+	call.once = onceOf(c.Request, call, body)
 	c.Next()
 }
 

@@ -5,13 +5,18 @@ package api
 import (
 	"encoding/base64"
 
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // readValue makes the value of a request, to the byte, or nil if there is none. The caller wipes it.
-func readValue(text, encoded *string) (*redact.Value, error) {
+func readValue(text, encoded *string, random *contract.Generate) (*redact.Value, error) {
 	switch {
+	case random != nil && (text != nil || encoded != nil):
+		return nil, field("/generate", "forbidden", "give either a value or generate, not both")
+	case random != nil:
+		return generate(*random)
 	case text != nil && encoded != nil:
 		return nil, field("/value_base64", "forbidden", "give either value or value_base64, not both")
 	case text != nil:

@@ -54,24 +54,33 @@ func (s *server) GetVersion(ctx context.Context, r ginapi.GetVersionRequestObjec
 // PutVersion implements ginapi.StrictServerInterface.
 func (s *server) PutVersion(ctx context.Context, r ginapi.PutVersionRequestObject) (ginapi.PutVersionResponseObject, error) {
 	ctx, call := begun(ctx)
-	value, err := readValue(r.Body.Value, r.Body.ValueBase64)
+	value, err := readValue(r.Body.Value, r.Body.ValueBase64, r.Body.Generate)
 	if err != nil {
 		return nil, err
 	}
 	if value == nil {
-		return nil, field("/value", "required", "value or value_base64 is required")
+		return nil, field("/value", "required", "value, value_base64 or generate is required")
 	}
 	defer wipe(value)
-	before, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
-	if err != nil {
+	var after store.Secret
+	var v store.Version
+	same := false
+	if err := s.once(ctx, call, func() error {
+		before, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
+		if err != nil {
+			return err
+		}
+		after, v, err = s.store.PutVersion(ctx, call.act(), before.OrgID, before.ID, expect, *value, or(r.Body.Activate, true))
+		same = after.Revision == before.Revision
+		return err
+	}, &after, &v); err != nil {
 		return nil, err
 	}
-	after, v, err := s.store.PutVersion(ctx, call.act(), before.OrgID, before.ID, expect, *value, or(r.Body.Activate, true))
-	if err != nil {
-		return nil, err
+	if call.once != nil {
+		same = call.once.Unchanged
 	}
 	body, tag := version(v, after.ActiveVersion), etag(after.Meta)
-	if after.Revision == before.Revision {
+	if same {
 		return ginapi.PutVersion200JSONResponse{Body: body, Headers: ginapi.PutVersion200ResponseHeaders{ETag: tag}}, nil
 	}
 	return ginapi.PutVersion201JSONResponse{Body: body, Headers: ginapi.PutVersion201ResponseHeaders{
@@ -82,12 +91,15 @@ func (s *server) PutVersion(ctx context.Context, r ginapi.PutVersionRequestObjec
 // ActivateVersion implements ginapi.StrictServerInterface.
 func (s *server) ActivateVersion(ctx context.Context, r ginapi.ActivateVersionRequestObject) (ginapi.ActivateVersionResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	changed, err := s.store.ActivateVersion(ctx, call.act(), found.OrgID, found.ID, expect, r.Version)
-	if err != nil {
+	var changed store.Secret
+	if err := s.once(ctx, call, func() error {
+		found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
+		if err != nil {
+			return err
+		}
+		changed, err = s.store.ActivateVersion(ctx, call.act(), found.OrgID, found.ID, expect, r.Version)
+		return err
+	}, &changed); err != nil {
 		return nil, err
 	}
 	return ginapi.ActivateVersion200JSONResponse{Body: secret(changed), Headers: ginapi.ActivateVersion200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
@@ -96,12 +108,15 @@ func (s *server) ActivateVersion(ctx context.Context, r ginapi.ActivateVersionRe
 // DestroyVersion implements ginapi.StrictServerInterface.
 func (s *server) DestroyVersion(ctx context.Context, r ginapi.DestroyVersionRequestObject) (ginapi.DestroyVersionResponseObject, error) {
 	ctx, call := begun(ctx)
-	found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	v, err := s.store.DestroyVersion(ctx, call.act(), found.OrgID, found.ID, expect, r.Version)
-	if err != nil {
+	var v store.Version
+	if err := s.once(ctx, call, func() error {
+		found, expect, err := s.change(ctx, r.Organization, r.Secret, r.Params.IfMatch)
+		if err != nil {
+			return err
+		}
+		v, err = s.store.DestroyVersion(ctx, call.act(), found.OrgID, found.ID, expect, r.Version)
+		return err
+	}, new(store.Secret), &v); err != nil {
 		return nil, err
 	}
 	return ginapi.DestroyVersion200JSONResponse(version(v, 0)), nil // never the active one

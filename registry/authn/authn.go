@@ -44,7 +44,7 @@ type Config struct {
 	InjectorNamespace      string
 	InjectorServiceAccount string
 	// AnyNode turns the node check off, for clusters whose nodes report versions we do not understand or where the registry may not read nodes. A kubelet
-	// older than 1.35 then starts containers with empty ENVs.
+	// older than 1.35 then starts containers of the envfile delivery with empty ENVs.
 	AnyNode bool
 	// Concurrency is how many questions to the API server may be open at once; 64 if 0: below the 100 streams kube-apiserver allows on one HTTP/2 connection.
 	Concurrency int
@@ -151,5 +151,5 @@ func (Off) Workload(context.Context, string) (Principal, error) { return Princip
 // Injector refuses.
 func (Off) Injector(context.Context, string) (Principal, error) { return Principal{}, off() }
 
-// CheckEnvfile refuses.
-func (Off) CheckEnvfile(context.Context, Principal) error { return off() }
+// CheckNode refuses.
+func (Off) CheckNode(context.Context, Principal, []wire.Delivery) error { return off() }

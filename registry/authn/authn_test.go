@@ -200,29 +200,52 @@ func (p podsFail) Pod(ctx context.Context, namespace, name string) (*corev1.Pod,
 	return p.API.Pod(ctx, namespace, name)
 }
 
-func TestNodesThatCannotReadEnvfilesAreRefused(t *testing.T) {
-	for version, fits := range map[string]bool{
-		"v1.37.2": true, "v1.35.0": true, "v1.35.0-eks-1a2b3c": true, "v1.36.1+k3s1": true, "v2.0.0": true,
-		"v1.34.9": false, "v1.9.1": false, "v0.99.0": false, "v1.350": false, "1.37.2": false, "": false, "v1.x.3": false, "knative": false,
+func TestNodesThatCannotDoADeliveryAreRefused(t *testing.T) {
+	const able = "containerd://2.1.0"
+	envfile, direct, others := wire.DeliveryEnvfile, wire.DeliveryDirect, []wire.Delivery{wire.DeliveryExec, wire.DeliveryFile}
+	for name, tc := range map[string]struct {
+		kubelet, runtime string
+		deliveries       []wire.Delivery
+		want             string // part of the message; empty: let pass
+	}{
+		"envfile on a kubelet that reads them":         {"v1.35.0", "", []wire.Delivery{envfile}, ""},
+		"envfile on an older one":                      {"v1.34.9", able, []wire.Delivery{envfile}, "envfile: its kubelet \"v1.34.9\" is older than 1.35"},
+		"direct on a node that mounts images":          {"v1.36.0", able, []wire.Delivery{direct}, ""},
+		"direct on an older kubelet":                   {"v1.35.9", able, []wire.Delivery{direct}, "direct: its kubelet"},
+		"direct on an older runtime":                   {"v1.37.2", "containerd://2.0.5", []wire.Delivery{direct}, "direct: its container runtime"},
+		"one of two that the node cannot do":           {"v1.35.0", able, []wire.Delivery{envfile, direct}, "direct: its kubelet"},
+		"what no node is needed for, on an unread one": {"", "", others, ""},
 	} {
-		t.Run("kubelet "+version, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			c := authntest.New(t)
-			c.AddNode("n", version)
-			err := newAuthenticator(t, c).CheckEnvfile(t.Context(), authn.Principal{Node: "n"})
-			if fits != (err == nil) {
-				t.Fatalf("CheckEnvfile: %v", err)
-			}
-			if !fits && refusal(t, err).Code != wire.CodeNodeUnsupported {
-				t.Errorf("refused as %s", refusal(t, err).Code)
+			c.AddNode("n", tc.kubelet, tc.runtime)
+			a := newAuthenticator(t, c)
+			for range 2 { // what was found the first time changes nothing for the worse or better
+				err := a.CheckNode(t.Context(), authn.Principal{Node: "n"}, tc.deliveries)
+				if (tc.want == "") != (err == nil) {
+					t.Fatalf("CheckNode: %v", err)
+				}
+				if err == nil {
+					continue
+				}
+				if e := refusal(t, err); e.Code != wire.CodeNodeUnsupported || !strings.Contains(e.Message, tc.want) {
+					t.Errorf("refused as %s: %s", e.Code, e.Message)
+				}
 			}
 			any := newAuthenticator(t, c, func(config *authn.Config) { config.AnyNode = true })
-			if err := any.CheckEnvfile(t.Context(), authn.Principal{Node: "n"}); err != nil {
+			if err := any.CheckNode(t.Context(), authn.Principal{Node: "n"}, tc.deliveries); err != nil {
 				t.Errorf("with the check off: %v", err)
 			}
 		})
 	}
+	t.Run("nobody is asked for what needs no node", func(t *testing.T) {
+		c := authntest.New(t)
+		if err := newAuthenticator(t, c).CheckNode(t.Context(), authn.Principal{Node: "n"}, others); err != nil || c.Asked("nodes") != 0 {
+			t.Errorf("%v after %d questions", err, c.Asked("nodes"))
+		}
+	})
 	t.Run("an unknown node", func(t *testing.T) {
-		err := newAuthenticator(t, authntest.New(t)).CheckEnvfile(t.Context(), authn.Principal{Node: "n"})
+		err := newAuthenticator(t, authntest.New(t)).CheckNode(t.Context(), authn.Principal{Node: "n"}, []wire.Delivery{wire.DeliveryEnvfile})
 		if e := refusal(t, err); e.Code != wire.CodeNodeUnsupported {
 			t.Errorf("refused as %s", e.Code)
 		}
@@ -230,7 +253,7 @@ func TestNodesThatCannotReadEnvfilesAreRefused(t *testing.T) {
 	t.Run("a node that cannot be asked about", func(t *testing.T) {
 		c := authntest.New(t)
 		c.Break(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
-		err := newAuthenticator(t, c).CheckEnvfile(t.Context(), authn.Principal{Node: "n"})
+		err := newAuthenticator(t, c).CheckNode(t.Context(), authn.Principal{Node: "n"}, []wire.Delivery{wire.DeliveryEnvfile})
 		if e := refusal(t, err); e.Code != wire.CodeAuthUnavailable {
 			t.Errorf("refused as %s", e.Code)
 		}
@@ -246,7 +269,7 @@ func TestAGoodNodeIsRememberedForAMinute(t *testing.T) {
 		}
 		check := func(want int) {
 			t.Helper()
-			if err := a.CheckEnvfile(t.Context(), authn.Principal{Node: "n"}); err != nil {
+			if err := a.CheckNode(t.Context(), authn.Principal{Node: "n"}, []wire.Delivery{wire.DeliveryEnvfile}); err != nil {
 				t.Fatal(err)
 			}
 			if api.nodes != want {
@@ -364,8 +387,8 @@ func TestWithoutAClusterEverybodyIsRefusedAsUnavailable(t *testing.T) {
 	if _, err := (authn.Off{}).Injector(t.Context(), "x"); refusal(t, err).Code != wire.CodeAuthUnavailable {
 		t.Error("Injector did not refuse as unavailable")
 	}
-	if err := (authn.Off{}).CheckEnvfile(t.Context(), authn.Principal{}); refusal(t, err).Code != wire.CodeAuthUnavailable {
-		t.Error("CheckEnvfile did not refuse as unavailable")
+	if err := (authn.Off{}).CheckNode(t.Context(), authn.Principal{}, nil); refusal(t, err).Code != wire.CodeAuthUnavailable {
+		t.Error("CheckNode did not refuse as unavailable")
 	}
 }
 

@@ -70,7 +70,7 @@ var messages = map[wire.Code]string{ // :: code → text
 	wire.CodeUnauthenticated: "the token was not accepted",
 	wire.CodeTooLarge:        "the token exceeds its limit",
 	wire.CodePodNotEligible:  "the pod is being deleted or has finished",
-	wire.CodeNodeUnsupported: "the pod's node cannot deliver values by envfile: its kubelet must be 1.35 or newer",
+	wire.CodeNodeUnsupported: "the pod's node is not known, so that it may not be able to do the delivery",
 	wire.CodeOverloaded:      "too many tokens are being checked",
 	wire.CodeAuthUnavailable: "the Kubernetes API server could not be asked",
 }

@@ -26,6 +26,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 
 	"listSecrets":    {"secret.list", Member},
 	"createSecret":   {"secret.create", Owner},
+	"putSecrets":     {"secret.create", Owner},
+	"importSecrets":  {"secret.create", Owner},
 	"getSecret":      {"secret.read", Member},
 	"updateSecret":   {"secret.update", Owner},
 	"deleteSecret":   {"secret.delete", Owner},

@@ -173,7 +173,7 @@ func carries(delivery wire.Delivery, name string, value []byte) error {
 	switch delivery {
 	case wire.DeliveryEnvfile:
 		return envfile.Check(name, value)
-	case wire.DeliveryExec:
+	case wire.DeliveryExec, wire.DeliveryDirect:
 		return execfile.Check(name, value)
 	}
 	return nil

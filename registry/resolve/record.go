@@ -56,9 +56,16 @@ func event(events []audit.Event, orgID string) *audit.Event {
 	return nil
 }
 
+// ReasonRefreshed is the reason of a release to a pod that had values already, and is sent those that replace them.
+const ReasonRefreshed = "refreshed"
+
 // released tells which ENVs are about to be sent.
 func released(call Call, p *plan) []audit.Event {
-	events := perOrg(call, p.consumers, audit.Allowed, "")
+	reason := ""
+	if p.request.Refresh() {
+		reason = ReasonRefreshed
+	}
+	events := perOrg(call, p.consumers, audit.Allowed, reason)
 	for _, it := range p.items {
 		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), Env: it.env}
 		if s := it.secret; s != nil {

@@ -19,11 +19,21 @@ const maxContainerName = 63
 type Request struct {
 	containers []wire.ContainerRequest
 	consumers  []ref.Consumer // of each container
+	mark       string         // of the answer the caller has; empty if it has none
 }
 
-// Envfile reports whether any container receives its values by env file.
-func (r Request) Envfile() bool {
-	return slices.ContainsFunc(r.containers, func(c wire.ContainerRequest) bool { return c.Delivery == wire.DeliveryEnvfile })
+// Refresh reports whether the caller has values already and wants others only.
+func (r Request) Refresh() bool { return r.mark != "" }
+
+// Deliveries returns each delivery that is asked for once.
+func (r Request) Deliveries() []wire.Delivery {
+	var deliveries []wire.Delivery
+	for _, c := range r.containers {
+		if !slices.Contains(deliveries, c.Delivery) {
+			deliveries = append(deliveries, c.Delivery)
+		}
+	}
+	return deliveries
 }
 
 // Decode parses the body of a resolve request. Unknown fields are ignored; the problem quotes nothing of the body but names.
@@ -54,6 +64,8 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 		return Request{}, invalid("no container is asked for")
 	case len(req.Containers) > wire.MaxContainers:
 		return Request{}, invalid("more than %d containers", wire.MaxContainers)
+	case len(req.Mark) > wire.MaxMarkBytes:
+		return Request{}, invalid("the mark is none of this registry's")
 	}
 	refs := make([]ref.Consumer, len(req.Containers))
 	envs := 0
@@ -72,9 +84,9 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 		}
 		refs[i] = consumer
 		switch c.Delivery {
-		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile:
+		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 		default:
-			return Request{}, invalid("container %s: the delivery must be %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryFile)
+			return Request{}, invalid("container %s: the delivery must be %s, %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile)
 		}
 		if envs += len(c.Envs); envs > wire.MaxEnvs {
 			return Request{}, invalid("more than %d ENVs", wire.MaxEnvs)
@@ -91,7 +103,7 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 			}
 		}
 	}
-	return Request{req.Containers, refs}, nil
+	return Request{req.Containers, refs, req.Mark}, nil
 }
 
 func isContainerName(name string) bool {

@@ -35,7 +35,7 @@ func TestDecode(t *testing.T) {
 		"one container":                    {request(good), ""},
 		"two containers of one consumer":   {request(good, container("side", "shop/web", "envfile", "A")), ""},
 		"as many ENVs as a pod may have":   {request(container("app", "shop/web", "envfile", many(wire.MaxEnvs)...)), ""},
-		"every delivery":                   {request(good, container("b", "shop/web", "exec", "A"), container("c", "shop/web", "file", "A")), ""},
+		"every delivery":                   {request(good, container("b", "shop/web", "exec", "A"), container("c", "shop/web", "file", "A"), container("d", "shop/web", "direct", "A")), ""},
 		"fields of a newer agent":          {`{"protocol":1,"agent":"9.9","containers":[{"name":"app","consumer":"shop/web","delivery":"envfile","envs":["A"],"x":{}}]}`, ""},
 		"nothing":                          {"", "not JSON: syntax error at byte 0"},
 		"not JSON":                         {"secret=" + canary, "not JSON"},

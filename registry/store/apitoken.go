@@ -45,7 +45,7 @@ func (s *Store) CreateAPIToken(ctx context.Context, act Act, orgID string, t API
 		return APIToken{}, err
 	}
 	sum := hash(t.ID)
-	rev, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, orgID, func(m *image) (*change, error) {
 		if _, err := m.org(s.space, orgID); err != nil {
 			return nil, fmt.Errorf("organization: %w", err)
 		}
@@ -54,7 +54,7 @@ func (s *Store) CreateAPIToken(ctx context.Context, act Act, orgID string, t API
 		}
 		ch := s.tokenChange(act, audit.TokenCreate, t, 0)
 		return ch, s.puts(ch, record{s.space.apiToken(orgID, t.Name), kindAPIToken, token{t, sum[:]}})
-	})
+	}, &t)
 	if err != nil {
 		return APIToken{}, fmt.Errorf("creating API token: %w", err)
 	}

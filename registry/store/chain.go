@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -115,13 +116,21 @@ func (s *Store) headOps(chainName string) []clientv3.Op {
 
 // heads reads the tip and the head of a chain at one revision.
 func (s *Store) heads(ctx context.Context, chainName string) (tip int64, head chainHead, err error) {
+	tip, head, _, err = s.headsAnd(ctx, chainName, nil)
+	return tip, head, err
+}
+
+// headsAnd is heads, and returns the answers to some other reads at the same revision.
+func (s *Store) headsAnd(ctx context.Context, chainName string, gets []clientv3.Op) (tip int64, head chainHead, responses []*etcdserverpb.ResponseOp, err error) {
 	limited, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	resp, err := s.client.Txn(limited).Then(s.headOps(chainName)...).Commit()
+	ops := s.headOps(chainName)
+	resp, err := s.client.Txn(limited).Then(append(ops, gets...)...).Commit()
 	if err != nil {
-		return 0, chainHead{}, fmt.Errorf("reading audit head: %w", etcdError(ctx, err))
+		return 0, chainHead{}, nil, fmt.Errorf("reading audit head: %w", etcdError(ctx, err))
 	}
-	return s.readHeads(chainName, resp)
+	tip, head, err = s.readHeads(chainName, resp)
+	return tip, head, resp.Responses[len(ops):], err
 }
 
 func (s *Store) readHeads(chainName string, resp *clientv3.TxnResponse) (tip int64, head chainHead, err error) {

@@ -20,6 +20,7 @@ type change struct {
 	compares []clientv3.Cmp
 	ops      []clientv3.Op
 	event    audit.Event
+	more     []audit.Event // of a change that is several
 }
 
 // attempts bounds how often a mutation is decided anew because another one came first.
@@ -32,6 +33,12 @@ var errContention = errors.New("too many conflicting writes")
 // that came before, may be called again after a conflict, and returns nil for a change that is not needed. The result is the revision of what was written, 0
 // if nothing was.
 func (s *Store) mutate(ctx context.Context, chainName string, decide func(*image) (*change, error)) (int64, error) {
+	return s.mutateOnce(ctx, Act{}, chainName, decide)
+}
+
+// mutateOnce is mutate for an act that may have a key. Results are pointers to what the mutation returns, which decide fills; the first one may be an object
+// that has a revision. If the mutation was done before under its key, they become what it returned then, and the result is the revision of that.
+func (s *Store) mutateOnce(ctx context.Context, act Act, chainName string, decide func(*image) (*change, error), results ...any) (int64, error) {
 	if err := s.knows(ctx, chainName); err != nil {
 		return 0, err
 	}
@@ -52,17 +59,47 @@ func (s *Store) mutate(ctx context.Context, chainName string, decide func(*image
 		if err := s.keyErr(); err != nil {
 			return 0, err
 		}
-		tip, head, err := s.heads(ctx, chainName)
+		var keys answers
+		var gets []clientv3.Op
+		if act.Once != nil {
+			keys = s.answers(act, now())
+			gets = keys.gets()
+		}
+		tip, head, responses, err := s.headsAnd(ctx, chainName, gets)
 		if err != nil {
 			return 0, err
+		}
+		if act.Once != nil {
+			r, err := s.readAnswer(act.Once, responses, results)
+			if err != nil || r.done {
+				return r.rev, err
+			}
+			if r.count >= int64(s.config.Answers) {
+				if err := s.evictAnswers(ctx, keys); err != nil {
+					return 0, err
+				}
+			}
 		}
 		m, err := s.reach(ctx, tip)
 		if err != nil {
 			return 0, err
 		}
 		ch, err := decide(m)
-		if err != nil || ch == nil {
+		if err != nil || ch == nil && act.Once == nil {
 			return 0, err
+		}
+		if ch == nil {
+			if err := s.keepUnchanged(ctx, act, keys, tip, results); !errors.Is(err, errContention) {
+				return 0, err
+			}
+			continue
+		}
+		if act.Once != nil {
+			put, err := s.putAnswer(act.Once, keys, results, false)
+			if err != nil {
+				return 0, err
+			}
+			ch.compares, ch.ops = append(ch.compares, keys.absent()...), append(ch.ops, put)
 		}
 		rev, err := s.commit(ctx, chainName, tip, head, ch)
 		if !errors.Is(err, errContention) {
@@ -94,7 +131,7 @@ func (s *Store) knows(ctx context.Context, chainName string) error {
 // came in between, commit returns errContention.
 func (s *Store) commit(ctx context.Context, chainName string, tip int64, head chainHead, ch *change) (int64, error) {
 	for range attempts {
-		link, err := s.link(chainName, head, []audit.Event{ch.event})
+		link, err := s.link(chainName, head, ch.events())
 		if err != nil {
 			return 0, err
 		}
@@ -163,6 +200,8 @@ func (a Act) meta() Meta {
 
 // update marks an object as changed.
 func (m *Meta) update(a Act) { m.UpdatedAt, m.UpdatedBy = now(), a.Actor }
+
+func (m Meta) revision() int64 { return m.Revision }
 
 // expect returns a ConflictError unless the caller saw the current revision, or did not care.
 func (m Meta) expect(rev int64) error {

@@ -23,7 +23,7 @@ func (s *Store) CreateConsumer(ctx context.Context, act Act, orgID string, c Con
 		return Consumer{}, err
 	}
 	wanted := c.Envs
-	rev, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, orgID, func(m *image) (*change, error) {
 		if _, err := m.org(s.space, orgID); err != nil {
 			return nil, fmt.Errorf("organization: %w", err)
 		}
@@ -38,7 +38,7 @@ func (s *Store) CreateConsumer(ctx context.Context, act Act, orgID string, c Con
 		ch := s.consumerChange(act, audit.ConsumerCreate, c, 0)
 		ch.compares = append(ch.compares, absent(name))
 		return ch, s.puts(ch, record{s.space.consumer(orgID, c.ID), kindConsumer, c}, record{name, kindConsumerName, c.ID})
-	})
+	}, &c)
 	if err != nil {
 		return Consumer{}, fmt.Errorf("creating consumer: %w", err)
 	}

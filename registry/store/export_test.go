@@ -2,10 +2,16 @@
 
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // TrimAudit does at once what Run does every minute.
 func (s *Store) TrimAudit(ctx context.Context) { s.trimAudit(ctx) }
+
+// DropAnswers does what Run does every ten minutes, as if it were at.
+func (s *Store) DropAnswers(ctx context.Context, at time.Time) { s.dropAnswersAt(ctx, at) }
 
 // Contact is when the watch last said something.
 func (s *Store) Contact() int64 { return s.contact.Load() }

@@ -36,6 +36,7 @@ const (
 	kindTokenUse     = "token-use"
 	kindSession      = "session"
 	kindSessionUse   = "session-use"
+	kindAnswer       = "answer"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -69,6 +70,7 @@ func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + 
 
 func (k keyspace) session(id string) string    { return string(k) + "sessions/" + id }
 func (k keyspace) sessionUse(id string) string { return string(k) + "sessionuses/" + id }
+func (k keyspace) answers(day int64) string    { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }

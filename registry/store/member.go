@@ -42,7 +42,7 @@ func (s *Store) AddMember(ctx context.Context, act Act, orgID string, m Member) 
 	if err := checkMember(m); err != nil {
 		return Member{}, err
 	}
-	rev, err := s.mutate(ctx, orgID, func(im *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, orgID, func(im *image) (*change, error) {
 		if _, err := im.org(s.space, orgID); err != nil {
 			return nil, fmt.Errorf("organization: %w", err)
 		}
@@ -51,7 +51,7 @@ func (s *Store) AddMember(ctx context.Context, act Act, orgID string, m Member) 
 		}
 		ch := s.memberChange(act, audit.MemberAdd, m, 0)
 		return ch, s.puts(ch, record{s.space.member(orgID, m.Principal), kindMember, m})
-	})
+	}, &m)
 	if err != nil {
 		return Member{}, fmt.Errorf("adding member: %w", err)
 	}

@@ -159,6 +159,7 @@ type Act struct {
 	Actor     string // "<type>:<id>", e.g. "token:bootstrap"
 	RequestID string
 	SourceIP  string
+	Once      *Once // makes the mutation happen at most once; nil for one that may be repeated. Not every mutation takes it.
 }
 
 // Query selects a page of a list.

@@ -24,7 +24,7 @@ func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization,
 	if err != nil {
 		return Organization{}, err
 	}
-	rev, err := s.mutate(ctx, installation, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, installation, func(m *image) (*change, error) {
 		slug := s.space.slug(o.Slug)
 		if _, err := m.orgBySlug(s.space, o.Slug); !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("organization %q: %w", o.Slug, taken(err))
@@ -35,7 +35,7 @@ func (s *Store) CreateOrganization(ctx context.Context, act Act, o Organization,
 		}
 		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
 		return ch, s.puts(ch, append(founders, record{s.space.org(o.ID), kindOrganization, o}, record{slug, kindSlug, o.ID})...)
-	})
+	}, &o)
 	if err != nil {
 		return Organization{}, fmt.Errorf("creating organization: %w", err)
 	}

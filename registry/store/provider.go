@@ -35,7 +35,7 @@ func (s *Store) CreateProvider(ctx context.Context, act Act, orgID string, n New
 	if err := s.checkProvider(&p, n.Credentials); err != nil {
 		return Provider{}, fmt.Errorf("creating provider: %w", err)
 	}
-	rev, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, orgID, func(m *image) (*change, error) {
 		if _, err := m.org(s.space, orgID); err != nil {
 			return nil, fmt.Errorf("organization: %w", err)
 		}
@@ -49,7 +49,7 @@ func (s *Store) CreateProvider(ctx context.Context, act Act, orgID string, n New
 			return nil, err
 		}
 		return ch, s.puts(ch, record{name, kindProviderName, p.ID})
-	})
+	}, &p)
 	if err != nil {
 		return Provider{}, fmt.Errorf("creating provider: %w", err)
 	}

@@ -34,7 +34,7 @@ func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSe
 	if n.Value != nil {
 		secret.ActiveVersion, secret.LastVersion = 1, 1
 	}
-	rev, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, orgID, func(m *image) (*change, error) {
 		if _, err := m.org(s.space, orgID); err != nil {
 			return nil, fmt.Errorf("organization: %w", err)
 		}
@@ -45,25 +45,29 @@ func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSe
 		if err := s.resolveRemote(m, orgID, secret.Remote, nil); err != nil {
 			return nil, err
 		}
-		name := s.space.secretName(orgID, n.Name)
-		ch := s.secretChange(act, audit.SecretCreate, secret, 0)
-		ch.compares = append(ch.compares, absent(name))
-		if n.Value != nil {
-			v := newVersion(act, 1, *n.Value)
-			put, err := s.putVersion(secret, v, *n.Value)
-			if err != nil {
-				return nil, err
-			}
-			ch.ops = append(ch.ops, put)
-			ch.event.Version = 1
-		}
-		return ch, s.puts(ch, record{s.space.secret(orgID, secret.ID), kindSecret, secret}, record{name, kindSecretName, secret.ID})
-	})
+		return s.addSecret(act, secret, n.Value)
+	}, &secret)
 	if err != nil {
 		return Secret{}, fmt.Errorf("creating secret: %w", err)
 	}
 	secret.Revision = rev
 	return secret, nil
+}
+
+// addSecret makes the change that creates a secret, with a value as its version 1 if there is one.
+func (s *Store) addSecret(act Act, secret Secret, value *redact.Value) (*change, error) {
+	name := s.space.secretName(secret.OrgID, secret.Name)
+	ch := s.secretChange(act, audit.SecretCreate, secret, 0)
+	ch.compares = append(ch.compares, absent(name))
+	if value != nil {
+		put, err := s.putVersion(secret, newVersion(act, 1, *value), *value)
+		if err != nil {
+			return nil, err
+		}
+		ch.ops = append(ch.ops, put)
+		ch.event.Version = 1
+	}
+	return ch, s.puts(ch, record{s.space.secret(secret.OrgID, secret.ID), kindSecret, secret}, record{name, kindSecretName, secret.ID})
 }
 
 // secretChange begins a change of a secret that is now at revision rev, 0 for a new one.
@@ -77,10 +81,10 @@ func (s *Store) secretChange(act Act, action audit.Action, secret Secret, rev in
 }
 
 // mutateSecret changes a secret that is not soft-deleted, unless deleted is true: then only one that is. decide changes secret and returns the change, to
-// which the write of the secret is added, or nil.
-func (s *Store) mutateSecret(ctx context.Context, orgID, id string, expect int64, deleted bool, decide func(*image, *Secret) (*change, error)) (Secret, error) {
+// which the write of the secret is added, or nil. More are pointers to what the mutation returns besides the secret.
+func (s *Store) mutateSecret(ctx context.Context, act Act, orgID, id string, expect int64, deleted bool, decide func(*image, *Secret) (*change, error), more ...any) (Secret, error) {
 	var secret Secret
-	rev, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
+	rev, err := s.mutateOnce(ctx, act, orgID, func(m *image) (*change, error) {
 		old, err := m.secret(s.space, orgID, id)
 		if err != nil {
 			return nil, err
@@ -100,7 +104,7 @@ func (s *Store) mutateSecret(ctx context.Context, orgID, id string, expect int64
 			return nil, err
 		}
 		return ch, s.puts(ch, record{s.space.secret(orgID, id), kindSecret, secret})
-	})
+	}, append([]any{&secret}, more...)...)
 	if err != nil {
 		return Secret{}, err
 	}
@@ -112,7 +116,7 @@ func (s *Store) mutateSecret(ctx context.Context, orgID, id string, expect int64
 // remote loses its active version but keeps the versions; one that becomes local has no active version until one is put or activated. It returns
 // [ErrNotFound], a [ConflictError], a [FieldError], [ErrExists] or edit's error. edit may be called more than once.
 func (s *Store) UpdateSecret(ctx context.Context, act Act, orgID, id string, expect int64, edit func(*Secret) error) (Secret, error) {
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		return s.editSecret(m, act, secret, edit)
 	})
 	if err != nil {
@@ -128,7 +132,7 @@ func (s *Store) ReviseSecret(ctx context.Context, act Act, orgID, id string, exp
 			return Secret{}, err
 		}
 	}
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		ch, err := s.editSecret(m, act, secret, edit)
 		if err != nil || value == nil {
 			return ch, err
@@ -185,7 +189,7 @@ func (s *Store) editSecret(m *image, act Act, secret *Secret, edit func(*Secret)
 // DeleteSecret soft-deletes a secret: it no longer resolves, its name stays taken, and it can be undeleted. If something refers to it, a [ReferencedError]
 // lists all of it, unless force is set.
 func (s *Store) DeleteSecret(ctx context.Context, act Act, orgID, id string, expect int64, force bool) error {
-	_, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	_, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if refs := m.references(id); len(refs) > 0 && !force {
 			return nil, &ReferencedError{refs}
 		}
@@ -202,7 +206,7 @@ func (s *Store) DeleteSecret(ctx context.Context, act Act, orgID, id string, exp
 
 // UndeleteSecret makes a soft-deleted secret what it was. The provider of a remote one may have gone meanwhile: then it does not resolve until it has another.
 func (s *Store) UndeleteSecret(ctx context.Context, act Act, orgID, id string, expect int64) (Secret, error) {
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, true, func(_ *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, true, func(_ *image, secret *Secret) (*change, error) {
 		secret.DeletedAt = nil
 		secret.update(act)
 		return s.secretChange(act, audit.SecretUndelete, *secret, secret.Revision), nil

@@ -26,7 +26,7 @@ func (s *Store) PutVersion(ctx context.Context, act Act, orgID, id string, expec
 		return Secret{}, Version{}, err
 	}
 	var v Version
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if secret.Storage == StorageRemote && !activate {
 			return nil, &FieldError{"/activate", "remote", "a remote secret has no staged versions; activate the value to make the secret local"}
 		}
@@ -34,7 +34,7 @@ func (s *Store) PutVersion(ctx context.Context, act Act, orgID, id string, expec
 		var err error
 		ch, v, err = s.addVersion(m, act, secret, value, activate, nil)
 		return ch, err
-	})
+	}, &v)
 	if err != nil {
 		return Secret{}, Version{}, fmt.Errorf("putting version: %w", err)
 	}
@@ -128,7 +128,7 @@ func (s *Store) openVersion(m *image, orgID, secretID string, number uint64) (re
 
 // ActivateVersion makes an existing version the one that resolves, to roll back or to roll out a staged one.
 func (s *Store) ActivateVersion(ctx context.Context, act Act, orgID, id string, expect int64, number uint64) (Secret, error) {
-	secret, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	secret, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if secret.Storage != StorageLocal {
 			return nil, &FieldError{"/version", "remote", "a remote secret has no active version"}
 		}
@@ -158,7 +158,7 @@ func (s *Store) ActivateVersion(ctx context.Context, act Act, orgID, id string, 
 // with a [FieldError], one that a consumer has pinned with a [ReferencedError]. etcd forgets the envelope when it compacts its history.
 func (s *Store) DestroyVersion(ctx context.Context, act Act, orgID, id string, expect int64, number uint64) (Version, error) {
 	var destroyed Version
-	_, err := s.mutateSecret(ctx, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
+	_, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
 		if secret.ActiveVersion == number {
 			return nil, &FieldError{"/version", "active", "the active version cannot be destroyed; activate another one first"}
 		}
@@ -191,7 +191,7 @@ func (s *Store) DestroyVersion(ctx context.Context, act Act, orgID, id string, e
 		ch.compares = append(ch.compares, exists(key, rev))
 		ch.ops = append(ch.ops, clientv3.OpPut(key, record))
 		return ch, nil
-	})
+	}, &destroyed)
 	if err != nil {
 		return Version{}, fmt.Errorf("destroying version: %w", err)
 	}

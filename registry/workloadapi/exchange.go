@@ -29,6 +29,8 @@ type exchange struct {
 	r  *http.Request
 	ip string
 	id string
+	// route names the request in the log and in metrics.
+	route string
 
 	principal authn.Principal
 	code      wire.Code // "ok" or why not
@@ -36,13 +38,20 @@ type exchange struct {
 	err       error // the cause, for the log
 }
 
-const codeOK wire.Code = "ok"
+// Outcomes that are no problem.
+const (
+	codeOK        wire.Code = "ok"
+	codeUnchanged wire.Code = "unchanged" // nothing to release: the pod has these values
+)
+
+// routeRefresh is the route of resolve requests of pods that have values already.
+const routeRefresh = "refresh"
 
 // handle wraps a handler with what all have in common: headers, the request id, the answer to a panic, metrics and one log record.
 func (s *server) handle(route string, handler func(*exchange)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start := time.Now()
-		e := &exchange{w: c.Writer, r: c.Request, ip: c.RemoteIP(), id: newID()}
+		e := &exchange{w: c.Writer, r: c.Request, ip: c.RemoteIP(), id: newID(), route: route}
 		header := e.w.Header()
 		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
@@ -53,8 +62,9 @@ func (s *server) handle(route string, handler func(*exchange)) gin.HandlerFunc {
 			if p != nil {
 				e.panicked(p)
 			}
-			s.metrics.done(route, e, time.Since(start))
-			s.log(route, e, time.Since(start))
+			s.metrics.inFlight.WithLabelValues(route).Dec()
+			s.metrics.done(e, time.Since(start))
+			s.log(e, time.Since(start))
 			if cut {
 				panic(http.ErrAbortHandler) // cuts the connection: half an answer must not look whole
 			}
@@ -76,10 +86,12 @@ func (e *exchange) panicked(p any) {
 	}
 }
 
-func (s *server) log(route string, e *exchange, took time.Duration) {
+func (s *server) log(e *exchange, took time.Duration) {
 	level := slog.LevelInfo
 	switch status := e.code.Info().Status; {
 	case e.r.Context().Err() != nil && e.code != wire.CodeInternal: // the client has left; what failed because of it is nobody's trouble
+	case e.code == codeUnchanged: // of a fleet that asks every minute, not a line each
+		level = slog.LevelDebug
 	case e.code == wire.CodeInternal:
 		level = slog.LevelError
 	case status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests:
@@ -91,7 +103,7 @@ func (s *server) log(route string, e *exchange, took time.Duration) {
 	}
 	attrs := make([]slog.Attr, 0, 10)
 	attrs = append(attrs,
-		slog.String("request_id", e.id), slog.String("route", route), slog.String("source_ip", e.ip), slog.String("code", string(e.code)),
+		slog.String("request_id", e.id), slog.String("route", e.route), slog.String("source_ip", e.ip), slog.String("code", string(e.code)),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000))
 	if p := e.principal; p.Pod != "" {
 		attrs = append(attrs, slog.String("namespace", p.Namespace), slog.String("service_account", p.ServiceAccount), slog.String("pod", p.Pod))

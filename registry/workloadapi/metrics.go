@@ -18,7 +18,7 @@ type metrics struct {
 func newMetrics(to prometheus.Registerer) metrics {
 	m := metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "lanyard_registry_workload_requests_total", Help: "Requests on the workload listener by their outcome (docs/reasons.md)."}, []string{"route", "code"}),
+			Name: "lanyard_registry_workload_requests_total", Help: "Requests on the workload listener by their outcome: ok, unchanged or a code of docs/reasons.md. The route refresh is that of pods that have values already."}, []string{"route", "code"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_registry_workload_refusals_total", Help: "Refused tokens by the precise reason, which the caller is not told."}, []string{"reason"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -33,10 +33,9 @@ func newMetrics(to prometheus.Registerer) metrics {
 	return m
 }
 
-func (m metrics) done(route string, e *exchange, took time.Duration) {
-	m.inFlight.WithLabelValues(route).Dec()
-	m.requests.WithLabelValues(route, string(e.code)).Inc()
-	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+func (m metrics) done(e *exchange, took time.Duration) {
+	m.requests.WithLabelValues(e.route, string(e.code)).Inc()
+	m.seconds.WithLabelValues(e.route).Observe(took.Seconds())
 	if e.reason != "" {
 		m.refused.WithLabelValues(string(e.reason)).Inc()
 	}

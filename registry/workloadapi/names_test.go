@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -284,8 +285,8 @@ func TestAStreamThatCannotBeginSaysWhy(t *testing.T) {
 	}
 }
 
-// metric returns one counter of a vector by the value of its only label.
-func metric(t *testing.T, w *world, name, label string) prometheus.Collector {
+// metric returns one counter of a vector by the values of its labels, in the order of their names.
+func metric(t *testing.T, w *world, name string, labels ...string) prometheus.Collector {
 	t.Helper()
 	families, err := w.metrics.Gather()
 	if err != nil {
@@ -294,7 +295,11 @@ func metric(t *testing.T, w *world, name, label string) prometheus.Collector {
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "found"})
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == name && len(m.GetLabel()) == 1 && strings.EqualFold(m.GetLabel()[0].GetValue(), label) {
+			var values []string
+			for _, l := range m.GetLabel() {
+				values = append(values, l.GetValue())
+			}
+			if f.GetName() == name && slices.Equal(values, labels) {
 				counter.Add(m.GetCounter().GetValue())
 			}
 		}

@@ -26,6 +26,9 @@ func (s *server) resolve(e *exchange) {
 		e.refuse(refusal.Problem)
 		return
 	}
+	if req.Refresh() {
+		e.route = routeRefresh
+	}
 	ctx, cancel := context.WithTimeout(e.r.Context(), s.config.Timeout)
 	defer cancel()
 	if !s.enter(ctx) {
@@ -42,12 +45,10 @@ func (s *server) resolve(e *exchange) {
 		return
 	}
 	e.principal = principal
-	if req.Envfile() {
-		if err := s.config.Authenticator.CheckEnvfile(ctx, principal); err != nil {
-			e.refuseError(err)
-			s.recordDenial(ctx, e)
-			return
-		}
+	if err := s.config.Authenticator.CheckNode(ctx, principal, req.Deliveries()); err != nil {
+		e.refuseError(err)
+		s.recordDenial(ctx, e)
+		return
 	}
 	if !s.budget.take(principal.PodUID) {
 		e.reason = reasonBudget
@@ -61,6 +62,9 @@ func (s *server) resolve(e *exchange) {
 		e.err = refusal.Err
 		e.refuse(refusal.Problem)
 		return
+	}
+	if response.Unchanged {
+		s.budget.giveBack(principal.PodUID)
 	}
 	e.release(response)
 }
@@ -84,9 +88,12 @@ func decode(e *exchange) (resolve.Request, *resolve.Refusal) {
 	return resolve.Decode(body)
 }
 
-// release sends the values and destroys every copy of them that is ours. What net/http and TLS buffer is not.
+// release sends the values, or word that there are no others, and destroys every copy of them that is ours. What net/http and TLS buffer is not.
 func (e *exchange) release(response *wire.ResolveResponse) {
 	e.code = codeOK
+	if response.Unchanged {
+		e.code = codeUnchanged
+	}
 	body := wire.AppendResponse(make([]byte, 0, wire.ResponseSize(response)), response)
 	for _, c := range response.Containers {
 		for _, env := range c.Envs {

@@ -201,7 +201,7 @@ func (f *fixed) Injector(ctx context.Context, token string) (authn.Principal, er
 	return f.Workload(ctx, token)
 }
 
-func (f *fixed) CheckEnvfile(context.Context, authn.Principal) error { return f.nodeErr }
+func (f *fixed) CheckNode(context.Context, authn.Principal, []wire.Delivery) error { return f.nodeErr }
 
 func (f *fixed) Resolve(context.Context, resolve.Call, resolve.Request) (*wire.ResolveResponse, *resolve.Refusal) {
 	if f.refusal != nil {

@@ -27,7 +27,7 @@ import (
 type Authenticator interface {
 	Workload(ctx context.Context, token string) (authn.Principal, error)
 	Injector(ctx context.Context, token string) (authn.Principal, error)
-	CheckEnvfile(ctx context.Context, p authn.Principal) error
+	CheckNode(ctx context.Context, p authn.Principal, deliveries []wire.Delivery) error
 }
 
 // Resolver finds the values, as resolve.Resolver does.

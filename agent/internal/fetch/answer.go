@@ -8,9 +8,20 @@ import (
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
-// checkComplete reports whether answer holds every container and every ENV asked for exactly once and nothing else, in any order. The error wraps
+// checkComplete reports whether answer holds every container and every ENV asked for exactly once and nothing else, in any order, or says unchanged where
+// that was a possible answer. The error wraps
 // [ErrProtocol]; of the answer it quotes only names that were asked for.
 func checkComplete(asked *wire.ResolveRequest, answer *wire.ResolveResponse) error {
+	switch {
+	case len(answer.Mark) > wire.MaxMarkBytes:
+		return fmt.Errorf("%w: its mark is longer than %d bytes", ErrProtocol, wire.MaxMarkBytes)
+	case answer.Unchanged && asked.Mark == "":
+		return fmt.Errorf("%w: it says that nothing changed, to a request for values", ErrProtocol)
+	case answer.Unchanged && len(answer.Containers) > 0:
+		return fmt.Errorf("%w: it says that nothing changed, and holds values", ErrProtocol)
+	case answer.Unchanged:
+		return nil
+	}
 	got := make(map[string]*wire.ContainerValues, len(answer.Containers))
 	for i := range answer.Containers {
 		got[answer.Containers[i].Name] = &answer.Containers[i]

@@ -12,6 +12,7 @@
 //	answer                                              | next
 //	----------------------------------------------------+-------------------------------------------
 //	200 with everything asked for                       | done
+//	200 that says unchanged, to a request with a mark   | done
 //	200 with less, more, or something else              | final: trying again would hide a defect
 //	a problem whose code is retryable, and any 429      | try again
 //	a problem whose code is final                       | final
@@ -56,8 +57,6 @@ type Client struct {
 	TokenFile string
 	// Logger receives one line per try. It must not be nil.
 	Logger *slog.Logger
-	// TryTimeout replaces the constant of that name if it is not 0; tests of slow servers set it.
-	TryTimeout time.Duration
 }
 
 // Resolve sends req until it is answered for good or ctx ends. The caller owns the answer, which holds secret values, and wipes it.
@@ -80,7 +79,11 @@ func (c *Client) Resolve(ctx context.Context, req *wire.ResolveRequest) (*wire.R
 		line := tryLine{number: try, duration: time.Since(began), err: err}
 		if err == nil {
 			line.requestID = answer.RequestID
-			line.log(ctx, c.Logger, slog.LevelInfo, "resolve succeeded")
+			if answer.Unchanged { // a sidecar's daily bread
+				line.log(ctx, c.Logger, slog.LevelDebug, "nothing changed")
+			} else {
+				line.log(ctx, c.Logger, slog.LevelInfo, "resolve succeeded")
+			}
 			return answer, nil
 		}
 
@@ -166,7 +169,7 @@ func (l tryLine) log(ctx context.Context, logger *slog.Logger, level slog.Level,
 	if l.err != nil {
 		attrs = append(attrs, slog.String("err", l.err.Error()))
 	}
-	logger.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // the three callers pass constants
+	logger.LogAttrs(ctx, level, message, attrs...) //nolint:sloglint // all callers pass constants
 }
 
 // first names the first of what kept a pod waiting: which ENV, which secret, which provider, and why. The end of the agent names all of it.

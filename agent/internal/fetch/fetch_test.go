@@ -141,6 +141,8 @@ func TestWhichAnswersAreTriedAgain(t *testing.T) {
 		"an answer without containers":                    {answers{answer(200, "application/json", `{"containers":[]}`)}, 1, `container "app" is missing`},
 		"an answer longer than allowed, with its length":  {answers{long(wire.MaxResponseBytes+1, true)}, 1, "longer than"},
 		"an answer longer than allowed, without a length": {answers{long(wire.MaxResponseBytes+1, false)}, 1, "longer than"},
+		"unchanged, to a request for values":              {answers{answer(200, "application/json", `{"unchanged":true,"mark":"m"}`)}, 1, "nothing changed, to a request for values"},
+		"a mark longer than allowed":                      {answers{answer(200, "application/json", `{"mark":"`+strings.Repeat("m", 65)+`"}`)}, 1, "its mark is longer"},
 		"a problem longer than allowed":                   {answers{problem(403, wire.Problem{Code: wire.CodeNotBound, Message: strings.Repeat("x", MaxProblemBytes)})}, 1, "status 403"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,6 +168,29 @@ func TestWhichAnswersAreTriedAgain(t *testing.T) {
 					t.Errorf("a value or token was told: %s", all)
 				}
 			})
+		})
+	}
+}
+
+func TestUnchangedAnswersARequestWithAMark(t *testing.T) {
+	with := *asked
+	with.Mark = "m1"
+	for name, tc := range map[string]struct {
+		body, err string
+	}{
+		"unchanged":             {`{"unchanged":true,"mark":"m1","containers":[]}`, ""},
+		"unchanged, and values": {`{"unchanged":true,"containers":[{"name":"app","envs":[]}]}`, "holds values"},
+		"neither":               {`{"mark":"m2","containers":[]}`, `container "app" is missing`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			got, err := newClient(t, &script{answers: answers{answer(200, "application/json", tc.body)}}, &log).Resolve(t.Context(), &with)
+			if tc.err == "" && (err != nil || !got.Unchanged || got.Mark != "m1" || log.Len() != 0) {
+				t.Errorf("got %+v, %v, and the log %s", got, err, log.String())
+			}
+			if tc.err != "" && (!errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), tc.err)) {
+				t.Errorf("error = %v, want %q", err, tc.err)
+			}
 		})
 	}
 }

@@ -26,11 +26,7 @@ func (c *Client) try(ctx context.Context, asked *wire.ResolveRequest, body []byt
 	if err != nil {
 		return nil, err
 	}
-	timeout := c.TryTimeout
-	if timeout == 0 {
-		timeout = TryTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, TryTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+wire.ResolvePath, bytes.NewReader(body))
 	if err != nil {

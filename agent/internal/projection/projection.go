@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package projection puts sets of files with secret content into their directories: all of them or none.
+// Package projection puts sets of files with secret content into their directories: all of them or none. [Write] does so before anything reads them, [Swap] while
+// applications do.
 //
 // # What a reader may find
 //
-// The sets are replaced in three steps: every new file is written under a temporary name, every old file is removed, every new file is renamed into place.
+// [Write] replaces the sets in three steps: every new file is written under a temporary name, every old file is removed, every new file is renamed into place.
 // So whatever ends the process and whenever, the directories hold files of the old sets or files of the new ones, never some of each, and every file is
 // whole. A file that is missing keeps its container from starting; an old value beside a new one would not.
 //
@@ -139,7 +140,7 @@ func (d *directory) create(ctx context.Context) error {
 			return err
 		}
 		d.written = append(d.written, f.temporary())
-		if err := create(d.root, f, d.set.Mode); err != nil {
+		if err := write(d.root, f.temporary(), f.Data, d.set.Mode); err != nil {
 			return explain(d.set.Dir, err)
 		}
 	}
@@ -170,26 +171,6 @@ func (d *directory) undo() (err error) {
 		err = errors.Join(err, remove(d.root, name))
 	}
 	return err
-}
-
-// create writes f under its temporary name. O_EXCL and O_NOFOLLOW: nobody who can write to the directory makes us write somewhere else.
-func create(root *os.Root, f File, mode fs.FileMode) error {
-	out, err := root.OpenFile(f.temporary(), os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, ModeAgent)
-	if err != nil {
-		return fmt.Errorf("creating: %w", err)
-	}
-	_, err = out.Write(f.Data)
-	if err == nil && mode != ModeAgent {
-		err = out.Chmod(mode) // whatever the umask is
-	}
-	if err != nil {
-		_ = out.Close()
-		return fmt.Errorf("writing: %w", err)
-	}
-	if err := out.Close(); err != nil {
-		return fmt.Errorf("closing: %w", err)
-	}
-	return nil
 }
 
 func remove(root *os.Root, name string) error {

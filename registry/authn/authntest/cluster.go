@@ -95,12 +95,12 @@ func (c *Cluster) DeleteAccount(namespace, name string) {
 	delete(c.accounts, types.NamespacedName{Namespace: namespace, Name: name})
 }
 
-// AddNode creates a node that reports a kubelet of the given version.
-func (c *Cluster) AddNode(name, kubelet string) {
+// AddNode creates a node that reports the given versions of its kubelet and its container runtime.
+func (c *Cluster) AddNode(name, kubelet, runtime string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, UID: newUID()}}
-	node.Status.NodeInfo.KubeletVersion = kubelet
+	node.Status.NodeInfo.KubeletVersion, node.Status.NodeInfo.ContainerRuntimeVersion = kubelet, runtime
 	c.nodes[name] = node
 }
 

@@ -32,7 +32,7 @@ func Good(c *Cluster, pod string) string {
 	c.mu.Unlock()
 	if !exists {
 		c.AddAccount(Namespace, Account)
-		c.AddNode(Node, "v1.37.2")
+		c.AddNode(Node, "v1.37.2", "containerd://2.4.2")
 	}
 	c.AddPod(Namespace, pod, Account, Node)
 	return c.Sign(Token{Namespace: Namespace, Account: Account, Pod: pod})
