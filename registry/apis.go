@@ -18,6 +18,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/workload"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
@@ -26,6 +27,7 @@ type apis struct {
 	admin, workload http.Handler
 	audit           *audit.Log
 	people          people
+	sweeper         *workload.Sweeper // nil without a cluster
 }
 
 // buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
@@ -58,7 +60,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	workload, err := workloadapi.New(workloadapi.Config{
+	pods, err := workloadapi.New(workloadapi.Config{
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
@@ -72,7 +74,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workload, audit: log, people: people}, nil
+	return &apis{admin: admin, workload: pods, audit: log, people: people, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -103,8 +105,13 @@ func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authen
 	if err != nil {
 		return nil, nil, err
 	}
+	cluster, err := workload.Dial(restConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
-	workload, err := authn.New(authn.Config{
+	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,
 	})
 	if err != nil {
@@ -117,5 +124,5 @@ func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authen
 		}
 		callers = append(callers, authn.Callers{Authenticator: accounts})
 	}
-	return workload, api.FirstOf(callers...), nil
+	return pods, api.FirstOf(callers...), nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/store"
+	"github.com/lanyard-dev/lanyard/registry/workload"
 )
 
 const (
@@ -73,6 +74,7 @@ type server struct {
 	store   *store.Store          // set before status is cleared
 	// providers read the store, which checks what it is given with them.
 	providers *remote.Providers
+	sweeper   *workload.Sweeper // nil without a cluster
 }
 
 func (r *server) setStatus(err error) { r.status.Store(&err) }
@@ -184,6 +186,9 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return r.providers.Run(workCtx) })
 	if apis.people.provider != nil {
 		work.Go(func() error { return apis.people.provider.Run(workCtx) })
+	}
+	if apis.sweeper != nil {
+		work.Go(func() error { return apis.sweeper.Run(workCtx) })
 	}
 	if certificate != nil {
 		work.Go(func() error { return certificate.Run(workCtx) })

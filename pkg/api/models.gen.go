@@ -169,6 +169,30 @@ func (e Role) Valid() bool {
 	}
 }
 
+// Defines values for Staleness.
+const (
+	StalenessDeleted   Staleness = "deleted"
+	StalenessReference Staleness = "reference"
+	StalenessStorage   Staleness = "storage"
+	StalenessVersion   Staleness = "version"
+)
+
+// Valid indicates whether the value is a known member of the Staleness enum.
+func (e Staleness) Valid() bool {
+	switch e {
+	case StalenessDeleted:
+		return true
+	case StalenessReference:
+		return true
+	case StalenessStorage:
+		return true
+	case StalenessVersion:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Storage.
 const (
 	StorageLocal  Storage = "local"
@@ -293,12 +317,13 @@ type AuditEventList struct {
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
 	// Consumer Example: acme/billing-api
-	Consumer  string         `json:"consumer"`
-	Container string         `json:"container"`
-	Env       string         `json:"env"`
-	Secret    *string        `json:"secret,omitempty"`
-	SecretID  *string        `json:"secret_id,omitempty"`
-	Version   *VersionNumber `json:"version,omitempty"`
+	Consumer   string         `json:"consumer"`
+	ConsumerID *string        `json:"consumer_id,omitempty"`
+	Container  string         `json:"container"`
+	Env        string         `json:"env"`
+	Secret     *string        `json:"secret,omitempty"`
+	SecretID   *string        `json:"secret_id,omitempty"`
+	Version    *VersionNumber `json:"version,omitempty"`
 }
 
 // AuditOutcome defines model for AuditOutcome.
@@ -799,7 +824,7 @@ type ProviderUpdate struct {
 	Type *ProviderType `json:"type,omitempty"`
 }
 
-// Reference Something that uses an object.
+// Reference Something that uses an object. A `workload` is a running pod, named `<namespace>/<pod>`; its id is the pod's uid.
 type Reference struct {
 	// Field Example: env STRIPE_API_KEY
 	Field string `json:"field"`
@@ -1047,6 +1072,10 @@ type SessionList struct {
 	Items []Session `json:"items"`
 }
 
+// Staleness Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
+// gone, of the consumer or of its ENV; the secret is `deleted` or has no active version. What changes at a provider is not known here.
+type Staleness string
+
 // Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
 type Storage string
 
@@ -1090,6 +1119,64 @@ type VersionList struct {
 
 // VersionNumber defines model for VersionNumber.
 type VersionNumber = uint64
+
+// Workload A running pod and what it received of the organization, by names and versions.
+type Workload struct {
+	Cluster    string              `json:"cluster"`
+	Containers []WorkloadContainer `json:"containers"`
+
+	// ID The uid of the pod.
+	ID             string  `json:"id"`
+	Namespace      string  `json:"namespace"`
+	Node           *string `json:"node,omitempty"`
+	OrganizationID string  `json:"organization_id"`
+	Pod            string  `json:"pod"`
+
+	// ReceivedAt When values were last released to it.
+	ReceivedAt     time.Time `json:"received_at"`
+	ServiceAccount string    `json:"service_account"`
+
+	// Stale Whether a pod that started now would receive something else. A restart makes it current.
+	Stale bool `json:"stale"`
+}
+
+// WorkloadContainer defines model for WorkloadContainer.
+type WorkloadContainer struct {
+	// Consumer The name of the consumer it claimed, without the organization.
+	//
+	// Example: billing-api
+	Consumer string `json:"consumer"`
+
+	// Envs Those whose values are secrets.
+	Envs []WorkloadEnv `json:"envs"`
+
+	// Name Example: app
+	Name       string    `json:"name"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// WorkloadEnv defines model for WorkloadEnv.
+type WorkloadEnv struct {
+	// Name Example: STRIPE_API_KEY
+	Name string `json:"name"`
+
+	// Secret The name of the secret; not set if it is gone.
+	Secret   *string `json:"secret,omitempty"`
+	SecretID string  `json:"secret_id"`
+
+	// Stale Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
+	// gone, of the consumer or of its ENV; the secret is `deleted` or has no active version. What changes at a provider is not known here.
+	Stale   *Staleness     `json:"stale,omitempty"`
+	Version *VersionNumber `json:"version,omitempty"`
+}
+
+// WorkloadList defines model for WorkloadList.
+type WorkloadList struct {
+	Items []Workload `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
 
 // AuditAction defines model for AuditAction.
 type AuditAction = string
@@ -1156,6 +1243,9 @@ type TokenRef = string
 
 // VersionRef defines model for VersionRef.
 type VersionRef = VersionNumber
+
+// WorkloadRef defines model for WorkloadRef.
+type WorkloadRef = string
 
 // ListInstallationAuditEventsParams defines parameters for ListInstallationAuditEvents.
 type ListInstallationAuditEventsParams struct {
@@ -1555,6 +1645,29 @@ type DeleteTokenParams struct {
 type GetTokenParams struct {
 	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// ListWorkloadsParams defines parameters for ListWorkloads.
+type ListWorkloadsParams struct {
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+
+	// Consumer Keeps pods with a container that claimed this consumer, by name or id.
+	Consumer *string `form:"consumer,omitempty" json:"consumer,omitempty"`
+
+	// Secret Keeps pods that received this secret, by name or id.
+	Secret    *string `form:"secret,omitempty" json:"secret,omitempty"`
+	Cluster   *string `form:"cluster,omitempty" json:"cluster,omitempty"`
+	Namespace *string `form:"namespace,omitempty" json:"namespace,omitempty"`
+
+	// Pod Keeps the pods of this name.
+	Pod *string `form:"pod,omitempty" json:"pod,omitempty"`
+
+	// Stale Keeps pods that have, or with `false` have not, something a pod that started now would not receive.
+	Stale *bool `form:"stale,omitempty" json:"stale,omitempty"`
 }
 
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.

@@ -47,6 +47,9 @@ type Store interface {
 	Consumer(ctx context.Context, orgID, nameOrID string) (store.Consumer, error)
 	Consumers(ctx context.Context, orgID string, q store.Query) (store.Page[store.Consumer], error)
 
+	Workload(ctx context.Context, orgID, id string) (store.Workload, error)
+	Workloads(ctx context.Context, orgID string, q store.WorkloadQuery) (store.Page[store.Workload], error)
+
 	Standing(ctx context.Context, slugOrID, principal string) (store.Organization, store.Role, error)
 	Memberships(ctx context.Context, principal string) ([]store.Membership, error)
 	AddMember(ctx context.Context, act store.Act, orgID string, m store.Member) (store.Member, error)

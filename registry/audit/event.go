@@ -46,10 +46,12 @@ type Workload struct {
 type Grant struct {
 	Container string `json:"container"`
 	Consumer  string `json:"consumer"` // <organization>/<consumer>
-	Env       string `json:"env"`
-	Secret    string `json:"secret,omitempty"`
-	SecretID  string `json:"secret_id,omitempty"`
-	Version   uint64 `json:"version,omitempty"`
+	// ConsumerID tells consumers apart that had the same name one after the other.
+	ConsumerID string `json:"consumer_id,omitempty"`
+	Env        string `json:"env"`
+	Secret     string `json:"secret,omitempty"`
+	SecretID   string `json:"secret_id,omitempty"`
+	Version    uint64 `json:"version,omitempty"`
 }
 
 // Action is what was done.

@@ -55,6 +55,9 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"updateConsumer":  {"consumer.update", Owner},
 	"deleteConsumer":  {"consumer.delete", Owner},
 
+	"listWorkloads": {"workload.list", Member},
+	"getWorkload":   {"workload.read", Member},
+
 	"listInstallationAuditEvents": {"audit.list", Admin},
 	"listAuditEvents":             {"audit.list", Owner},
 

@@ -67,7 +67,7 @@ func released(call Call, p *plan) []audit.Event {
 	}
 	events := perOrg(call, p.consumers, audit.Allowed, reason)
 	for _, it := range p.items {
-		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), Env: it.env}
+		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), ConsumerID: p.consumers[it.container].ID, Env: it.env}
 		if s := it.secret; s != nil {
 			grant.Secret, grant.SecretID, grant.Version = s.meta.Name, s.id, s.version
 		}

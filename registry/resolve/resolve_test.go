@@ -238,12 +238,12 @@ func TestAPodReceivesWhatItsConsumersReferTo(t *testing.T) {
 	pod := audit.Workload{Cluster: "main", Namespace: "billing", ServiceAccount: "api", Pod: "api-1", PodUID: "u1", Node: "n1", TokenID: "JTI=1"}
 	shop, other := pod, pod
 	shop.Released = []audit.Grant{
-		{Container: "app", Consumer: "shop/web", Env: "OLD", Secret: "stripe", SecretID: "s1", Version: 1},
-		{Container: "app", Consumer: "shop/web", Env: "STRIPE", Secret: "stripe", SecretID: "s1", Version: 3},
-		{Container: "app", Consumer: "shop/web", Env: "PLAIN"},
-		{Container: "third", Consumer: "shop/web", Env: "STRIPE", Secret: "stripe", SecretID: "s1", Version: 3},
+		{Container: "app", Consumer: "shop/web", ConsumerID: "c1", Env: "OLD", Secret: "stripe", SecretID: "s1", Version: 1},
+		{Container: "app", Consumer: "shop/web", ConsumerID: "c1", Env: "STRIPE", Secret: "stripe", SecretID: "s1", Version: 3},
+		{Container: "app", Consumer: "shop/web", ConsumerID: "c1", Env: "PLAIN"},
+		{Container: "third", Consumer: "shop/web", ConsumerID: "c1", Env: "STRIPE", Secret: "stripe", SecretID: "s1", Version: 3},
 	}
-	other.Released = []audit.Grant{{Container: "side", Consumer: "other/theirs", Env: "THEIRS", Secret: "theirs", SecretID: "t1", Version: 1}}
+	other.Released = []audit.Grant{{Container: "side", Consumer: "other/theirs", ConsumerID: "d1", Env: "THEIRS", Secret: "theirs", SecretID: "t1", Version: 1}}
 	event := audit.Event{
 		RequestID: "r1", Actor: "serviceaccount:billing/api", SourceIP: "10.0.0.7", Action: audit.WorkloadResolve, Outcome: audit.Allowed,
 		ResourceKind: "pod", ResourceID: "u1", ResourceName: "billing/api-1",

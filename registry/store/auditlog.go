@@ -28,7 +28,7 @@ type appending struct {
 	done   chan error // buffered
 }
 
-// AppendAudit writes events and returns when they are durable. Events of one organization stay in order; calls at the same time share transactions. After an
+// AppendAudit writes events, and what they say that pods received, and returns when both are durable. Events of one organization stay in order; calls at the same time share transactions. After an
 // error, some of the events may have been written.
 func (s *Store) AppendAudit(ctx context.Context, events []audit.Event) error {
 	byChain := make(map[string][]audit.Event)
@@ -117,10 +117,13 @@ func (s *Store) appendAll(ctx context.Context, name string, events []audit.Event
 }
 
 func batchLength(events []audit.Event) int {
-	size := 0
+	size, granted := 0, 0
 	for i, e := range events {
 		encoded, _ := json.Marshal(e) // an error is found again, and returned, by link
-		if size += len(encoded); i > 0 && (size > maxBatchBytes || i == maxBatchEvents) {
+		if grants(e) {
+			granted++
+		}
+		if size += len(encoded); i > 0 && (size > maxBatchBytes || i == maxBatchEvents || granted > maxGrants) {
 			return i
 		}
 	}
@@ -133,7 +136,11 @@ func (s *Store) appendBatch(ctx context.Context, name string, head chainHead, ev
 		if err != nil {
 			return chainHead{}, err
 		}
-		resp, err := s.client.Txn(ctx).If(l.compares...).Then(l.ops...).Else(s.headOps(name)...).Commit()
+		granted, err := s.grantOps(events)
+		if err != nil {
+			return chainHead{}, err
+		}
+		resp, err := s.client.Txn(ctx).If(l.compares...).Then(append(l.ops, granted...)...).Else(s.headOps(name)...).Commit()
 		if err != nil {
 			return chainHead{}, etcdError(context.Background(), err)
 		}

@@ -112,6 +112,25 @@ func BenchmarkAppendAudit(b *testing.B) {
 	})
 }
 
+// BenchmarkAppendGrants is BenchmarkAppendAudit with what pods received: one ENV each, batches of 64 as package audit hands them over, every pod another one.
+func BenchmarkAppendGrants(b *testing.B) {
+	s := storetest.Start(b)
+	o := organization(b, s, "acme")
+	const batch = 64
+	n := 0
+	for b.Loop() {
+		events := make([]audit.Event, batch)
+		for i := range events {
+			n++
+			events[i] = released(b, o.ID, "billing", fmt.Sprintf("api-%d", n), 1, "app 0197a2b3-0000-7000-8000-00000000acae STRIPE_API_KEY 0197a2b3-0000-7000-8000-00000000acaf 1")
+		}
+		if err := s.AppendAudit(b.Context(), events); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/pod")
+}
+
 // BenchmarkOpen loads 10,000 secrets of 40 bytes, with one version each, and a consumer for every ten of them.
 func BenchmarkOpen(b *testing.B) { benchmarkOpen(b, 10_000) }
 

@@ -21,6 +21,9 @@ type change struct {
 	ops      []clientv3.Op
 	event    audit.Event
 	more     []audit.Event // of a change that is several
+	// unreleased, if not empty, is a secret that no pod may have received since a state of the chain, or the change is not made: errReleased.
+	unreleased string
+	since      chainHead
 }
 
 // attempts bounds how often a mutation is decided anew because another one came first.
@@ -130,6 +133,9 @@ func (s *Store) knows(ctx context.Context, chainName string) error {
 // commit writes a change that was decided at tip. If only audit events were added to the chain since, it goes after them and is still right; if a mutation
 // came in between, commit returns errContention.
 func (s *Store) commit(ctx context.Context, chainName string, tip int64, head chainHead, ch *change) (int64, error) {
+	if err := s.checkUnreleased(ctx, chainName, ch, head); err != nil {
+		return 0, err
+	}
 	for range attempts {
 		link, err := s.link(chainName, head, ch.events())
 		if err != nil {
@@ -156,6 +162,9 @@ func (s *Store) commit(ctx context.Context, chainName string, tip int64, head ch
 			return 0, errContention
 		}
 		head = moved
+		if err := s.checkUnreleased(ctx, chainName, ch, head); err != nil {
+			return 0, err
+		}
 	}
 	return 0, errContention
 }

@@ -12,6 +12,8 @@
 //	activity/<org>/tokens/<id>                 token-use      when an API token was last used
 //	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
+//	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>
+//	                                           grant          what containers of a pod received in one answer, by ids; named by the first of them
 //	idempotency/…                              (reserved)     leased
 //	keys/<kid>                                 key-check      a value only that KEK can produce
 //	orgs/<org>                                 organization   JSON
@@ -28,8 +30,8 @@
 //	slugs/<slug>                               slug           the organization's id
 //	tip                                        tip            nothing; its mod revision is that of the newest mutation
 //
-// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/ and
-// idempotency/ sort before it and are not.
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/,
+// grants/ and idempotency/ sort before it and are not.
 //
 // # Writes
 //

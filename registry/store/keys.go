@@ -36,6 +36,7 @@ const (
 	kindTokenUse     = "token-use"
 	kindSession      = "session"
 	kindSessionUse   = "session-use"
+	kindGrant        = "grant"
 	kindAnswer       = "answer"
 )
 
@@ -70,7 +71,15 @@ func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + 
 
 func (k keyspace) session(id string) string    { return string(k) + "sessions/" + id }
 func (k keyspace) sessionUse(id string) string { return string(k) + "sessionuses/" + id }
-func (k keyspace) answers(day int64) string    { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
+func (k keyspace) allGrants() string           { return string(k) + "grants/" }
+func (k keyspace) grants(org string) string    { return k.allGrants() + org + "/" }
+
+// A cluster's name may hold a slash, which is escaped; the names of Kubernetes do not.
+func (k keyspace) grantsOf(p podKey) string {
+	return k.grants(p.org) + strings.Join([]string{url.PathEscape(p.cluster), p.namespace, p.pod, p.uid}, "/") + "/"
+}
+func (k keyspace) grant(p podKey, container string) string { return k.grantsOf(p) + container }
+func (k keyspace) answers(day int64) string                { return fmt.Sprintf("%sanswers/%08d/", string(k), day) }
 
 func (k keyspace) audits() string                { return string(k) + "audit/" }
 func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "/head" }

@@ -148,10 +148,10 @@ type Binding struct {
 
 // Reference says that something uses a secret or a provider. Readable by people: names, no ids alone.
 type Reference struct {
-	Kind  string `json:"kind"` // "consumer", "secret"
+	Kind  string `json:"kind"` // "consumer", "secret", "workload"
 	ID    string `json:"id"`
-	Name  string `json:"name"`
-	Field string `json:"field"` // "env STRIPE_API_KEY"
+	Name  string `json:"name"`  // "<namespace>/<pod>" of a workload
+	Field string `json:"field"` // "env STRIPE_API_KEY", "container app env STRIPE_API_KEY"
 }
 
 // Act says who changes something and in which request, for the audit event of the change.

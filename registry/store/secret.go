@@ -186,17 +186,38 @@ func (s *Store) editSecret(m *image, act Act, secret *Secret, edit func(*Secret)
 	return ch, nil
 }
 
-// DeleteSecret soft-deletes a secret: it no longer resolves, its name stays taken, and it can be undeleted. If something refers to it, a [ReferencedError]
-// lists all of it, unless force is set.
+// DeleteSecret soft-deletes a secret: it no longer resolves, its name stays taken, and it can be undeleted. If something refers to it, or a
+// running pod received it, a [ReferencedError] lists all of that, unless force is set.
 func (s *Store) DeleteSecret(ctx context.Context, act Act, orgID, id string, expect int64, force bool) error {
+	for range attempts {
+		var held holding
+		if !force {
+			var err error
+			if held, err = s.holding(ctx, orgID, id); err != nil {
+				return fmt.Errorf("deleting secret: %w", err)
+			}
+		}
+		err := s.deleteSecret(ctx, act, orgID, id, expect, force, held)
+		if !errors.Is(err, errReleased) {
+			return err
+		}
+	}
+	return fmt.Errorf("deleting secret: %w: %w", ErrUnavailable, errContention)
+}
+
+func (s *Store) deleteSecret(ctx context.Context, act Act, orgID, id string, expect int64, force bool, held holding) error {
 	_, err := s.mutateSecret(ctx, act, orgID, id, expect, false, func(m *image, secret *Secret) (*change, error) {
-		if refs := m.references(id); len(refs) > 0 && !force {
-			return nil, &ReferencedError{refs}
+		ch := s.secretChange(act, audit.SecretDelete, *secret, secret.Revision)
+		if !force {
+			if refs := append(m.references(id), held.by...); len(refs) > 0 {
+				return nil, &ReferencedError{refs}
+			}
+			ch.unreleased, ch.since = id, held.head
 		}
 		t := now()
 		secret.DeletedAt = &t
 		secret.update(act)
-		return s.secretChange(act, audit.SecretDelete, *secret, secret.Revision), nil
+		return ch, nil
 	})
 	if err != nil {
 		return fmt.Errorf("deleting secret: %w", err)

@@ -47,6 +47,9 @@ func (s *Store) tokenTag(last, kind, scope string, query any) []byte {
 	case AuditQuery:
 		q.After, q.Limit = "", 0
 		query = q
+	case WorkloadQuery:
+		q.After, q.Limit = "", 0
+		query = q
 	}
 	var message bytes.Buffer
 	_ = json.NewEncoder(&message).Encode([]any{kind, scope, query, last}) // plain data: cannot fail, maps are sorted

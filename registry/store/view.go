@@ -136,7 +136,7 @@ func (s *Store) Versions(ctx context.Context, orgID, nameOrID string) ([]Version
 	return versions, nil
 }
 
-// References lists everything that uses a secret.
+// References lists everything that uses a secret: consumers, and the running pods that received it.
 func (s *Store) References(ctx context.Context, orgID, nameOrID string) ([]Reference, error) {
 	m, err := s.fresh(ctx)
 	if err != nil {
@@ -146,7 +146,11 @@ func (s *Store) References(ctx context.Context, orgID, nameOrID string) ([]Refer
 	if err != nil {
 		return nil, fmt.Errorf("secret %q: %w", nameOrID, err)
 	}
-	return m.references(secret.ID), nil
+	holders, err := s.holders(ctx, orgID, secret.ID)
+	if err != nil {
+		return nil, fmt.Errorf("secret %q: %w", nameOrID, err)
+	}
+	return append(m.references(secret.ID), holders...), nil
 }
 
 // Consumer returns a consumer by name or id.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const twoWorkloads = `{"items": [
+ {"id": "u1", "organization_id": "o", "cluster": "default", "namespace": "billing", "pod": "api-1", "node": "n1", "service_account": "api", "received_at": "2026-03-01T12:00:00Z", "stale": true, "containers": [
+  {"name": "app", "consumer": "billing-api", "received_at": "2026-03-01T12:00:00Z", "envs": [
+   {"name": "STRIPE", "secret": "stripe", "secret_id": "s1", "version": 1, "stale": "version"}, {"name": "OLD", "secret_id": "s2", "version": 3, "stale": "deleted"}, {"name": "VAULT", "secret": "db", "secret_id": "s3"}]}]}]}`
+
+// registryOfPods answers like a registry that knows one pod, and keeps the queries it was sent.
+func registryOfPods(t *testing.T, queries *[]string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*queries = append(*queries, r.URL.Query().Encode())
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Query().Get("pod") == "gone" {
+			_, _ = w.Write([]byte(`{"items": []}`))
+			return
+		}
+		_, _ = w.Write([]byte(twoWorkloads))
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestWorkloadsAreShownWithWhatIsStale(t *testing.T) {
+	var queries []string
+	server := registryOfPods(t, &queries)
+	for name, tt := range map[string]struct {
+		args []string
+		code ExitCode
+		want string
+	}{
+		"a list": {[]string{"workload", "list", "--secret", "stripe", "--stale", "-n", "billing"}, OK, `
+NAMESPACE   POD     CONSUMERS     STALE       RECEIVED
+billing     api-1   billing-api   stripe,s2   2026-03-01T12:00:00Z
+`},
+		"one pod": {[]string{"workload", "get", "billing/api-1"}, OK, `
+CONTAINER   CONSUMER      ENV      SECRET   VERSION   STALE     RECEIVED
+app         billing-api   STRIPE   stripe   1         version   2026-03-01T12:00:00Z
+app         billing-api   OLD      s2       3         deleted   2026-03-01T12:00:00Z
+app         billing-api   VAULT    db       -         -         2026-03-01T12:00:00Z
+`},
+		"a name": {[]string{"workload", "get", "billing/api-1", "-o", "name"}, OK, "\nworkload/billing/api-1\n"},
+		"no pod": {[]string{"workload", "get", "billing/gone"}, NotFound, `
+lanyard: error: no running pod billing/gone received values of this organization
+` + "lanyard: hint: `lanyard explain pod` tells why a pod received nothing\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, said := run(t.Context(), t, server, nil, tt.args...)
+			if code != tt.code {
+				t.Errorf("exit code %d", code)
+			}
+			if diff := cmp.Diff(strings.TrimPrefix(tt.want, "\n"), said); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	if all := strings.Join(queries, "\n"); !strings.Contains(all, "namespace=billing&page_size=200&secret=stripe&stale=true") {
+		t.Errorf("asked for %s", all)
+	}
+}
