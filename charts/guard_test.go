@@ -67,7 +67,7 @@ func verdict(t testing.TB, v validating.Validator, pod *corev1.Pod) string {
 func TestTheGuardRefusesOptedInPodsWithoutTheAgent(t *testing.T) {
 	const agent = "ghcr.io/lanyard-dev/lanyard-agent"
 	const digest = "@sha256:3333333333333333333333333333333333333333333333333333333333333333"
-	const missing, foreign = "the injector did not handle it", "an image that is not Lanyard's agent"
+	const missing, foreign, binary, lacking = "the injector did not handle it", "runs an image that is not Lanyard's agent", "lanyard-bin is an image that is not Lanyard's agent", "lacks what the injector gives"
 	inits := func(c ...corev1.Container) *corev1.Pod { return &corev1.Pod{Spec: corev1.PodSpec{InitContainers: c}} }
 	named := func(image string) corev1.Container { return corev1.Container{Name: "lanyard-init", Image: image} }
 	sidecar := func(image string) corev1.Container { return corev1.Container{Name: "lanyard-sidecar", Image: image} }
@@ -75,6 +75,21 @@ func TestTheGuardRefusesOptedInPodsWithoutTheAgent(t *testing.T) {
 	mirror.Annotations = map[string]string{"kubernetes.io/config.mirror": "abc"}
 	annotated := inits()
 	annotated.Annotations = map[string]string{"lanyard.dev/status": "injected"}
+
+	// fetching is a pod of the delivery direct, before somebody tampers with it.
+	fetching := func(changes ...func(*corev1.Pod, *corev1.Container)) *corev1.Pod {
+		pod := &corev1.Pod{Spec: corev1.PodSpec{
+			Containers: []corev1.Container{{
+				Name: "app", Command: []string{"/run/lanyard/bin/lanyard-agent", "direct", "--", "app"}, Env: []corev1.EnvVar{{Name: "LANYARD_REQUEST", Value: "{}"}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-bin", MountPath: "/run/lanyard/bin", ReadOnly: true}, {Name: "lanyard-token", MountPath: "/run/lanyard/token", ReadOnly: true}},
+			}, {Name: "other"}},
+			Volumes: []corev1.Volume{{Name: "lanyard-token"}, {Name: "lanyard-bin", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: agent + ":0.1.0"}}}},
+		}}
+		for _, change := range changes {
+			change(pod, &pod.Spec.Containers[0])
+		}
+		return pod
+	}
 
 	guards := map[string]map[string]any{
 		"default":  nil,
@@ -107,6 +122,33 @@ func TestTheGuardRefusesOptedInPodsWithoutTheAgent(t *testing.T) {
 		"the mirror's image":                                  {inits(named("mirror.internal:5000/ghcr/lanyard-dev/lanyard-agent" + digest)), "airgap", ""},
 		"our own repository, where a mirror is demanded":      {inits(named(agent + digest)), "airgap", foreign},
 		"an image rewritten to an allowed mirror":             {inits(named("mirror.example/agent:0.1.0")), "rewriter", ""},
+
+		"a pod that fetches for itself":       {fetching(), "default", ""},
+		"one with the exact image":            {fetching(), "exact", ""},
+		"one with init containers of its own": {fetching(func(p *corev1.Pod, _ *corev1.Container) { p.Spec.InitContainers = []corev1.Container{{Name: "setup"}} }), "default", ""},
+		"one whose init container fetches": {fetching(func(p *corev1.Pod, c *corev1.Container) {
+			p.Spec.InitContainers, p.Spec.Containers = []corev1.Container{*c}, []corev1.Container{{Name: "app"}}
+		}), "default", ""},
+		"one that has the init agent for other containers": {fetching(func(p *corev1.Pod, _ *corev1.Container) {
+			p.Spec.InitContainers = []corev1.Container{named(agent + ":0.1.0")}
+		}), "default", ""},
+		"a binary from another image":                                  {fetching(func(p *corev1.Pod, _ *corev1.Container) { p.Spec.Volumes[1].Image.Reference = "busybox" }), "default", binary},
+		"a binary from no image in particular":                         {fetching(func(p *corev1.Pod, _ *corev1.Container) { p.Spec.Volumes[1].Image.Reference = "" }), "default", binary},
+		"another tag of the binary, where the exact image is demanded": {fetching(func(p *corev1.Pod, _ *corev1.Container) { p.Spec.Volumes[1].Image.Reference = agent + ":0.0.9" }), "exact", binary},
+		"a binary from a directory": {fetching(func(p *corev1.Pod, _ *corev1.Container) {
+			p.Spec.Volumes[1].VolumeSource = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+		}), "default", lacking},
+		"no binary":                  {fetching(func(p *corev1.Pod, c *corev1.Container) { p.Spec.Volumes, c.VolumeMounts = nil, nil }), "default", lacking},
+		"a binary of another volume": {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.VolumeMounts[0].Name = "mine" }), "default", lacking},
+		"a part of the image":        {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.VolumeMounts[0].SubPath = "x" }), "default", lacking},
+		"no token":                   {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.VolumeMounts = c.VolumeMounts[:1] }), "default", lacking},
+		"no request":                 {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.Env = nil }), "default", lacking},
+		"a request that comes from elsewhere": {fetching(func(_ *corev1.Pod, c *corev1.Container) {
+			c.Env[0] = corev1.EnvVar{Name: "LANYARD_REQUEST", ValueFrom: &corev1.EnvVarSource{}}
+		}), "default", lacking},
+		"a wrapper without a command":     {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.Command = c.Command[:3] }), "default", missing},
+		"a wrapper of the delivery exec":  {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.Command[1] = "exec" }), "default", missing},
+		"the agent's name in other words": {fetching(func(_ *corev1.Pod, c *corev1.Container) { c.Command[0] = "/run/lanyard/bin/../bin/lanyard-agent" }), "default", missing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := find[*admissionv1.ValidatingAdmissionPolicy](t, mustRender(t, guards[tt.guard]), "lanyard-guard")

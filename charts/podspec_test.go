@@ -23,6 +23,10 @@ func TestTheChartUsesTheWordsOfPodspec(t *testing.T) {
 	for _, want := range []string{
 		domain + words["LabelInject"] + `: "` + words["InjectTrue"] + `"`,
 		"c.?name.orValue('') in ['" + words["ContainerInit"] + "', '" + words["ContainerSidecar"] + "']",
+		"c.command[0] == '" + words["MountBin"] + "/" + words["Binary"] + "' && c.command[1] == '" + words["ModeDirect"] + "'",
+		"== '" + words["VolumeBin"] + "' && m.?mountPath.orValue('') == '" + words["MountBin"] + "'",
+		"== '" + words["VolumeToken"] + "' && m.?mountPath.orValue('') == '" + words["MountToken"] + "'",
+		"e.?name.orValue('') == '" + words["EnvRequest"] + "'",
 		"--audience=" + words["Audience"] + "\n",
 		domain + words["AnnotationConsumer"] + ": acme/web",
 	} {

@@ -26,7 +26,7 @@ type injectFlags struct {
 	file, namespace, cluster, names  string
 	image, registryURL, registryCA   string
 	registryServerName, hostNetURL   string
-	dryRun                           bool
+	dryRun, imageVolumes             bool
 	cpuRequest, memRequest, memLimit string
 }
 
@@ -66,6 +66,7 @@ The changed documents go to standard output, the decisions to standard error. A 
 	flags.StringVar(&f.cpuRequest, "agent-cpu-request", "10m", "CPU `quantity` the init container requests")
 	flags.StringVar(&f.memRequest, "agent-memory-request", "16Mi", "memory `quantity` it requests")
 	flags.StringVar(&f.memLimit, "agent-memory-limit", "64Mi", "memory `quantity` it is limited to")
+	flags.BoolVar(&f.imageVolumes, "image-volumes", false, "the cluster mounts images as volumes: Kubernetes 1.36, containerd 2.1 on every schedulable Linux node")
 	if err := cmd.MarkFlagRequired("filename"); err != nil { // it stands above
 		panic(err)
 	}
@@ -73,7 +74,8 @@ The changed documents go to standard output, the decisions to standard error. A 
 }
 
 func (f *injectFlags) mutator(a *app) (*mutate.Mutator, error) {
-	config := mutate.Config{Image: f.image, URL: f.registryURL, HostNetworkURL: f.hostNetURL, ServerName: f.registryServerName, CA: "(the CA bundle of the registry)"}
+	config := mutate.Config{Image: f.image, URL: f.registryURL, HostNetworkURL: f.hostNetURL, ServerName: f.registryServerName, CA: "(the CA bundle of the registry)",
+		ImageVolumes: f.imageVolumes, NoImageVolumes: "--image-volumes does not say that the cluster mounts images as volumes"}
 	if f.registryCA != "" {
 		text, err := a.readFile(f.registryCA, "--registry-ca-file", 32<<10)
 		if err != nil {

@@ -35,7 +35,7 @@ type Config struct {
 	RegistryCA    string
 	RegistryToken string
 
-	// Agent is what pods get. Its CA, Unsupported and SupportUnknown are kept up to date by [Run].
+	// Agent is what pods get. Its CA and what it says of the cluster are kept up to date by [Run].
 	Agent mutate.Config
 
 	Log *slog.Logger // nil means JSON on stderr at LogLevel

@@ -22,8 +22,9 @@ func (i *injector) health() http.Handler {
 			return
 		}
 		s := i.names.Status()
-		_, _ = fmt.Fprintf(w, "ok\nnames: connected=%t consumers=%d silent_for=%s\ncertificate: not_after=%s\n",
-			s.Connected, s.Consumers, time.Since(s.LastHeard).Round(time.Second), i.cert.Expiry().Format(time.RFC3339))
+		n, _ := i.nodes.Summary()
+		_, _ = fmt.Fprintf(w, "ok\nnames: connected=%t consumers=%d silent_for=%s\ncertificate: not_after=%s\nnodes: schedulable=%d without_env_files=%d without_image_volumes=%d\n",
+			s.Connected, s.Consumers, time.Since(s.LastHeard).Round(time.Second), i.cert.Expiry().Format(time.RFC3339), n.Nodes, n.EnvFiles.Nodes, n.ImageVolumes.Nodes)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(i.metrics, promhttp.HandlerOpts{}))
 	return mux
@@ -43,6 +44,9 @@ func (i *injector) ready() error {
 	}
 	if !i.versioned.Load() {
 		errs = append(errs, errors.New("cluster: version unknown"))
+	}
+	if _, known := i.nodes.Summary(); !known {
+		errs = append(errs, errors.New("cluster: nodes unknown"))
 	}
 	return errors.Join(errs...)
 }

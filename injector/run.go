@@ -2,13 +2,13 @@
 
 // Package injector is the admission webhook that makes opted-in pods run the init agent.
 //
-// It holds what a decision needs in memory: the names of consumers (package names), its configuration, and the API server's version. While it admits a pod
-// it calls nobody. It never sees a value, reads no Secret but its own CA, and creates no token.
+// It holds what a decision needs in memory: the names of consumers (package names), its configuration, the API server's version and what the nodes can do
+// (package nodes). While it admits a pod it calls nobody. It never sees a value, reads no Secret but its own CA, and creates no token.
 //
 // # Readiness
 //
-// A replica is ready once it serves a certificate the API server trusts, has the consumers' names and knows the API server's version. It stays ready when
-// the secret registry goes away: names it has are better than none, and a pod that must not have values is refused again when it resolves.
+// A replica is ready once it serves a certificate the API server trusts, has the consumers' names and knows the API server's version and the nodes. It stays
+// ready when the secret registry goes away: names it has are better than none, and a pod that must not have values is refused again when it resolves.
 package injector
 
 import (
@@ -34,6 +34,7 @@ import (
 	"github.com/lanyard-dev/lanyard/injector/admission"
 	"github.com/lanyard-dev/lanyard/injector/mutate"
 	"github.com/lanyard-dev/lanyard/injector/names"
+	"github.com/lanyard-dev/lanyard/injector/nodes"
 	"github.com/lanyard-dev/lanyard/injector/servingcert"
 )
 
@@ -44,6 +45,8 @@ type injector struct {
 	names               *names.Client
 	cert                *servingcert.Source
 	planner             *planner
+	nodes               *nodes.Follower
+	support             support
 	core                core.CoreV1Interface
 	metrics             *prometheus.Registry
 	versioned, draining atomic.Bool
@@ -84,6 +87,12 @@ func build(cfg Config) (*injector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the API server's client: %w", err)
 	}
+	patient := rest.CopyConfig(kube)
+	patient.Timeout = 0 // a watch lasts
+	watching, err := core.NewForConfig(patient)
+	if err != nil {
+		return nil, fmt.Errorf("building the API server's client: %w", err)
+	}
 	webhooks, err := admissionregistration.NewForConfigAndClient(kube, client)
 	if err != nil {
 		return nil, fmt.Errorf("building the API server's client: %w", err)
@@ -97,12 +106,14 @@ func build(cfg Config) (*injector, error) {
 		Host: cfg.Service + "." + cfg.Namespace + ".svc", Log: cfg.Log.With("part", "servingcert"),
 	})
 	i.planner = &planner{names: i.names, cfg: cfg.Agent}
-	i.planner.cfg.SupportUnknown = true
+	i.support.apply(&i.planner.cfg)
+	i.nodes = nodes.New(nodes.Config{Client: watching.Nodes(), Changed: i.changeNodes, Log: cfg.Log.With("part", "nodes")})
 	if err := i.planner.loadCA(cfg.RegistryCA); err != nil {
 		return nil, err
 	}
 	i.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	i.metrics.MustRegister(i.names.Collectors()...)
+	i.metrics.MustRegister(i.nodes.Collectors()...)
 	i.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lanyard_injector_certificate_expiry_timestamp_seconds", Help: "When the serving certificate expires, in Unix time; 0 without one.",
 	}, func() float64 {
@@ -143,6 +154,7 @@ func (i *injector) serve(ctx context.Context, webhook, health net.Listener) erro
 	group.Go(func() error { i.cert.Run(background); return nil })
 	group.Go(func() error { return i.planner.watchCA(background, i.cfg.RegistryCA, i.log) })
 	group.Go(func() error { i.watchVersion(background); return nil })
+	group.Go(func() error { i.nodes.Run(background); return nil })
 	group.Go(func() error { return closed(servers[0].ServeTLS(webhook, "", "")) })
 	group.Go(func() error { return closed(servers[1].Serve(health)) })
 	i.log.Info("serving", "webhook_address", webhook.Addr().String(), "health_address", health.Addr().String())
@@ -195,9 +207,9 @@ func (i *injector) watchVersion(ctx context.Context) {
 		pause := versionInterval
 		info, err := serverVersion(ctx, i.core.RESTClient())
 		if err == nil {
-			var why string
-			err = i.planner.change(func(c *mutate.Config) { configure(c, info); why = c.Unsupported })
-			if first := i.versioned.CompareAndSwap(false, true); first && why != "" {
+			i.support.setServer(info)
+			err = i.planner.change(i.support.apply)
+			if first := i.versioned.CompareAndSwap(false, true); first && older(info, minorEnvFiles, "") != "" {
 				i.log.Warn("the envfile delivery is not available", "reason", mutate.ReasonUnsupported, "version", info.GitVersion)
 			}
 		}
@@ -212,5 +224,17 @@ func (i *injector) watchVersion(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
+	}
+}
+
+// changeNodes takes in what the nodes can do now.
+func (i *injector) changeNodes(s nodes.Summary) {
+	news := i.support.setNodes(s)
+	if err := i.planner.change(i.support.apply); err != nil {
+		i.log.Warn("taking in what the nodes can do", "err", err)
+	}
+	if news {
+		i.log.Info("what the nodes can do", "nodes", s.Nodes, "without_env_files", s.EnvFiles.Nodes, "env_files", s.EnvFiles.Why,
+			"without_image_volumes", s.ImageVolumes.Nodes, "image_volumes", s.ImageVolumes.Why)
 	}
 }

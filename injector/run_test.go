@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -58,6 +57,16 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.secret = body
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write(body)
+	case "GET /api/v1/nodes":
+		if r.URL.Query().Get("watch") != "" {
+			a.mu.Unlock() // the watch lasts
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			a.mu.Lock()
+			return
+		}
+		_, _ = io.WriteString(w, `{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[{"metadata":{"name":"n"},"status":{"nodeInfo":{"operatingSystem":"linux","kubeletVersion":"v1.37.2",
+			"containerRuntimeVersion":"containerd://2.4.2"}}}]}`)
 	case "GET " + webhook:
 		_, _ = w.Write(a.webhook)
 	case "PATCH " + webhook:
@@ -174,6 +183,7 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 		return response.StatusCode, string(body)
 	}
 	until(t, "the certificate is trusted", func() bool { return len(api.bundle()) > 0 && i.cert.Ready() == nil && i.versioned.Load() })
+	until(t, "the nodes are known", func() bool { _, known := i.nodes.Summary(); return known })
 	if code, body := get("/readyz"); code != http.StatusServiceUnavailable || body != "names: never received from the secret registry\n" {
 		t.Errorf("/readyz before the names: %d %q", code, body)
 	}
@@ -182,11 +192,11 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 	roots.AppendCertsFromPEM(api.bundle())
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "lanyard-injector.lanyard.svc"}, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
-	review := func() string {
+	reviewOf := func(annotations, fields string) string {
 		t.Helper()
 		response, err := client.Post("https://"+webhook.Addr().String()+admission.Path, "application/json", strings.NewReader(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u",
-			"kind":{"group":"","version":"v1","kind":"Pod"},"namespace":"shop","operation":"CREATE","object":{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer":"acme/web"}},
-			"spec":{"serviceAccountName":"web","containers":[{"name":"app"}]}}}}`))
+			"kind":{"group":"","version":"v1","kind":"Pod"},"namespace":"shop","operation":"CREATE","object":{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{`+annotations+`"lanyard.dev/consumer":"acme/web"}},
+			"spec":{"serviceAccountName":"web","containers":[{"name":"app"`+fields+`}]}}}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,6 +212,7 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 		}
 		return string(answer.Response.Patch) + answer.Response.Status.Message
 	}
+	review := func() string { t.Helper(); return reviewOf("", "") }
 	if got := review(); !strings.Contains(got, "names_unavailable") {
 		t.Errorf("before the names: %s", got)
 	}
@@ -211,12 +222,17 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 		t.Errorf("patch: %s", got)
 	}
 
+	if got := reviewOf(`"lanyard.dev/delivery":"direct",`, `,"command":["app"]`); !strings.Contains(got, `"image":{"reference":"agent:1"`) { // as the nodes can mount images
+		t.Errorf("patch of the direct delivery: %s", got)
+	}
+
 	rotated := append(bytes.Clone(ca), "# rotated\n"...)
 	if err := os.WriteFile(caFile, rotated, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "pods get the new CA", func() bool { return strings.Contains(review(), "# rotated") })
-	if _, metrics := get("/metrics"); !strings.Contains(metrics, `lanyard_injector_admissions_total{decision="injected",reason="injected"}`) || !strings.Contains(metrics, "lanyard_injector_names_consumers 1") {
+	if _, metrics := get("/metrics"); !strings.Contains(metrics, `lanyard_injector_admissions_total{decision="injected",reason="injected"}`) || !strings.Contains(metrics, "lanyard_injector_names_consumers 1") ||
+		!strings.Contains(metrics, "lanyard_injector_nodes 1") || !strings.Contains(metrics, `lanyard_injector_nodes_incapable{capability="image_volumes"} 0`) {
 		t.Errorf("metrics: %s", metrics)
 	}
 
@@ -280,25 +296,6 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 	for _, name := range []string{"webhook-address", "metrics-address", "registry-url", "registry-ca-file", "agent-image", "shutdown-delay", "ca-secret"} {
 		if !strings.Contains(help.String(), "-"+name) {
 			t.Errorf("help does not name -%s", name)
-		}
-	}
-}
-
-func TestVersionsOfTheCluster(t *testing.T) {
-	for _, tc := range []struct {
-		major, minor, emulatedMajor, emulatedMinor string
-		supported                                  bool
-	}{
-		{"1", "35", "", "", true},
-		{"1", "34", "", "", false},
-		{"1", "37+", "1", "37", true},
-		{"1", "37", "1", "34", false},
-		{"2", "0", "", "", true},
-		{"", "", "", "", false},
-	} {
-		why := unsupported(version.Info{Major: tc.major, Minor: tc.minor, EmulationMajor: tc.emulatedMajor, EmulationMinor: tc.emulatedMinor}, "delivery by env file", minMinor)
-		if (why == "") != tc.supported {
-			t.Errorf("%s: %q", fmt.Sprint(tc), why)
 		}
 	}
 }

@@ -16,8 +16,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +41,8 @@ func TestMain(m *testing.M) {
 	if what, acting := os.LookupEnv(actVariable); acting {
 		os.Exit(act(what))
 	}
+	// What started the tests may ignore these, as nohup and a shell's background do, and the programs started here would too. They do not inherit a handler.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "lanyard-agent")
 		if err != nil {

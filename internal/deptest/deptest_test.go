@@ -74,6 +74,14 @@ var rules = []rule{
 		why: "admission must be a function of the pod and the names: what it decides can be replayed from a golden file",
 	},
 	{
+		from: "injector/nodes", only: []string{"internal/kubelet"}, never: []string{"k8s.io/client-go/"},
+		why: "two methods of the API server are asked for, and a cache would keep every node whole",
+	},
+	{
+		from: "internal/kubelet", stdlib: true,
+		why: "injector and registry must judge a node alike, so what judges it is nothing but its versions",
+	},
+	{
 		from: "registry/authz", imports: []string{"net", "net/http", "os", "time", "context", "log/slog"},
 		why: "who may do what is a table, not a procedure",
 	},
