@@ -52,7 +52,7 @@ func TestTheRegistryServesWithoutItsOpenIDProvider(t *testing.T) {
 		}
 	})
 	address := p.serving()
-	resp, err := http.Get(address + "/auth/login") //nolint:noctx // the test's own server
+	resp, err := http.Get(address + "/auth/login")
 	if err != nil {
 		t.Fatal(err)
 	}

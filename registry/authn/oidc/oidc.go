@@ -152,7 +152,7 @@ func (p *Provider) Run(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to stop
 		}
 		if said := p.Ready(); said.Error() != err.Error() {
 			p.log.WarnContext(ctx, "people cannot sign in yet", "err", err)

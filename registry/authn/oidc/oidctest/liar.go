@@ -106,7 +106,7 @@ func (l *Liar) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	l.nonces = append(l.nonces, query.Get("nonce"))
 	l.mu.Unlock()
-	http.Redirect(w, r, query.Get("redirect_uri")+"?"+url.Values{"code": {"c"}, "state": {query.Get("state")}}.Encode(), http.StatusSeeOther)
+	http.Redirect(w, r, query.Get("redirect_uri")+"?"+url.Values{"code": {"c"}, "state": {query.Get("state")}}.Encode(), http.StatusSeeOther) //nolint:gosec // for tests
 }
 
 // Sign signs claims with the published key.
