@@ -31,6 +31,7 @@
 //	LANYARD_VALUES_DIR       absolute path of the directory with one memory-backed volume for each container of the exec and file deliveries; in a wrapped
 //	                         container, of its own volume. Default: /run/lanyard/values.
 //	LANYARD_TERMINATION_LOG  absolute path of the termination message; not created if missing. Default: /dev/termination-log.
+//	LANYARD_FILES_MODE       mode of files of the file delivery: 0444, 0440 or 0400. Default: 0444.
 //	LANYARD_REFRESH          how often the sidecar looks for other values, a Go duration from 10s to 24h. Required in that mode.
 //	LANYARD_REFRESH_HTTP     http URL on 127.0.0.1 or [::1] to POST to after files were replaced; a status of 2xx is success. At most one of this and the next two.
 //	LANYARD_REFRESH_SIGNAL   signal for the first process of each container after its files were replaced. Needs a shared process namespace and the same user.
@@ -65,6 +66,6 @@
 // # Files
 //
 // A container of the envfile delivery gets one env file, <container>.env, mode 0400. In the volumes of the others, which nothing else mounts, files have mode
-// 0444: "environ" for the exec delivery (package execfile), one called like each ENV for the file delivery. How the files are replaced, and what a killed
+// 0444, or LANYARD_FILES_MODE with the file delivery: "environ" for the exec delivery (package execfile), one called like each ENV for the file delivery. How the files are replaced, and what a killed
 // run leaves, is told in package projection. Those of a sidecar are links, all replaced by one rename.
 package agent

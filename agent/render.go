@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -35,7 +36,7 @@ func render(c *Config, answer *wire.ResolveResponse) ([]projection.Set, error) {
 		case wire.DeliveryExec, wire.DeliveryDirect:
 			own.Files = r.execFile(container.Name, envs)
 		case wire.DeliveryFile:
-			own.Files = valueFiles(envs)
+			own.Files, own.Mode = valueFiles(envs), cmp.Or(c.FilesMode, projection.ModeContainer)
 		default:
 			r.envfiles.Files = append(r.envfiles.Files, r.envFile(container.Name, envs))
 			continue

@@ -37,12 +37,12 @@ func Report(c Config, err error) int {
 		logger.LogAttrs(ctx, slog.LevelError, "env has no value", slog.String("container", item.Container), slog.String("env", item.Env),
 			slog.String("secret_name", item.Secret), slog.String("provider", item.Provider), slog.String("reason", string(item.Code)), slog.String("err", item.Message))
 	}
-	level, message := slog.LevelError, "no values written"
+	attrs := []slog.Attr{slog.Int("exit_code", int(failure.Exit)), slog.String("exit_name", failure.Exit.Info().Name), slog.String("err", failure.Error())}
 	if failure.Exit == ExitRestart {
-		level, message = slog.LevelInfo, "containers are to be restarted"
+		logger.LogAttrs(ctx, slog.LevelInfo, "containers are to be restarted", attrs...)
+	} else {
+		logger.LogAttrs(ctx, slog.LevelError, "no values written", attrs...)
 	}
-	logger.LogAttrs(ctx, level, message, slog.Int("exit_code", int(failure.Exit)), slog.String("exit_name", failure.Exit.Info().Name),
-		slog.String("err", failure.Error())) //nolint:sloglint // one of two constants
 	if err := writeTerminationLog(c.TerminationLog, terminationMessage(failure)); err != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "termination message not written", slog.String("err", err.Error()))
 	}

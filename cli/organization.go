@@ -70,8 +70,9 @@ func getOrganization(a *app) *cobra.Command {
 
 func updateOrganization(a *app) *cobra.Command {
 	var (
-		displayName string
-		only        condition
+		displayName              string
+		secrets, versions, bytes int64
+		only                     condition
 	)
 	cmd := &cobra.Command{
 		Use: "update SLUG", Short: "Change an organization", Args: arguments, PreRunE: a.checkOutput, ValidArgsFunction: a.completeOrganizations,
@@ -80,7 +81,11 @@ func updateOrganization(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			body := api.OrganizationUpdate{DisplayName: optional(cmd.Flags(), "display-name", displayName)}
+			flags := cmd.Flags()
+			body := api.OrganizationUpdate{DisplayName: optional(flags, "display-name", displayName)}
+			if quota := (api.Quota{Secrets: optional(flags, "max-secrets", secrets), Versions: optional(flags, "max-versions", versions), Bytes: optional(flags, "max-bytes", bytes)}); quota != (api.Quota{}) {
+				body.Quota = &quota
+			}
 			o, err := answer[api.Organization](client.UpdateOrganization(cmd.Context(), args[0], &api.UpdateOrganizationParams{IfMatch: only.header()}, body))
 			if err != nil {
 				return err
@@ -89,7 +94,10 @@ func updateOrganization(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&displayName, "display-name", "", "`name` for people")
-	cmd.MarkFlagsOneRequired("display-name")
+	cmd.Flags().Int64Var(&secrets, "max-secrets", 0, "how many secrets it may have; 0 for any `number`. Quotas are set by administrators of the installation")
+	cmd.Flags().Int64Var(&versions, "max-versions", 0, "how many versions its secrets may have together; 0 for any `number`")
+	cmd.Flags().Int64Var(&bytes, "max-bytes", 0, "how many bytes its values may have together, encrypted; 0 for any `number`")
+	cmd.MarkFlagsOneRequired("display-name", "max-secrets", "max-versions", "max-bytes")
 	only.register(cmd)
 	return cmd
 }

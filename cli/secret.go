@@ -20,16 +20,22 @@ func listSecrets(a *app) *cobra.Command {
 	var (
 		f                 filter
 		storage, provider string
-		deleted           bool
+		expiring          string
+		sort              string
+		unused, deleted   bool
 	)
 	cmd := &cobra.Command{Use: "list", Short: "List secrets, never their values", Args: arguments, RunE: func(cmd *cobra.Command, _ []string) error {
 		client, org, err := a.tenant()
 		if err != nil {
 			return err
 		}
+		before, err := parseExpiry(expiring)
+		if err != nil || before != nil && before.IsZero() {
+			return misuse("", "--expiring-before takes a time such as 2027-01-31T00:00:00Z")
+		}
 		items, err := pages(f.limit, func(size *int, token *string) ([]api.Secret, *string, error) {
 			o, err := answer[api.SecretList](client.ListSecrets(cmd.Context(), org, &api.ListSecretsParams{
-				PageSize: size, PageToken: token, Q: nonzero(f.search), Label: f.labelQuery(), Storage: nonzero(api.Storage(storage)), ProviderID: nonzero(provider), Deleted: nonzero(deleted),
+				PageSize: size, PageToken: token, Q: nonzero(f.search), Label: f.labelQuery(), Storage: nonzero(api.Storage(storage)), ProviderID: nonzero(provider), Deleted: nonzero(deleted), ExpiringBefore: before, Unused: nonzero(unused), Sort: nonzero(api.ListSecretsParamsSort(sort)),
 			}))
 			return o.body.Items, o.body.NextPageToken, err
 		})
@@ -42,6 +48,9 @@ func listSecrets(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&storage, "storage", "", "only `local` or remote ones")
 	cmd.Flags().StringVar(&provider, "provider", "", "only remote ones of the provider with this `name` or id")
 	a.completeProviderFlag(cmd)
+	cmd.Flags().StringVar(&expiring, "expiring-before", "", "only those that expire before this `time`")
+	cmd.Flags().BoolVar(&unused, "unused", false, "only those no consumer refers to and no running pod has")
+	cmd.Flags().StringVar(&sort, "sort", "", "`order`: name, -name, updated_at, -updated_at or expires_at")
 	cmd.Flags().BoolVar(&deleted, "deleted", false, "list deleted secrets instead")
 	return cmd
 }
@@ -163,14 +172,14 @@ func getSecret(a *app) *cobra.Command {
 
 func updateSecret(a *app) *cobra.Command {
 	var (
-		about   metadata
-		remote  remoteFlags
-		expires string
-		only    condition
+		about            metadata
+		remote           remoteFlags
+		storage, expires string
+		only             condition
 	)
 	cmd := &cobra.Command{
 		Use: "update NAME", Short: "Change a secret's metadata or reference", Args: arguments, PreRunE: a.checkOutput, ValidArgsFunction: a.completeSecrets,
-		Long: "Change a secret's metadata or reference. What no flag names stays as it is; `secret put` changes the value.",
+		Long: "Change a secret's metadata or reference. What no flag names stays as it is; `secret put` changes the value.\n\n--storage remote, with --provider and --remote-path, makes a local secret a reference; its versions stay. --storage local makes a remote one local again: it has no value until one is put or activated.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, org, err := a.tenant()
 			if err != nil {
@@ -178,7 +187,7 @@ func updateSecret(a *app) *cobra.Command {
 			}
 			flags := cmd.Flags()
 			body := api.SecretUpdate{
-				Name: nonzero(about.name), Description: optional(flags, "description", about.description), ProviderID: optional(flags, "provider", remote.provider),
+				Name: nonzero(about.name), Storage: nonzero(api.Storage(storage)), Description: optional(flags, "description", about.description), ProviderID: optional(flags, "provider", remote.provider),
 				RemotePath: optional(flags, "remote-path", remote.path), RemoteKey: optional(flags, "remote-key", remote.key), RemoteVersion: optional(flags, "remote-version", remote.version),
 			}
 			expiry, err := parseExpiry(expires)
@@ -208,8 +217,9 @@ func updateSecret(a *app) *cobra.Command {
 	about.register(cmd, true)
 	remote.register(cmd)
 	a.completeProviderFlag(cmd)
+	cmd.Flags().StringVar(&storage, "storage", "", "`local` or remote: where the value is kept from now on")
 	cmd.Flags().StringVar(&expires, "expires-at", "", "`time` to be reminded of, or none")
-	cmd.MarkFlagsOneRequired("name", "description", "label", "remove-label", "provider", "remote-path", "remote-key", "remote-version", "expires-at")
+	cmd.MarkFlagsOneRequired("name", "description", "label", "remove-label", "provider", "remote-path", "remote-key", "remote-version", "storage", "expires-at")
 	only.register(cmd)
 	return cmd
 }

@@ -40,6 +40,9 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.metrics.Register(secretStates{r.store}); err != nil {
+		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
+	}
 	denied := audit.NewDenials(log.Record, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },

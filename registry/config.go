@@ -52,6 +52,10 @@ type Config struct {
 	// Providers is where the registry may connect for remote secrets, and to whom it may show its own service account.
 	Providers ProviderPolicy
 
+	// DeletedRetention and KeptVersions say what of secrets is kept that no longer resolves; see [store.Config].
+	DeletedRetention time.Duration
+	KeptVersions     int
+
 	DrainDelay time.Duration
 	LogLevel   slog.Level
 
@@ -87,6 +91,8 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
 	c.SignIn.flags(flags)
 	c.Providers.flags(flags)
+	flags.DurationVar(&c.DeletedRetention, "deleted-retention", store.DefaultDeletedRetention, "how long a deleted secret can be undeleted before it is purged for good; -1s keeps it for ever")
+	flags.IntVar(&c.KeptVersions, "kept-versions", 0, "how many superseded versions of a secret are kept; older ones are destroyed unless they are pinned; 0 keeps all")
 	flags.DurationVar(&c.DrainDelay, "drain-delay", 5*time.Second, "how long to go on answering after SIGTERM while others notice")
 	flags.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error; no level logs a value")
 }
@@ -105,6 +111,9 @@ func (c *Config) Validate() error {
 		if strings.HasPrefix(endpoint, "https://") && c.EtcdCAFile == "" {
 			complain("-etcd-endpoints: %s needs -etcd-ca-file", endpoint)
 		}
+	}
+	if c.KeptVersions < 0 {
+		complain("-kept-versions must not be negative")
 	}
 	if c.KeyDir == "" {
 		complain("-key-dir is required")

@@ -120,7 +120,8 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 		}
 	}()
 	r.store, err = await(ctx, r, "opening the store", func(ctx context.Context) (*store.Store, error) {
-		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers})
+		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers,
+			DeletedRetention: r.config.DeletedRetention, KeptVersions: r.config.KeptVersions})
 	})
 	if err != nil {
 		return err

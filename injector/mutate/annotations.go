@@ -24,6 +24,7 @@ type wish struct {
 	delivery   wire.Delivery            // of all containers
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
+	filesMode  string                   // likewise
 	refresh    refresh
 }
 
@@ -58,6 +59,8 @@ func (p *planner) readAnnotations() wish {
 			w.deliveries[strings.TrimPrefix(key, podspec.AnnotationDeliveryPrefix)] = p.parseDelivery(key, value)
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
+		case key == podspec.AnnotationFilesMode:
+			w.filesMode = p.parseFilesMode(value)
 		case key == podspec.AnnotationRefresh, key == podspec.AnnotationRefreshHTTP, key == podspec.AnnotationRefreshSignal, key == podspec.AnnotationRefreshRestart:
 			p.readRefresh(&w.refresh, key, value)
 		case key == podspec.AnnotationStatus:

@@ -175,7 +175,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.checkRefresh, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.checkFilesMode, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return

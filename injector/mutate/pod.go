@@ -155,6 +155,7 @@ type resources struct {
 type securityContext struct {
 	RunAsUser                *int64          `json:"runAsUser,omitempty"`
 	RunAsGroup               *int64          `json:"runAsGroup,omitempty"`
+	FSGroup                  *int64          `json:"fsGroup,omitempty"`
 	RunAsNonRoot             *bool           `json:"runAsNonRoot,omitempty"`
 	Privileged               *bool           `json:"privileged,omitempty"`
 	AllowPrivilegeEscalation *bool           `json:"allowPrivilegeEscalation,omitempty"`

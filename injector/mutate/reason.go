@@ -45,6 +45,7 @@ const (
 	ReasonFilesPathInvalid  Reason = "files_path_invalid"
 	ReasonUnrepresentable   Reason = "unrepresentable"
 
+	ReasonFilesModeInvalid   Reason = "files_mode_invalid"
 	ReasonRefreshInvalid     Reason = "refresh_invalid"
 	ReasonRefreshNoFiles     Reason = "refresh_no_files"
 	ReasonRefreshUnreachable Reason = "refresh_unreachable"
@@ -94,6 +95,7 @@ var Reasons = []ReasonInfo{
 	{ReasonNoCommand, Denied, false, "The deliveries exec and direct wrap the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
 	{ReasonExpansion, Denied, false, "A container of the delivery exec or direct refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},
+	{ReasonFilesModeInvalid, Denied, false, "The annotation lanyard.dev/files-mode cannot be used, or a container could not read its files with it.", "Use 0444, which only the container itself can reach; 0440 with a securityContext.fsGroup of the pod; or 0400 with a securityContext.runAsUser of the pod, not 0, that no such container overrides."},
 	{ReasonRefreshInvalid, Denied, false, "An annotation lanyard.dev/refresh… has a value that cannot be used, or they do not go together.", "Give lanyard.dev/refresh an interval from 10s to 24h, or off, and beside it at most one of lanyard.dev/refresh-http, -signal and -restart."},
 	{ReasonRefreshNoFiles, Denied, false, "The pod asks for a refresh, and no container receives its values as files.", "Choose the delivery file for the container, or remove lanyard.dev/refresh and replace the pod when a value has changed."},
 	{ReasonRefreshUnreachable, Denied, false, "The sidecar could not tell the container of new files in the way that is asked for.", "For lanyard.dev/refresh-http: no hostNetwork, and the port among the container's ports. For lanyard.dev/refresh-signal: shareProcessNamespace: true and one runAsUser, not 0, for the containers with files."},

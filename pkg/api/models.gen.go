@@ -211,6 +211,33 @@ func (e Storage) Valid() bool {
 	}
 }
 
+// Defines values for ListSecretsParamsSort.
+const (
+	ListSecretsParamsSortExpiresAt      ListSecretsParamsSort = "expires_at"
+	ListSecretsParamsSortMinusName      ListSecretsParamsSort = "-name"
+	ListSecretsParamsSortMinusUpdatedAt ListSecretsParamsSort = "-updated_at"
+	ListSecretsParamsSortName           ListSecretsParamsSort = "name"
+	ListSecretsParamsSortUpdatedAt      ListSecretsParamsSort = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the ListSecretsParamsSort enum.
+func (e ListSecretsParamsSort) Valid() bool {
+	switch e {
+	case ListSecretsParamsSortExpiresAt:
+		return true
+	case ListSecretsParamsSortMinusName:
+		return true
+	case ListSecretsParamsSortMinusUpdatedAt:
+		return true
+	case ListSecretsParamsSortName:
+		return true
+	case ListSecretsParamsSortUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIToken What is known of an API token. Its text is not reachable from it.
 type APIToken struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -673,6 +700,10 @@ type Organization struct {
 	Etag string `json:"etag"`
 	ID   string `json:"id"`
 
+	// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+	// of the installation set it.
+	Quota *Quota `json:"quota,omitempty"`
+
 	// Slug Unique in the installation. It never changes.
 	Slug      string    `json:"slug"`
 	UpdatedAt time.Time `json:"updated_at"`
@@ -700,6 +731,10 @@ type OrganizationList struct {
 type OrganizationUpdate struct {
 	// DisplayName For people. At most 255 bytes.
 	DisplayName *DisplayName `json:"display_name,omitempty"`
+
+	// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+	// of the installation set it.
+	Quota *Quota `json:"quota,omitempty"`
 }
 
 // Principal `user:<issuer>#<subject>` of somebody who signs in at an OpenID provider, or `serviceaccount:<namespace>/<name>`; printable ASCII without spaces,
@@ -824,6 +859,17 @@ type ProviderUpdate struct {
 	Type *ProviderType `json:"type,omitempty"`
 }
 
+// Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
+// of the installation set it.
+type Quota struct {
+	// Bytes Of all values together, encrypted: each takes about a hundred bytes more than it has.
+	Bytes   *int64 `json:"bytes,omitempty"`
+	Secrets *int64 `json:"secrets,omitempty"`
+
+	// Versions Of all secrets together.
+	Versions *int64 `json:"versions,omitempty"`
+}
+
 // Reference Something that uses an object. A `workload` is a running pod, named `<namespace>/<pod>`; its id is the pod's uid.
 type Reference struct {
 	// Field Example: env STRIPE_API_KEY
@@ -884,6 +930,9 @@ type Secret struct {
 
 	// ProviderID Set if remote.
 	ProviderID *string `json:"provider_id,omitempty"`
+
+	// PurgeAt When a deleted secret is purged for good at the earliest; as long as something refers to it, it is not.
+	PurgeAt *time.Time `json:"purge_at,omitempty"`
 
 	// RemoteKey Set if remote and not empty.
 	RemoteKey *string `json:"remote_key,omitempty"`
@@ -1502,6 +1551,15 @@ type ListSecretsParams struct {
 	// ProviderID Keeps remote secrets of the provider with this name or id.
 	ProviderID *string `form:"provider_id,omitempty" json:"provider_id,omitempty"`
 
+	// Unused Keeps secrets that no consumer refers to and no running pod has.
+	Unused *bool `form:"unused,omitempty" json:"unused,omitempty"`
+
+	// Sort The order; `-` turns it round. Secrets without the time come last. In a list by a time, what is changed between two pages comes again at the end: nothing is left out.
+	Sort *ListSecretsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// ExpiringBefore Keeps secrets with an `expires_at` before this time.
+	ExpiringBefore *time.Time `form:"expiring_before,omitempty" json:"expiring_before,omitempty"`
+
 	// Deleted Lists deleted secrets instead of the others.
 	Deleted *bool `form:"deleted,omitempty" json:"deleted,omitempty"`
 
@@ -1511,6 +1569,9 @@ type ListSecretsParams struct {
 	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
 	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
 }
+
+// ListSecretsParamsSort defines parameters for ListSecrets.
+type ListSecretsParamsSort string
 
 // CreateSecretParams defines parameters for CreateSecret.
 type CreateSecretParams struct {

@@ -27,6 +27,7 @@ const (
 	CodeReferenced           Code = "referenced"
 	CodeIdempotencyKeyReuse  Code = "idempotency-key-reuse"
 	CodeLastOwner            Code = "last-owner"
+	CodeQuotaExceeded        Code = "quota-exceeded"
 	CodeUnauthenticated      Code = "unauthenticated"
 	CodeForbidden            Code = "forbidden"
 	CodeTooLarge             Code = "too-large"
@@ -67,6 +68,9 @@ var Codes = []CodeInfo{
 		"Something uses the object; `references` lists all of it.", "Remove the references first, or delete a secret with `force=true`: its workloads then do not start."},
 	{CodeLastOwner, http.StatusConflict, "Last owner",
 		"The organization would be left without an owner. Nothing was changed.", "Make somebody else an owner first. An administrator of the installation may send `force=true`."},
+	{CodeQuotaExceeded, http.StatusConflict, "Quota exceeded",
+		"The organization would have more secrets, versions or bytes than an administrator of the installation allows; `detail` has the numbers. Deleted secrets count until they are purged. Nothing was changed.",
+		"Delete what is not needed (destroying a version frees its bytes), or ask an administrator for a larger quota."},
 	{CodePreconditionFailed, http.StatusPreconditionFailed, "Changed since you read it",
 		"The object's ETag is none of those in `If-Match`. `changed_by` and `changed_at` say who changed it and when, `current_etag` what it is now. Nothing was changed.", "Read the object again, repeat your change on what it is now, and send it with the new ETag."},
 	{CodePreconditionRequired, http.StatusPreconditionRequired, "An ETag is required",
@@ -76,7 +80,7 @@ var Codes = []CodeInfo{
 	{CodeUnsupportedMediaType, http.StatusUnsupportedMediaType, "Not JSON",
 		"The body's `Content-Type` is not `application/json`, its charset is not UTF-8, or it is compressed.", "Send `Content-Type: application/json`."},
 	{CodeRateLimited, http.StatusTooManyRequests, "Too many requests",
-		"Requests from this address come too fast.", "Wait for the seconds in `Retry-After`."},
+		"Requests from this address, or of this caller from all addresses together, come too fast.", "Wait for the seconds in `Retry-After`."},
 	{CodeUnavailable, http.StatusServiceUnavailable, "Store unavailable",
 		"The store did not answer in time. A change that ends like this **may or may not have happened**.", "Read the object to learn what happened, then go on. Or repeat the request with the same `Idempotency-Key`: it is carried out once at most."},
 	{CodeKeyUnavailable, http.StatusServiceUnavailable, "Encryption key unavailable",

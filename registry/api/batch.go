@@ -10,7 +10,6 @@ import (
 
 	"github.com/lanyard-dev/lanyard/internal/bundle"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
-	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
@@ -165,6 +164,6 @@ func within(pointer string, err error) error {
 
 func wipeAll(secrets []store.NewSecret) {
 	for _, n := range secrets {
-		wipe((*redact.Value)(n.Value))
+		wipe(n.Value)
 	}
 }

@@ -28,13 +28,13 @@ func TestAFileIsImported(t *testing.T) {
 	manifest := "kind: Secret\nstringData: {A: " + quote(canary) + "}\ndata: {C: AP8=}\n"
 	imported := func(body string) contract.BatchResult {
 		t.Helper()
-		return decode[contract.BatchResult](t, w.do("POST", acmePath+"/secrets/import", body))
+		return decode[contract.BatchResult](t, w.do("POST", acme+"/secrets/import", body))
 	}
 	plan := imported(`{"content":` + quote(env) + `,"prefix":"p.","dry_run":true}`)
 	if diff := cmp.Diff([]string{"p.A created", "p.B created"}, actions(plan)); diff != "" || !plan.DryRun || plan.Items[1].Note == nil {
 		t.Errorf("%+v\n%s", plan, diff)
 	}
-	if list := decode[contract.SecretList](t, w.do("GET", acmePath+"/secrets?q=p.", "")); len(list.Items) != 0 {
+	if list := decode[contract.SecretList](t, w.do("GET", acme+"/secrets?q=p.", "")); len(list.Items) != 0 {
 		t.Error("a dry run wrote")
 	}
 	imported(`{"content":` + quote(env) + `,"prefix":"p."}`)
@@ -46,7 +46,7 @@ func TestAFileIsImported(t *testing.T) {
 	if guess := imported(`{"content":` + quote(env) + `,"prefix":"p.","existing":"put","dry_run":true}`); guess.Items[0].Action != contract.BatchActionUpdated {
 		t.Errorf("got %+v", guess)
 	}
-	refused := w.do("POST", acmePath+"/secrets/import", `{"content":`+quote(env)+`,"prefix":"p."}`)
+	refused := w.do("POST", acme+"/secrets/import", `{"content":`+quote(env)+`,"prefix":"p."}`)
 	if p := refused.problem(t); p.Code() != contract.CodeAlreadyExists || !strings.Contains(p.Error(), "secret p.A: it exists") || !strings.Contains(p.Error(), "p.B") {
 		t.Errorf("got %s", refused.body)
 	}
@@ -58,7 +58,7 @@ func TestAFileIsImported(t *testing.T) {
 		"a bad name":        `{"content":"{\"a/b\":\"CANARY\"}"}`,
 		"an unknown format": `{"content":"A=1","format":"toml"}`,
 	} {
-		if a := w.do("POST", acmePath+"/secrets/import", body); a.status != 422 {
+		if a := w.do("POST", acme+"/secrets/import", body); a.status != 422 {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
@@ -79,7 +79,7 @@ func TestALargeImportTakesSeveralStepsAndIsFinishedByItsKey(t *testing.T) {
 	}
 	body := `{"content":` + quote(env.String()) + `}`
 	before := w.tip()
-	first := w.do("POST", acmePath+"/secrets/import", body, "Idempotency-Key", "import-1")
+	first := w.do("POST", acme+"/secrets/import", body, "Idempotency-Key", "import-1")
 	if n := len(decode[contract.BatchResult](t, first).Items); n != 2*store.MaxBatch+1 {
 		t.Errorf("%d secrets", n)
 	}
@@ -87,16 +87,16 @@ func TestALargeImportTakesSeveralStepsAndIsFinishedByItsKey(t *testing.T) {
 	if written != before+3 {
 		t.Errorf("%d transactions", written-before)
 	}
-	again := w.do("POST", acmePath+"/secrets/import", body, "Idempotency-Key", "import-1")
+	again := w.do("POST", acme+"/secrets/import", body, "Idempotency-Key", "import-1")
 	if string(again.body) != string(first.body) || w.tip() != written {
 		t.Errorf("the repetition: %d %s", again.status, again.body)
 	}
-	decode[contract.Secret](t, w.do("POST", acmePath+"/secrets", `{"name":"last"}`))
-	taken := w.do("POST", acmePath+"/secrets/import", `{"content":`+quote(strings.ReplaceAll(env.String(), "N", "M")+"last=v\n")+`}`)
+	decode[contract.Secret](t, w.do("POST", acme+"/secrets", `{"name":"last"}`))
+	taken := w.do("POST", acme+"/secrets/import", `{"content":`+quote(strings.ReplaceAll(env.String(), "N", "M")+"last=v\n")+`}`)
 	if p := taken.problem(t); p.Code() != contract.CodeAlreadyExists {
 		t.Errorf("got %s", taken.body)
 	}
-	if list := decode[contract.SecretList](t, w.do("GET", acmePath+"/secrets?q=M", "")); len(list.Items) != 0 {
+	if list := decode[contract.SecretList](t, w.do("GET", acme+"/secrets?q=M", "")); len(list.Items) != 0 {
 		t.Error("a part of what is refused was written")
 	}
 }
@@ -111,7 +111,7 @@ func TestABatchSaysWhatIsWrongWithWhich(t *testing.T) {
 		"nothing":       {`{"secrets":[]}`, "/secrets"},
 		"unknown field": {`{"secrets":[{"name":"a","storage":"remote"}]}`, "/secrets/0/storage"},
 	} {
-		a := w.do("POST", acmePath+"/secrets/batch", tc.body)
+		a := w.do("POST", acme+"/secrets/batch", tc.body)
 		if p := a.problem(t); p.Errors == nil || (*p.Errors)[0].Pointer != tc.pointer {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}

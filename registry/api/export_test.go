@@ -3,6 +3,7 @@
 package api
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -33,7 +34,8 @@ func Routes(config Config) (gin.RoutesInfo, error) {
 const MaxSources = maxSources
 
 func NewLimiter(perSecond float64, burst int) func(source string, now time.Time) bool {
-	return newLimiter(perSecond, burst).allow
+	l := newLimiter[netip.Prefix](perSecond, burst)
+	return func(source string, now time.Time) bool { return l.allow(network(source), now) }
 }
 
 // OperationID returns the id of an operation.
@@ -54,3 +56,9 @@ func TakesKey(o *operation) bool { return o.once }
 
 // Generate makes a value.
 var Generate = generate
+
+// NewCallerLimit returns the limit of callers.
+func NewCallerLimit(perSecond float64, burst int) func(principal string) bool {
+	l := newLimiter[string](perSecond, burst)
+	return func(principal string) bool { return l.allow(principal, time.Unix(1000, 0)) }
+}

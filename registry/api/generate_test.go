@@ -49,15 +49,15 @@ func TestWhatCouldBeGuessedIsNotGenerated(t *testing.T) {
 func TestAGeneratedValueIsAVersionLikeAnother(t *testing.T) {
 	w := newWorld(t)
 	w.organization("acme")
-	created := decode[contract.Secret](t, w.do("POST", acmePath+"/secrets", `{"name":"session","generate":{}}`))
+	created := decode[contract.Secret](t, w.do("POST", acme+"/secrets", `{"name":"session","generate":{}}`))
 	if created.ActiveVersion == nil || *created.ActiveVersion != 1 {
 		t.Errorf("got %+v", created)
 	}
-	v := decode[contract.Version](t, w.do("POST", acmePath+"/secrets/session/versions", `{"generate":{"length":48,"charset":"hex"}}`))
+	v := decode[contract.Version](t, w.do("POST", acme+"/secrets/session/versions", `{"generate":{"length":48,"charset":"hex"}}`))
 	if v.Number != 2 || !v.Active || v.NoEnvfile != nil {
 		t.Errorf("got %+v", v)
 	}
-	updated := decode[contract.Secret](t, w.do("PATCH", acmePath+"/secrets/session", `{"generate":{"length":48}}`))
+	updated := decode[contract.Secret](t, w.do("PATCH", acme+"/secrets/session", `{"generate":{"length":48}}`))
 	if *updated.ActiveVersion != 3 {
 		t.Errorf("got %+v", updated)
 	}
@@ -70,7 +70,7 @@ func TestAGeneratedValueIsAVersionLikeAnother(t *testing.T) {
 		"for remote storage":    `{"name":"x","generate":{},"storage":"remote","provider_id":"p","remote_path":"x"}`,
 		"with an unknown field": `{"name":"x","generate":{"words":4}}`,
 	} {
-		if a := w.do("POST", acmePath+"/secrets", body); a.status != 422 || !strings.Contains(string(a.body), "generate") && !strings.Contains(string(a.body), "value") {
+		if a := w.do("POST", acme+"/secrets", body); a.status != 422 || !strings.Contains(string(a.body), "generate") && !strings.Contains(string(a.body), "value") {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}

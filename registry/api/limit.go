@@ -23,34 +23,34 @@ const (
 // maxSources bounds the memory for addresses: 4,096 of about 200 bytes.
 const maxSources = 4096
 
-// limiter gives each source a bucket. When there are too many sources, idle ones are forgotten; new ones that find no room share one bucket, so that nobody
+// limiter gives each source, or each caller, a bucket. When there are too many sources, idle ones are forgotten; new ones that find no room share one bucket, so that nobody
 // gets a fresh bucket, or takes away another's, by coming from many addresses.
-type limiter struct {
+type limiter[K comparable] struct {
 	rate  rate.Limit
 	burst int
 
 	mu      sync.Mutex
-	sources map[netip.Prefix]*rate.Limiter
+	sources map[K]*rate.Limiter
 	others  *rate.Limiter
 	swept   time.Time
 }
 
-func newLimiter(perSecond float64, burst int) *limiter {
-	return &limiter{
+func newLimiter[K comparable](perSecond float64, burst int) *limiter[K] {
+	return &limiter[K]{
 		rate: rate.Limit(perSecond), burst: burst,
-		sources: make(map[netip.Prefix]*rate.Limiter),
+		sources: make(map[K]*rate.Limiter),
 		others:  rate.NewLimiter(rate.Limit(perSecond), burst),
 	}
 }
 
-func (l *limiter) allow(source string, now time.Time) bool {
+func (l *limiter[K]) allow(source K, now time.Time) bool {
 	l.mu.Lock()
-	bucket := l.bucket(network(source), now)
+	bucket := l.bucket(source, now)
 	l.mu.Unlock()
 	return bucket.AllowN(now, 1)
 }
 
-func (l *limiter) bucket(source netip.Prefix, now time.Time) *rate.Limiter {
+func (l *limiter[K]) bucket(source K, now time.Time) *rate.Limiter {
 	if bucket, ok := l.sources[source]; ok {
 		return bucket
 	}
@@ -86,7 +86,14 @@ func network(source string) netip.Prefix {
 }
 
 func (s *server) limitRate(c *gin.Context) {
-	if !s.limiter.allow(callOf(c.Request.Context()).source, time.Now()) {
+	if !s.limiter.allow(network(callOf(c.Request.Context()).source), time.Now()) {
+		s.fail(c, contract.CodeRateLimited)
+	}
+}
+
+// limitCaller limits who is known by what he is, wherever he calls from.
+func (s *server) limitCaller(c *gin.Context) {
+	if p := callOf(c.Request.Context()).principal; !p.Anonymous() && !s.callers.allow(p.String(), time.Now()) {
 		s.fail(c, contract.CodeRateLimited)
 	}
 }

@@ -17,25 +17,23 @@ type post struct {
 	other      string // another body; if there is none, another If-Match is sent, or, where that is no parameter, the path is other
 }
 
-const acmePath = "/api/v1/organizations/acme"
-
 // posts is a request of each POST of the document, in an organization "acme" with what [world.organization] puts there, a secret "gone" that is deleted, providers
 // "vault-prod" and "vault-dev", and a second version of "stripe", which is active. What each does, it would do again, or refuse, if it were sent without a key.
 var posts = map[string]post{ // :: operationId → request
 	"createOrganization": {"/api/v1/organizations", `{"slug":"umbrella"}`, `{"slug":"globex"}`},
-	"createSecret":       {acmePath + "/secrets", `{"name":"once","value":"v"}`, `{"name":"once","value":"w"}`},
-	"putSecrets":         {acmePath + "/secrets/batch", `{"secrets":[{"name":"one","value":"v"},{"name":"two","generate":{}}]}`, `{"secrets":[{"name":"one","value":"w"}]}`},
-	"importSecrets":      {acmePath + "/secrets/import", `{"content":"A=1\nB=2\n"}`, `{"content":"A=1\n"}`},
-	"undeleteSecret":     {acmePath + "/secrets/gone/undelete", "", ""},
-	"putVersion":         {acmePath + "/secrets/stripe/versions", `{"value":"staged","activate":false}`, `{"value":"staged"}`},
-	"activateVersion":    {acmePath + "/secrets/stripe/versions/1/activate", "", ""},
-	"destroyVersion":     {acmePath + "/secrets/stripe/versions/1/destroy", "", ""},
-	"checkSecret":        {acmePath + "/secrets/stripe/check", "", acmePath + "/secrets/gone/check"},
-	"createProvider":     {acmePath + "/providers", `{"name":"once","type":"vault","config":{"address":"https://vault.example","auth":{"method":"token"}},"credentials":{"token":"t"}}`, `{"name":"twice","type":"vault","config":{"address":"https://vault.example","auth":{"method":"token"}},"credentials":{"token":"t"}}`},
-	"testProvider":       {acmePath + "/providers/vault-prod/test", "", acmePath + "/providers/vault-dev/test"},
-	"createConsumer":     {acmePath + "/consumers", `{"name":"once","envs":[{"name":"A","secret":"stripe"}]}`, `{"name":"once"}`},
-	"addMember":          {acmePath + "/members", `{"principal":"user:once","role":"owner"}`, `{"principal":"user:once","role":"member"}`},
-	"createToken":        {acmePath + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},
+	"createSecret":       {acme + "/secrets", `{"name":"once","value":"v"}`, `{"name":"once","value":"w"}`},
+	"putSecrets":         {acme + "/secrets/batch", `{"secrets":[{"name":"one","value":"v"},{"name":"two","generate":{}}]}`, `{"secrets":[{"name":"one","value":"w"}]}`},
+	"importSecrets":      {acme + "/secrets/import", `{"content":"A=1\nB=2\n"}`, `{"content":"A=1\n"}`},
+	"undeleteSecret":     {acme + "/secrets/gone/undelete", "", ""},
+	"putVersion":         {acme + "/secrets/stripe/versions", `{"value":"staged","activate":false}`, `{"value":"staged"}`},
+	"activateVersion":    {acme + "/secrets/stripe/versions/1/activate", "", ""},
+	"destroyVersion":     {acme + "/secrets/stripe/versions/1/destroy", "", ""},
+	"checkSecret":        {acme + "/secrets/stripe/check", "", acme + "/secrets/gone/check"},
+	"createProvider":     {acme + "/providers", `{"name":"once","type":"vault","config":{"address":"https://vault.example","auth":{"method":"token"}},"credentials":{"token":"t"}}`, `{"name":"twice","type":"vault","config":{"address":"https://vault.example","auth":{"method":"token"}},"credentials":{"token":"t"}}`},
+	"testProvider":       {acme + "/providers/vault-prod/test", "", acme + "/providers/vault-dev/test"},
+	"createConsumer":     {acme + "/consumers", `{"name":"once","envs":[{"name":"A","secret":"stripe"}]}`, `{"name":"once"}`},
+	"addMember":          {acme + "/members", `{"principal":"user:once","role":"owner"}`, `{"principal":"user:once","role":"member"}`},
+	"createToken":        {acme + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},
 }
 
 // anonymousPosts are for callers who have no name yet, and so no keys of their own.
@@ -66,13 +64,13 @@ func TestEveryPostWithAKeyIsAnsweredTwiceAndDoneOnce(t *testing.T) {
 			w.organization("acme")
 			w.vault("acme", "vault-prod", "https://127.0.0.1:1", "", "t")
 			w.vault("acme", "vault-dev", "https://127.0.0.1:1", "", "t")
-			decode[contract.Secret](t, w.do("POST", acmePath+"/secrets", `{"name":"gone"}`))
-			w.do("DELETE", acmePath+"/secrets/gone", "")
-			decode[contract.Version](t, w.do("POST", acmePath+"/secrets/stripe/versions", `{"value":"second"}`))
+			decode[contract.Secret](t, w.do("POST", acme+"/secrets", `{"name":"gone"}`))
+			w.do("DELETE", acme+"/secrets/gone", "")
+			decode[contract.Version](t, w.do("POST", acme+"/secrets/stripe/versions", `{"value":"second"}`))
 			headers := []string{"Idempotency-Key", "key-" + id}
 			if _, secret, ok := strings.Cut(p.path, "/secrets/"); ok && p.other == "" || id == "putVersion" {
 				secret, _, _ = strings.Cut(secret, "/")
-				headers = append(headers, "If-Match", w.do("GET", acmePath+"/secrets/"+secret, "").header.Get("ETag")) // stale as soon as it is done
+				headers = append(headers, "If-Match", w.do("GET", acme+"/secrets/"+secret, "").header.Get("ETag")) // stale as soon as it is done
 			}
 			first := w.do("POST", p.path, p.body, headers...)
 			if first.status/100 != 2 {
@@ -123,20 +121,20 @@ func (w *world) tip() int64 {
 func TestAnAnswerThatIsRepeatedIsTheCallersOwn(t *testing.T) {
 	w := newWorld(t)
 	w.organization("acme")
-	decode[contract.Member](t, w.do("POST", acmePath+"/members", `{"principal":"user:alice","role":"owner"}`))
-	decode[contract.Member](t, w.do("POST", acmePath+"/members", `{"principal":"user:bob","role":"owner"}`))
-	mine := w.do("POST", acmePath+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User alice")
-	again := w.do("POST", acmePath+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User alice")
+	decode[contract.Member](t, w.do("POST", acme+"/members", `{"principal":"user:alice","role":"owner"}`))
+	decode[contract.Member](t, w.do("POST", acme+"/members", `{"principal":"user:bob","role":"owner"}`))
+	mine := w.do("POST", acme+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User alice")
+	again := w.do("POST", acme+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User alice")
 	token := decode[contract.APITokenCreated](t, mine).Token
 	if decode[contract.APITokenCreated](t, again).Token != token {
 		t.Error("the repeated answer has another token")
 	}
-	other := w.do("POST", acmePath+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User bob")
+	other := w.do("POST", acme+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User bob")
 	if other.status != 409 || strings.Contains(string(other.body), token) {
 		t.Errorf("somebody else got %d %s", other.status, other.body)
 	}
-	w.do("DELETE", acmePath+"/members/user:alice", "")
-	if gone := w.do("POST", acmePath+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User alice"); gone.status != 404 {
+	w.do("DELETE", acme+"/members/user:alice", "")
+	if gone := w.do("POST", acme+"/tokens", `{"name":"ci","role":"owner"}`, "Idempotency-Key", "the-same-key", "Authorization", "User alice"); gone.status != 404 {
 		t.Errorf("who may no more got %d %s", gone.status, gone.body)
 	}
 }

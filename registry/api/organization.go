@@ -14,9 +14,17 @@ const organizationsPath = "/api/v1/organizations/"
 
 func organization(o store.Organization) contract.Organization {
 	return contract.Organization{
-		ID: o.ID, Slug: o.Slug, DisplayName: o.DisplayName,
+		ID: o.ID, Slug: o.Slug, DisplayName: o.DisplayName, Quota: quota(o.Quota),
 		CreatedAt: o.CreatedAt, CreatedBy: o.CreatedBy, UpdatedAt: o.UpdatedAt, UpdatedBy: o.UpdatedBy, Etag: etag(o.Meta),
 	}
+}
+
+// quota is nil for one that bounds nothing.
+func quota(q store.Quota) *contract.Quota {
+	if q == (store.Quota{}) {
+		return nil
+	}
+	return &contract.Quota{Secrets: optional(q.Secrets), Versions: optional(q.Versions), Bytes: optional(q.Bytes)}
 }
 
 // ListOrganizations implements ginapi.StrictServerInterface.
@@ -78,6 +86,10 @@ func (s *server) GetOrganization(ctx context.Context, r ginapi.GetOrganizationRe
 // UpdateOrganization implements ginapi.StrictServerInterface.
 func (s *server) UpdateOrganization(ctx context.Context, r ginapi.UpdateOrganizationRequestObject) (ginapi.UpdateOrganizationResponseObject, error) {
 	ctx, call := begun(ctx)
+	if r.Body.Quota != nil && !call.principal.Admin { // who is bounded does not say how far
+		s.denied(ctx, call, contract.CodeForbidden)
+		return nil, errForbidden
+	}
 	o, err := s.org(ctx, r.Organization)
 	if err != nil {
 		return nil, err
@@ -88,6 +100,9 @@ func (s *server) UpdateOrganization(ctx context.Context, r ginapi.UpdateOrganiza
 	}
 	o, err = s.store.UpdateOrganization(ctx, call.act(), o.ID, expect, func(o *store.Organization) error {
 		o.DisplayName = or(r.Body.DisplayName, o.DisplayName)
+		if q := r.Body.Quota; q != nil {
+			o.Quota = store.Quota{Secrets: or(q.Secrets, o.Quota.Secrets), Versions: or(q.Versions, o.Quota.Versions), Bytes: or(q.Bytes, o.Quota.Bytes)}
+		}
 		return nil
 	})
 	if err != nil {

@@ -146,6 +146,7 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 		"createConsumer": `{"name":"x"}`, "replaceConsumer": `{"name":"x"}`, "updateConsumer": `{"description":"x"}`,
 		"addMember": `{"principal":"user:x","role":"owner"}`, "updateMember": `{"role":"member"}`, "createToken": `{"name":"x","role":"owner"}`,
 		"createProvider": provider, "updateProvider": `{"name":"x"}`,
+		"putSecrets": `{"secrets":[{"name":"x"}]}`, "importSecrets": `{"content":"X=x"}`,
 	}
 	_, operations, err := api.LoadDocument()
 	if err != nil {

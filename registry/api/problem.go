@@ -34,8 +34,9 @@ var errorTable = []struct {
 	{store.ErrConflict, contract.CodePreconditionFailed, "", false},
 	{store.ErrReferenced, contract.CodeReferenced, "Something still uses it. Remove the references first.", false},
 	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},
+	{store.ErrQuota, contract.CodeQuotaExceeded, "", false},
 	{store.ErrLastOwner, contract.CodeLastOwner, "It is the only owner. Make somebody else an owner first.", false},
-	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may force this.", false},
+	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may do this.", false},
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
 	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},
@@ -106,6 +107,9 @@ func (c *call) explain(p *contract.Problem, err error) {
 			return contract.FieldProblem{Code: "exists", Message: fmt.Sprintf("secret %s: %s", r.Name, r.Reason)}
 		})
 		p.Detail, p.Errors = optional("Secrets exist that must not be changed like this. Nothing was changed."), &fields
+	}
+	if e, ok := errors.AsType[*store.QuotaError](err); ok {
+		p.Detail = optional(fmt.Sprintf("The organization may have %d %s; it has %d, and this would add %d. Nothing was changed.", e.Limit, e.Of, e.Have, e.More))
 	}
 	if e, ok := errors.AsType[*store.ReferencedError](err); ok {
 		refs := references(e.References)

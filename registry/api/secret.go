@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
@@ -13,13 +14,14 @@ import (
 
 var errDeleted = errors.New("secret is deleted")
 
-func secret(s store.Secret) contract.Secret {
+// secretBody is a secret as answers have it.
+func (s *server) secretBody(from store.Secret) contract.Secret {
 	out := contract.Secret{
-		ID: s.ID, OrganizationID: s.OrgID, Name: s.Name, Description: s.Description, Labels: nonNil(s.Labels), Storage: contract.Storage(s.Storage),
-		ActiveVersion: optional(s.ActiveVersion), LastVersion: optional(s.LastVersion), ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt,
-		CreatedAt: s.CreatedAt, CreatedBy: s.CreatedBy, UpdatedAt: s.UpdatedAt, UpdatedBy: s.UpdatedBy, Etag: etag(s.Meta),
+		ID: from.ID, OrganizationID: from.OrgID, Name: from.Name, Description: from.Description, Labels: nonNil(from.Labels), Storage: contract.Storage(from.Storage),
+		ActiveVersion: optional(from.ActiveVersion), LastVersion: optional(from.LastVersion), ExpiresAt: from.ExpiresAt, DeletedAt: from.DeletedAt, PurgeAt: s.store.PurgeAt(from),
+		CreatedAt: from.CreatedAt, CreatedBy: from.CreatedBy, UpdatedAt: from.UpdatedAt, UpdatedBy: from.UpdatedBy, Etag: etag(from.Meta),
 	}
-	if r := s.Remote; r != nil {
+	if r := from.Remote; r != nil {
 		out.ProviderID, out.RemotePath, out.RemoteKey, out.RemoteVersion = &r.ProviderID, &r.Path, optional(r.Key), optional(r.Version)
 	}
 	return out
@@ -63,12 +65,12 @@ func (s *server) ListSecrets(ctx context.Context, r ginapi.ListSecretsRequestObj
 	}
 	page, err := s.store.Secrets(ctx, o.ID, store.Query{
 		Search: or(r.Params.Q, ""), Labels: labelFilter(r.Params.Label), Storage: store.Storage(or(r.Params.Storage, "")),
-		ProviderID: or(r.Params.ProviderID, ""), Deleted: or(r.Params.Deleted, false), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0),
+		ProviderID: or(r.Params.ProviderID, ""), Deleted: or(r.Params.Deleted, false), ExpiringBefore: or(r.Params.ExpiringBefore, time.Time{}), Unused: or(r.Params.Unused, false), Sort: store.Sort(or(r.Params.Sort, "")), After: or(r.Params.PageToken, ""), Limit: or(r.Params.PageSize, 0),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ListSecrets200JSONResponse{Items: each(page.Items, secret), NextPageToken: optional(page.Next)}, nil
+	return ginapi.ListSecrets200JSONResponse{Items: each(page.Items, s.secretBody), NextPageToken: optional(page.Next)}, nil
 }
 
 // CreateSecret implements ginapi.StrictServerInterface.
@@ -106,7 +108,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 		return nil, err
 	}
 	return ginapi.CreateSecret201JSONResponse{
-		Body:    secret(created),
+		Body:    s.secretBody(created),
 		Headers: ginapi.CreateSecret201ResponseHeaders{ETag: etag(created.Meta), Location: secretPath(created)},
 	}, nil
 }
@@ -125,7 +127,7 @@ func (s *server) GetSecret(ctx context.Context, r ginapi.GetSecretRequestObject)
 	} else if same {
 		return ginapi.GetSecret304Response{Headers: ginapi.NotModifiedResponseHeaders{ETag: etag(found.Meta)}}, nil
 	}
-	return ginapi.GetSecret200JSONResponse{Body: secret(found), Headers: ginapi.GetSecret200ResponseHeaders{ETag: etag(found.Meta)}}, nil
+	return ginapi.GetSecret200JSONResponse{Body: s.secretBody(found), Headers: ginapi.GetSecret200ResponseHeaders{ETag: etag(found.Meta)}}, nil
 }
 
 // UpdateSecret implements ginapi.StrictServerInterface.
@@ -144,7 +146,7 @@ func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestO
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.UpdateSecret200JSONResponse{Body: secret(changed), Headers: ginapi.UpdateSecret200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
+	return ginapi.UpdateSecret200JSONResponse{Body: s.secretBody(changed), Headers: ginapi.UpdateSecret200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
 }
 
 // DeleteSecret implements ginapi.StrictServerInterface.
@@ -178,7 +180,7 @@ func (s *server) UndeleteSecret(ctx context.Context, r ginapi.UndeleteSecretRequ
 	}, &restored); err != nil {
 		return nil, err
 	}
-	return ginapi.UndeleteSecret200JSONResponse{Body: secret(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil
+	return ginapi.UndeleteSecret200JSONResponse{Body: s.secretBody(restored), Headers: ginapi.UndeleteSecret200ResponseHeaders{ETag: etag(restored.Meta)}}, nil
 }
 
 // ListReferences implements ginapi.StrictServerInterface.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,7 +29,7 @@ type Config struct {
 	Cluster    string
 	Log        *slog.Logger          // if nil, nothing is logged
 	Registerer prometheus.Registerer // if nil, no metrics are exported
-	// Rate and Burst limit the requests of one source address; 0 means 100 a second, and 400 at once.
+	// Rate and Burst limit the requests of one source address, and of one caller; 0 means 100 a second, and 400 at once.
 	Rate  float64
 	Burst int
 	// RequireIfMatch refuses changes without an ETag.
@@ -46,7 +47,8 @@ type server struct {
 	log            *slog.Logger
 	cluster        string
 	duration       *prometheus.HistogramVec
-	limiter        *limiter
+	limiter        *limiter[netip.Prefix]
+	callers        *limiter[string] // by principal
 	requireIfMatch bool
 	denials        Denials
 	operations     operations
@@ -89,7 +91,8 @@ func newServer(config Config) (*server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.limiter = newLimiter(cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	s.limiter = newLimiter[netip.Prefix](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	s.callers = newLimiter[string](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
 	return s, nil
 }
 
@@ -107,7 +110,7 @@ func (s *server) engine() *gin.Engine {
 	if s.signIn != nil {
 		e.Any(signInPath, gin.WrapH(s.signIn))
 	}
-	operations := e.Group("", s.authenticate, s.authorize, s.validate)
+	operations := e.Group("", s.authenticate, s.limitCaller, s.authorize, s.validate)
 	operations.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", s.document) })
 	operations.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", contract.Document) })
 	ginapi.RegisterHandlersWithOptions(operations, ginapi.NewStrictHandlerWithOptions(s, nil, ginapi.StrictGinServerOptions{

@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -26,6 +27,7 @@ type Store interface {
 	PutSecrets(ctx context.Context, act store.Act, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
 	PlanSecrets(ctx context.Context, orgID string, secrets []store.NewSecret, existing store.Existing) ([]store.BatchResult, error)
 	Secret(ctx context.Context, orgID, nameOrID string) (store.Secret, error)
+	PurgeAt(secret store.Secret) *time.Time
 	Secrets(ctx context.Context, orgID string, q store.Query) (store.Page[store.Secret], error)
 	SecretNames(ctx context.Context, orgID string, ids []string) (map[string]string, error)
 	References(ctx context.Context, orgID, nameOrID string) ([]store.Reference, error)

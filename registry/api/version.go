@@ -102,7 +102,7 @@ func (s *server) ActivateVersion(ctx context.Context, r ginapi.ActivateVersionRe
 	}, &changed); err != nil {
 		return nil, err
 	}
-	return ginapi.ActivateVersion200JSONResponse{Body: secret(changed), Headers: ginapi.ActivateVersion200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
+	return ginapi.ActivateVersion200JSONResponse{Body: s.secretBody(changed), Headers: ginapi.ActivateVersion200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
 }
 
 // DestroyVersion implements ginapi.StrictServerInterface.

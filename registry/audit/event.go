@@ -78,6 +78,9 @@ const (
 	SecretDestroy      Action = "secret.destroy-version"
 	SecretDelete       Action = "secret.delete"
 	SecretUndelete     Action = "secret.undelete"
+	SecretPurge        Action = "secret.purge"    // a deleted secret's retention has ended
+	SecretExpiring     Action = "secret.expiring" // within 30 days, 7 days, or one: once each
+	SecretExpired      Action = "secret.expired"
 	ConsumerCreate     Action = "consumer.create"
 	ConsumerUpdate     Action = "consumer.update"
 	ConsumerDelete     Action = "consumer.delete"

@@ -240,7 +240,7 @@ func (c *change) with(other *change) *change {
 		return c
 	}
 	c.compares, c.ops = append(c.compares, other.compares...), append(c.ops, other.ops...)
-	c.more = append(c.more, other.event)
+	c.more, c.adds = append(c.more, other.event), c.adds.plus(other.adds)
 	return c
 }
 

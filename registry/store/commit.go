@@ -21,6 +21,7 @@ type change struct {
 	ops      []clientv3.Op
 	event    audit.Event
 	more     []audit.Event // of a change that is several
+	adds     Quota         // what it adds to the chain's organization
 	// unreleased, if not empty, is a secret that no pod may have received since a state of the chain, or the change is not made: errReleased.
 	unreleased string
 	since      chainHead
@@ -96,6 +97,9 @@ func (s *Store) mutateOnce(ctx context.Context, act Act, chainName string, decid
 				return 0, err
 			}
 			continue
+		}
+		if err := s.checkQuota(m, chainName, ch.adds); err != nil {
+			return 0, err
 		}
 		if act.Once != nil {
 			put, err := s.putAnswer(act.Once, keys, results, false)

@@ -13,6 +13,14 @@ func (s *Store) TrimAudit(ctx context.Context) { s.trimAudit(ctx) }
 // DropAnswers does what Run does every ten minutes, as if it were at.
 func (s *Store) DropAnswers(ctx context.Context, at time.Time) { s.dropAnswersAt(ctx, at) }
 
+// SweepAt does what Run does every ten minutes, as if it were at.
+func (s *Store) SweepAt(ctx context.Context, at time.Time) error { return s.sweepAt(ctx, at) }
+
+// ClaimSweep reports whether this replica would do it.
+func (s *Store) ClaimSweep(ctx context.Context, at time.Time) (bool, error) {
+	return s.claimSweep(ctx, at)
+}
+
 // Contact is when the watch last said something.
 func (s *Store) Contact() int64 { return s.contact.Load() }
 

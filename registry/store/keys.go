@@ -38,6 +38,8 @@ const (
 	kindSessionUse   = "session-use"
 	kindGrant        = "grant"
 	kindAnswer       = "answer"
+	kindSweep        = "sweep"
+	kindReminder     = "reminder"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -69,10 +71,13 @@ func (k keyspace) apiToken(org, name string) string { return k.under(org, "token
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
-func (k keyspace) session(id string) string    { return string(k) + "sessions/" + id }
-func (k keyspace) sessionUse(id string) string { return string(k) + "sessionuses/" + id }
-func (k keyspace) allGrants() string           { return string(k) + "grants/" }
-func (k keyspace) grants(org string) string    { return k.allGrants() + org + "/" }
+func (k keyspace) session(id string) string       { return string(k) + "sessions/" + id }
+func (k keyspace) sessionUse(id string) string    { return string(k) + "sessionuses/" + id }
+func (k keyspace) sweep() string                  { return string(k) + "activity/sweep" }
+func (k keyspace) reminders(org string) string    { return string(k) + "activity/" + org + "/reminders/" }
+func (k keyspace) reminder(org, id string) string { return k.reminders(org) + id }
+func (k keyspace) allGrants() string              { return string(k) + "grants/" }
+func (k keyspace) grants(org string) string       { return k.allGrants() + org + "/" }
 
 // A cluster's name may hold a slash, which is escaped; the names of Kubernetes do not.
 func (k keyspace) grantsOf(p podKey) string {

@@ -4,6 +4,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"k8s.io/utils/third_party/forked/golang/btree"
@@ -37,15 +38,44 @@ func (s *Store) Secrets(ctx context.Context, orgID string, q Query) (Page[Secret
 	if p, err := m.findProvider(s.space, orgID, providerID); err == nil {
 		providerID = p.ID
 	}
-	return list(s, m.secretNames, orgID, kindSecret, q, func(i index) (Secret, bool) {
+	var held map[string]bool
+	if q.Unused {
+		if held, err = s.held(ctx, orgID); err != nil {
+			return Page[Secret]{}, err
+		}
+	}
+	wanted := func(i index) (Secret, bool) {
 		secret, err := m.secretByName(s.space, orgID, i.name)
 		if err != nil || (secret.DeletedAt != nil) != q.Deleted || !hasLabels(secret.Labels, q.Labels) ||
+			q.Unused && (held[secret.ID] || len(m.references(secret.ID)) > 0) ||
+			!q.ExpiringBefore.IsZero() && (secret.ExpiresAt == nil || !secret.ExpiresAt.Before(q.ExpiringBefore)) ||
 			q.Storage != "" && secret.Storage != q.Storage ||
 			providerID != "" && (secret.Remote == nil || secret.Remote.ProviderID != providerID) {
 			return Secret{}, false
 		}
 		return secret.clone(), true
+	}
+	if q.Sort != "" && q.Sort != SortName {
+		return s.sorted(m, orgID, q, wanted)
+	}
+	return list(s, m.secretNames, orgID, kindSecret, q, wanted)
+}
+
+// held returns the ids of the secrets of an organization that running pods have.
+func (s *Store) held(ctx context.Context, orgID string) (map[string]bool, error) {
+	held := make(map[string]bool)
+	err := s.walkWorkloads(ctx, orgID, "", WorkloadQuery{}, func(_ string, w Workload) bool {
+		for _, c := range w.Containers {
+			for _, e := range c.Envs {
+				held[e.SecretID] = true
+			}
+		}
+		return true
 	})
+	if err != nil {
+		return nil, fmt.Errorf("reading workloads: %w", err)
+	}
+	return held, nil
 }
 
 // Consumers lists consumers.

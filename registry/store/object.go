@@ -25,6 +25,7 @@ type Organization struct {
 	Meta
 	Slug        string `json:"slug"` // see ref.CheckSlug; unique in the installation
 	DisplayName string `json:"display_name,omitempty"`
+	Quota       Quota  `json:"quota,omitzero"`
 }
 
 // Storage says where the value of a secret is kept.
@@ -173,7 +174,12 @@ type Query struct {
 	// Storage, ProviderID (an id or a name) and Deleted apply to secrets.
 	Storage    Storage
 	ProviderID string
-	Deleted    bool // list soft-deleted ones instead of live ones
+	// Unused keeps secrets that no consumer refers to and no running pod has; Sort is the order of the list, by name if empty.
+	Unused bool
+	Sort   Sort
+	// ExpiringBefore keeps secrets that expire before this time; the zero time keeps all.
+	ExpiringBefore time.Time
+	Deleted        bool // list soft-deleted ones instead of live ones
 	// Organization and Member apply to organizations: they keep the one with this id, and those this principal is a member of.
 	Organization string
 	Member       string

@@ -72,7 +72,12 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 		key := s.space.org(orgID)
 		ch := &change{compares: []clientv3.Cmp{exists(key, old.Revision)}, event: act.event(orgID, audit.OrganizationUpdate)}
 		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
-		ch.event.Changed = []string{"display_name"}
+		if o.DisplayName != old.DisplayName {
+			ch.event.Changed = append(ch.event.Changed, "display_name")
+		}
+		if o.Quota != old.Quota {
+			ch.event.Changed = append(ch.event.Changed, "quota")
+		}
 		return ch, s.puts(ch, record{key, kindOrganization, o})
 	})
 	if err != nil {
@@ -105,6 +110,7 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 				clientv3.OpDelete(s.space.slug(o.Slug)),
 				clientv3.OpDelete(key+"/", clientv3.WithPrefix()),
 				clientv3.OpDelete(s.space.tokenUses(orgID), clientv3.WithPrefix()),
+				clientv3.OpDelete(s.space.reminders(orgID), clientv3.WithPrefix()),
 			},
 			event: act.event(orgID, audit.OrganizationDelete),
 		}

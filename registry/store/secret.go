@@ -59,12 +59,11 @@ func (s *Store) addSecret(act Act, secret Secret, value *redact.Value) (*change,
 	name := s.space.secretName(secret.OrgID, secret.Name)
 	ch := s.secretChange(act, audit.SecretCreate, secret, 0)
 	ch.compares = append(ch.compares, absent(name))
+	ch.adds.Secrets = 1
 	if value != nil {
-		put, err := s.putVersion(secret, newVersion(act, 1, *value), *value)
-		if err != nil {
+		if err := s.putVersion(ch, secret, newVersion(act, 1, *value), *value); err != nil {
 			return nil, err
 		}
-		ch.ops = append(ch.ops, put)
 		ch.event.Version = 1
 	}
 	return ch, s.puts(ch, record{s.space.secret(secret.OrgID, secret.ID), kindSecret, secret}, record{name, kindSecretName, secret.ID})

@@ -30,6 +30,10 @@ type Config struct {
 	AuditAge    time.Duration
 	// Providers checks providers and references to them before they are written; if nil, only what holds for every type is checked.
 	Providers ProviderRules
+	// DeletedRetention is how long a deleted secret can be undeleted before it is purged; 0 means [DefaultDeletedRetention], less means for ever.
+	DeletedRetention time.Duration
+	// KeptVersions is how many superseded versions of a secret are kept; 0 means all.
+	KeptVersions int
 	// Answers bounds the answers to one caller's mutations with a key that are kept of each day; 0 means [DefaultAnswers].
 	Answers int
 	// ReconcileEvery is the pause between two comparisons of memory with etcd; 0 means 10 minutes.
@@ -111,6 +115,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if config.AuditAge == 0 {
 		config.AuditAge = 7 * 24 * time.Hour
 	}
+	if config.DeletedRetention == 0 {
+		config.DeletedRetention = DefaultDeletedRetention
+	}
 	if config.Answers == 0 {
 		config.Answers = DefaultAnswers
 	}
@@ -146,6 +153,7 @@ func (s *Store) Run(ctx context.Context) error {
 	group.Go(func() error { return every(ctx, time.Second, s.followKeys) })
 	group.Go(func() error { return every(ctx, time.Minute, s.trimAudit) })
 	group.Go(func() error { return every(ctx, 10*time.Minute, s.dropAnswers) })
+	group.Go(func() error { return every(ctx, sweepEvery/10, s.sweep) })
 	group.Go(func() error { return s.writeTokenUses(ctx) })
 	group.Go(func() error { return s.writeSessionUses(ctx) })
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {

@@ -36,6 +36,9 @@ func checkOrganization(o Organization) error {
 	if err := ref.CheckSlug(o.Slug); err != nil {
 		return nameError("/slug", o.Slug, err)
 	}
+	if err := checkQuotaFields(o.Quota); err != nil {
+		return err
+	}
 	return checkText("/display_name", o.DisplayName, maxDisplayName)
 }
 

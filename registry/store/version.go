@@ -61,13 +61,8 @@ func (s *Store) addVersion(m *image, act Act, secret *Secret, value redact.Value
 		secret.ActiveVersion, secret.Storage, secret.Remote = v.Number, StorageLocal, nil
 	}
 	secret.update(act)
-	put, err := s.putVersion(*secret, v, value)
-	if err != nil {
-		return nil, Version{}, err
-	}
 	ch.compares = append(ch.compares, absent(s.space.version(secret.OrgID, secret.ID, v.Number)))
-	ch.ops = append(ch.ops, put)
-	return ch, v, nil
+	return ch, v, s.putVersion(ch, *secret, v, value)
 }
 
 func newVersion(act Act, number uint64, value redact.Value) Version {
@@ -82,14 +77,17 @@ func newVersion(act Act, number uint64, value redact.Value) Version {
 	return v
 }
 
-func (s *Store) putVersion(secret Secret, v Version, value redact.Value) (clientv3.Op, error) {
+// putVersion adds the write of a version to a change.
+func (s *Store) putVersion(ch *change, secret Secret, v Version, value redact.Value) error {
 	key := s.space.version(secret.OrgID, secret.ID, v.Number)
 	sealed, err := s.keys.Seal(envelope.Context{Org: secret.OrgID, Secret: secret.ID, Version: v.Number, Key: key}, value.Reveal())
 	if err != nil {
-		return clientv3.Op{}, fmt.Errorf("sealing value: %w", err)
+		return fmt.Errorf("sealing value: %w", err)
 	}
 	record, err := sealWith(s.keys, key, kindVersion, v, sealed)
-	return clientv3.OpPut(key, record), err
+	ch.ops = append(ch.ops, clientv3.OpPut(key, record))
+	ch.adds = ch.adds.plus(Quota{Versions: 1, Bytes: int64(len(sealed))})
+	return err
 }
 
 // equalsActive reports whether value is that of the active version. An active version that does not open equals nothing, so that it can be replaced.
