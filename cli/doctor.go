@@ -43,7 +43,8 @@ const (
 func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong between here and the registry", Args: arguments, PreRunE: a.checkOutput,
-		Long: `Look for what is wrong between here and the registry: its address, TLS and certificate, the clocks, the token, and whether the registry can read its store.
+		Long: `Look for what is wrong between here and the registry: its address, TLS and certificate, the clocks, the token, whether the registry can read its
+store, and which secret providers of the organization fail.
 
 It changes nothing. The exit code is that of the first check that failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,7 +70,7 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 	}
 	if err != nil {
 		add("configuration", "failed", "%s", err)
-		skip("connection", "certificate", "clock", "token", "store")
+		skip("connection", "certificate", "clock", "token", "store", "providers")
 		return findings, err
 	}
 	add("configuration", "ok", "the registry is at %s", e.server)
@@ -77,7 +78,7 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 	resp, took, err := ping(ctx, e)
 	if err != nil {
 		add("connection", "failed", "%s", err)
-		skip("certificate", "clock", "token", "store")
+		skip("certificate", "clock", "token", "store", "providers")
 		return findings, err
 	}
 	add("connection", "ok", "the API answers in %s", took.Round(time.Millisecond))
@@ -89,7 +90,7 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 	if len(e.token.Reveal()) == 0 {
 		err := failed(Denied, "`lanyard login`, --token-file or LANYARD_TOKEN", errors.New("there is no token for this registry"))
 		add("token", "failed", "%s", err)
-		skip("store")
+		skip("store", "providers")
 		return findings, err
 	}
 	client, err := e.client()
@@ -99,17 +100,59 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 	me, err := answer[api.Me](client.GetMe(ctx))
 	if err != nil {
 		add("token", "failed", "%s", err)
-		skip("store")
+		skip("store", "providers")
 		return findings, err
 	}
 	add("token", "ok", "it is that of %s", me.body.Principal)
 	one := 1
 	if _, err := answer[api.OrganizationList](client.ListOrganizations(ctx, &api.ListOrganizationsParams{PageSize: &one})); err != nil {
 		add("store", "failed", "%s", err)
+		skip("providers")
 		return findings, err
 	}
 	add("store", "ok", "the registry reads it")
-	return findings, nil
+	err = a.examineProviders(ctx, client, add)
+	return findings, err
+}
+
+// examineProviders tells which providers of the organization fail, as the registry found in the background. That is no failure of the doctor's: the way to the registry is well.
+func (a *app) examineProviders(ctx context.Context, client *api.Client, add func(check, result, format string, args ...any)) error {
+	_, org, err := a.tenant()
+	if err != nil {
+		add("providers", "skipped", "it is not known which organization is meant")
+		return nil
+	}
+	items, err := pages(0, func(size *int, token *string) ([]api.Provider, *string, error) {
+		o, err := answer[api.ProviderList](client.ListProviders(ctx, org, &api.ListProvidersParams{PageSize: size, PageToken: token}))
+		return o.body.Items, o.body.NextPageToken, err
+	})
+	switch {
+	case codeOf(err) == NotFound:
+		add("providers", "skipped", "there is no organization %s, or the token is not of it", org)
+		return nil
+	case err != nil:
+		add("providers", "failed", "%s", err)
+		return err
+	}
+	var failing []string
+	unknown := 0
+	for _, p := range items {
+		switch p.Health.Status {
+		case api.ProviderHealthStatusFailing:
+			failing = append(failing, p.Name+" ("+strings.TrimPrefix(healthText(p.Health), "failing ")+")")
+		case api.ProviderHealthStatusUnknown:
+			unknown++
+		}
+	}
+	switch {
+	case len(failing) > 0:
+		add("providers", "warning", "failing: %s", strings.Join(failing, ", "))
+	case unknown > 0:
+		add("providers", "ok", "%d, of which %d were not asked yet", len(items), unknown)
+	default:
+		add("providers", "ok", "%d, all healthy", len(items))
+	}
+	return nil
 }
 
 // ping asks for what needs no token, and is sent none.

@@ -152,10 +152,20 @@ var providerView = output.View[api.Provider]{
 			return ""
 		}},
 		{Header: "ALLOWED PREFIXES", Cell: func(p api.Provider) string { return strings.Join(p.AllowedPrefixes, ",") }},
+		{Header: "HEALTH", Wide: true, Cell: func(p api.Provider) string { return healthText(p.Health) }},
+		{Header: "LAST SUCCESS", Wide: true, Cell: func(p api.Provider) string { return output.OptionalTime(p.Health.LastSuccessAt) }},
 		{Header: "UPDATED", Cell: func(p api.Provider) string { return output.Time(p.UpdatedAt) }},
 		{Header: "BY", Wide: true, Cell: func(p api.Provider) string { return p.UpdatedBy }},
 		{Header: "ID", Wide: true, Cell: func(p api.Provider) string { return p.ID }},
 	},
+}
+
+// healthText tells how a provider is, and why it is not well.
+func healthText(h api.ProviderHealth) string {
+	if h.ErrorCode == nil {
+		return string(h.Status)
+	}
+	return strings.TrimSuffix(string(h.Status)+" "+*h.ErrorCode+"/"+output.Text(h.ErrorReason), "/")
 }
 
 var memberView = output.View[api.Member]{

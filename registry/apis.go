@@ -10,23 +10,28 @@ import (
 
 	"k8s.io/client-go/rest"
 
+	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
+	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/workload"
 	"github.com/lanyard-dev/lanyard/registry/workloadapi"
 )
 
-// apis are the handlers of the two listeners that serve users' data, and the audit log behind them.
+// apis are the handlers of the two listeners that serve users' data, and what works behind them.
 type apis struct {
 	admin, workload http.Handler
 	audit           *audit.Log
 	people          people
+	ledger          *lease.Ledger
+	keeper          *lease.Keeper
 	sweeper         *workload.Sweeper // nil without a cluster
 }
 
@@ -44,11 +49,12 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
 	denied := audit.NewDenials(log.Record, r.log)
+	ledger := lease.NewLedger(r.store, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
 		Audit:  log,
 		Denied: denied,
-		Fetch:  r.providers.Begin,
+		Fetch:  r.fetch(ledger),
 		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
 		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
@@ -63,7 +69,12 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	pods, err := workloadapi.New(workloadapi.Config{
+	pods, _ := authenticator.(*authn.Authenticator) // else there is no cluster
+	keeper, err := r.keeper(pods)
+	if err != nil {
+		return nil, err
+	}
+	workloads, err := workloadapi.New(workloadapi.Config{
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
@@ -77,7 +88,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: pods, audit: log, people: people, sweeper: r.sweeper}, nil
+	return &apis{admin: admin, workload: workloads, audit: log, people: people, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -92,6 +103,10 @@ func (c checker) CheckSecret(ctx context.Context, orgID, secretID string) (resol
 
 func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome {
 	return c.providers.Check(ctx, orgID, providerID)
+}
+
+func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
+	return c.providers.Health(p)
 }
 
 // authenticators are those of the workload API and of the administrators' API.

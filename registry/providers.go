@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/aws"
@@ -32,7 +33,12 @@ type ProviderPolicy struct {
 	TokenAudience string
 	// ClusterNamespaces are namespaces of this cluster whose Secrets every organization may read with the registry's own service account, as far as its Roles go.
 	ClusterNamespaces []string
+	// HealthInterval is how often each provider is checked in the background; 0 means never.
+	HealthInterval time.Duration
 }
+
+// minHealthInterval keeps a typing error from becoming a load on somebody's Vault.
+const minHealthInterval = 5 * time.Second
 
 // What the kubelet and the cluster's DNS give to every pod.
 const (
@@ -47,10 +53,14 @@ func (p *ProviderPolicy) flags(flags *flag.FlagSet) {
 	flags.StringVar(&p.TokenFile, "provider-token-file", "", "`file` of that token, which has no other audience; without it there is none")
 	flags.StringVar(&p.TokenAudience, "provider-token-audience", "vault", "audience of that token")
 	flags.Func("provider-cluster-namespace", "`namespace` whose Secrets every organization may read with the registry's own service account; repeatable", appendTo(&p.ClusterNamespaces))
+	flags.DurationVar(&p.HealthInterval, "provider-health-interval", time.Minute, "how often each secret provider is checked in the background; 0 turns it off")
 }
 
 func (p *ProviderPolicy) validate() error {
 	_, err := p.host()
+	if p.HealthInterval != 0 && p.HealthInterval < minHealthInterval {
+		err = errors.Join(err, fmt.Errorf("-provider-health-interval: at least %s, or 0 to turn it off", minHealthInterval))
+	}
 	return err
 }
 
@@ -94,6 +104,7 @@ func (r *server) openProviders() (*remote.Providers, error) {
 		return nil, err
 	}
 	host.Log = r.log
-	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), kubernetes.Type(), aws.SecretsManager(), aws.SSM(), azure.Type(), gcp.Type()}, Host: host, Metrics: r.metrics, Log: r.log},
+	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), kubernetes.Type(), aws.SecretsManager(), aws.SSM(), azure.Type(), gcp.Type()}, Host: host,
+		HealthInterval: r.config.Providers.HealthInterval, Metrics: r.metrics, Log: r.log},
 		func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) })
 }

@@ -188,6 +188,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	if apis.people.provider != nil {
 		work.Go(func() error { return apis.people.provider.Run(workCtx) })
 	}
+	work.Go(func() error { return apis.keeper.Run(workCtx) })
 	if apis.sweeper != nil {
 		work.Go(func() error { return apis.sweeper.Run(workCtx) })
 	}
@@ -220,7 +221,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	}
 	close(drain)
 	stopServing()
-	err = serving.Wait()
+	err = errors.Join(serving.Wait(), apis.ledger.Close())
 	stopWork()
 	return errors.Join(err, work.Wait())
 }

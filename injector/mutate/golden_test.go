@@ -96,18 +96,25 @@ func checkUntouched(t *testing.T, before, after []byte) {
 	if err := errorsOf(json.Unmarshal(before, &a), json.Unmarshal(after, &b)); err != nil {
 		t.Fatal(err)
 	}
-	for _, old := range append(a.Spec.InitContainers, a.Spec.Containers...) {
-		var c container
-		if err := json.Unmarshal(old, &c); err != nil {
-			t.Fatal(err)
-		}
-		for _, now := range append(b.Spec.InitContainers, b.Spec.Containers...) {
-			var d container
-			if err := json.Unmarshal(now, &d); err != nil {
+	foreign := func(list []json.RawMessage) (containers []json.RawMessage) {
+		for _, raw := range list {
+			var c container
+			if err := json.Unmarshal(raw, &c); err != nil {
 				t.Fatal(err)
 			}
-			if d.Name == c.Name && !slices.Contains(ownNames, c.Name) && !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
-				t.Errorf("container %q changed from\n%s to\n%s", c.Name, old, now)
+			if !slices.Contains(ownNames, c.Name) {
+				containers = append(containers, raw)
+			}
+		}
+		return containers
+	}
+	for _, lists := range [][2][]json.RawMessage{{foreign(a.Spec.InitContainers), foreign(b.Spec.InitContainers)}, {foreign(a.Spec.Containers), foreign(b.Spec.Containers)}} {
+		if len(lists[0]) != len(lists[1]) {
+			t.Fatalf("of %d containers %d are left", len(lists[0]), len(lists[1]))
+		}
+		for i, old := range lists[0] {
+			if now := lists[1][i]; !bytes.Contains(now, []byte("lanyard-")) && !bytes.Contains(old, []byte("lanyard-")) && !bytes.Equal(old, now) {
+				t.Errorf("a container changed from\n%s to\n%s", old, now)
 			}
 		}
 	}

@@ -142,6 +142,10 @@ var rules = []rule{
 		why: "pages that anybody can visit reach nothing that knows a value",
 	},
 	{
+		from: "registry/lease", never: []string{module + "registry/provider", module + "registry/remote", module + "registry/resolve", module + "registry/authn", "go.etcd.io/etcd/server/"}, imports: []string{"net/http"},
+		why: "when a lease is renewed or revoked must be testable without a server, a cluster or etcd: it knows three small interfaces",
+	},
+	{
 		from: "registry/store", never: []string{"net/http/httptest", module + "registry/api", module + "registry/resolve"}, imports: []string{"github.com/gin-gonic/gin", "net/http"},
 		why: "the store does not know who asks it",
 	},

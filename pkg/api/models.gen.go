@@ -151,6 +151,27 @@ func (e ImportFormat) Valid() bool {
 	}
 }
 
+// Defines values for ProviderHealthStatus.
+const (
+	ProviderHealthStatusFailing ProviderHealthStatus = "failing"
+	ProviderHealthStatusHealthy ProviderHealthStatus = "healthy"
+	ProviderHealthStatusUnknown ProviderHealthStatus = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ProviderHealthStatus enum.
+func (e ProviderHealthStatus) Valid() bool {
+	switch e {
+	case ProviderHealthStatusFailing:
+		return true
+	case ProviderHealthStatusHealthy:
+		return true
+	case ProviderHealthStatusUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Role.
 const (
 	RoleMember Role = "member"
@@ -344,13 +365,16 @@ type AuditEventList struct {
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
 	// Consumer Example: acme/billing-api
-	Consumer   string         `json:"consumer"`
-	ConsumerID *string        `json:"consumer_id,omitempty"`
-	Container  string         `json:"container"`
-	Env        string         `json:"env"`
-	Secret     *string        `json:"secret,omitempty"`
-	SecretID   *string        `json:"secret_id,omitempty"`
-	Version    *VersionNumber `json:"version,omitempty"`
+	Consumer   string  `json:"consumer"`
+	ConsumerID *string `json:"consumer_id,omitempty"`
+	Container  string  `json:"container"`
+	Env        string  `json:"env"`
+
+	// Leased The provider made the value for this pod alone; it is revoked when the pod is gone.
+	Leased   *bool          `json:"leased,omitempty"`
+	Secret   *string        `json:"secret,omitempty"`
+	SecretID *string        `json:"secret_id,omitempty"`
+	Version  *VersionNumber `json:"version,omitempty"`
 }
 
 // AuditOutcome defines model for AuditOutcome.
@@ -788,13 +812,17 @@ type Provider struct {
 	CredentialsSet bool `json:"credentials_set"`
 
 	// Etag The ETag header's content.
-	Etag           string    `json:"etag"`
-	ID             string    `json:"id"`
-	Name           string    `json:"name"`
-	OrganizationID string    `json:"organization_id"`
-	Type           string    `json:"type"`
-	UpdatedAt      time.Time `json:"updated_at"`
-	UpdatedBy      string    `json:"updated_by"`
+	Etag string `json:"etag"`
+
+	// Health How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
+	// is asked for it now; `test` does that.
+	Health         ProviderHealth `json:"health"`
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	OrganizationID string         `json:"organization_id"`
+	Type           string         `json:"type"`
+	UpdatedAt      time.Time      `json:"updated_at"`
+	UpdatedBy      string         `json:"updated_by"`
 }
 
 // ProviderConfig The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.
@@ -822,6 +850,32 @@ type ProviderCreate struct {
 
 // ProviderCredentials What the registry logs in with, in the form of the type and its way to log in; see docs/providers.md. Encrypted like values; never returned.
 type ProviderCredentials = json.RawMessage
+
+// ProviderHealth How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
+// is asked for it now; `test` does that.
+type ProviderHealth struct {
+	// CheckedAt When something was last learnt of it.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+
+	// ErrorCode Why it fails, as a pod would be told; docs/reasons.md lists all codes.
+	//
+	// Example: provider_unavailable
+	ErrorCode *string `json:"error_code,omitempty"`
+
+	// ErrorReason Narrows the code; docs/providers.md lists all reasons.
+	//
+	// Example: timeout
+	ErrorReason *string `json:"error_reason,omitempty"`
+
+	// LastSuccessAt When it last answered well, since its record changed and the replica started.
+	LastSuccessAt *time.Time `json:"last_success_at,omitempty"`
+
+	// Status `unknown` until the provider was asked for the first time, or since its record changed.
+	Status ProviderHealthStatus `json:"status"`
+}
+
+// ProviderHealthStatus `unknown` until the provider was asked for the first time, or since its record changed.
+type ProviderHealthStatus string
 
 // ProviderID The name or id of the provider that has the value, in the same organization. Answers hold the id.
 type ProviderID = string

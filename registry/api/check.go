@@ -9,6 +9,7 @@ import (
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
 // Checker does what the start of a pod does, and tells only whether it works. Nothing it returns holds a part of a value or of credentials.
@@ -17,6 +18,8 @@ type Checker interface {
 	CheckSecret(ctx context.Context, orgID, secretID string) (resolve.Outcome, error)
 	// CheckProvider reaches the provider and logs in. It bounds its own time.
 	CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome
+	// ProviderHealth tells what this replica knows of a provider, at once.
+	ProviderHealth(p store.Provider) contract.ProviderHealth
 }
 
 // CheckSecret implements ginapi.StrictServerInterface.

@@ -12,13 +12,13 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-func provider(p store.Provider) contract.Provider {
+func (s *server) providerAnswer(p store.Provider) contract.Provider {
 	prefixes := p.AllowedPrefixes
 	if prefixes == nil {
 		prefixes = []string{}
 	}
 	return contract.Provider{
-		ID: p.ID, OrganizationID: p.OrgID, Name: p.Name, Type: p.Type, Config: p.Config, AllowedPrefixes: prefixes, CredentialsSet: p.HasCredentials,
+		ID: p.ID, OrganizationID: p.OrgID, Name: p.Name, Type: p.Type, Config: p.Config, AllowedPrefixes: prefixes, CredentialsSet: p.HasCredentials, Health: s.checker.ProviderHealth(p),
 		CreatedAt: p.CreatedAt, CreatedBy: p.CreatedBy, UpdatedAt: p.UpdatedAt, UpdatedBy: p.UpdatedBy, Etag: etag(p.Meta),
 	}
 }
@@ -43,7 +43,7 @@ func (s *server) ListProviders(ctx context.Context, r ginapi.ListProvidersReques
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ListProviders200JSONResponse{Items: each(page.Items, provider), NextPageToken: optional(page.Next)}, nil
+	return ginapi.ListProviders200JSONResponse{Items: each(page.Items, s.providerAnswer), NextPageToken: optional(page.Next)}, nil
 }
 
 // CreateProvider implements ginapi.StrictServerInterface.
@@ -69,7 +69,7 @@ func (s *server) CreateProvider(ctx context.Context, r ginapi.CreateProviderRequ
 	}, &created); err != nil {
 		return nil, err
 	}
-	return ginapi.CreateProvider201JSONResponse{Body: provider(created), Headers: ginapi.CreateProvider201ResponseHeaders{
+	return ginapi.CreateProvider201JSONResponse{Body: s.providerAnswer(created), Headers: ginapi.CreateProvider201ResponseHeaders{
 		ETag: etag(created.Meta), Location: organizationsPath + created.OrgID + "/providers/" + created.ID,
 	}}, nil
 }
@@ -86,7 +86,7 @@ func (s *server) GetProvider(ctx context.Context, r ginapi.GetProviderRequestObj
 	} else if same {
 		return ginapi.GetProvider304Response{Headers: ginapi.NotModifiedResponseHeaders{ETag: etag(found.Meta)}}, nil
 	}
-	return ginapi.GetProvider200JSONResponse{Body: provider(found), Headers: ginapi.GetProvider200ResponseHeaders{ETag: etag(found.Meta)}}, nil
+	return ginapi.GetProvider200JSONResponse{Body: s.providerAnswer(found), Headers: ginapi.GetProvider200ResponseHeaders{ETag: etag(found.Meta)}}, nil
 }
 
 // UpdateProvider implements ginapi.StrictServerInterface.
@@ -115,7 +115,7 @@ func (s *server) UpdateProvider(ctx context.Context, r ginapi.UpdateProviderRequ
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.UpdateProvider200JSONResponse{Body: provider(changed), Headers: ginapi.UpdateProvider200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
+	return ginapi.UpdateProvider200JSONResponse{Body: s.providerAnswer(changed), Headers: ginapi.UpdateProvider200ResponseHeaders{ETag: etag(changed.Meta)}}, nil
 }
 
 // DeleteProvider implements ginapi.StrictServerInterface.

@@ -94,7 +94,7 @@ func newWorld(t testing.TB, options ...func(*api.Config)) *world {
 	w.store = storetest.Open(t, store.Config{Client: w.etcd, Keys: storetest.Ring(t, storetest.Key(t)), Providers: providers})
 	t.Cleanup(func() { _ = providers.Close() })
 	resolver, err := resolve.New(resolve.Config{
-		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: providers.Begin, Audit: unreleased{}, Denied: unrecorded{},
+		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: func(resolve.Call) resolve.Fetcher { return providers.Begin(nil) }, Audit: unreleased{}, Denied: unrecorded{},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +116,10 @@ func (c checks) CheckSecret(ctx context.Context, orgID, id string) (resolve.Outc
 
 func (c checks) CheckProvider(ctx context.Context, orgID, id string) resolve.Outcome {
 	return c.Providers.Check(ctx, orgID, id)
+}
+
+func (c checks) ProviderHealth(p store.Provider) contract.ProviderHealth {
+	return c.Providers.Health(p)
 }
 
 // unreleased and unrecorded are audit logs of a resolver that only checks.

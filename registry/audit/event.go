@@ -52,6 +52,7 @@ type Grant struct {
 	Secret     string `json:"secret,omitempty"`
 	SecretID   string `json:"secret_id,omitempty"`
 	Version    uint64 `json:"version,omitempty"`
+	Leased     bool   `json:"leased,omitempty"` // the provider made the value for this pod alone
 }
 
 // Action is what was done.
@@ -94,5 +95,7 @@ const (
 	ProviderCreate     Action = "provider.create"
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"
+	LeaseGrant         Action = "lease.grant"
+	LeaseRevoke        Action = "lease.revoke"
 	WorkloadResolve    Action = "workload.resolve"
 )

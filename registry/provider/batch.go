@@ -10,13 +10,18 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
+// Keep takes charge of a lease whose values are about to be used, and records it. An error means that it did not: the lease is given back and the fetch fails.
+type Keep func(ctx context.Context, g Granted) error
+
 // Batch is the fetches of one resolve. Whatever they want from one path (and version) of one provider comes from one read: keys of one secret belong together, and the user name
 // and password of a dynamic engine are useless apart. A Batch is used for one resolve and then dropped; it is safe for concurrent use.
 type Batch struct {
 	manager *Manager
+	keep    Keep // nil: nobody keeps leases, and End gives them back
 
 	mu    sync.Mutex
 	reads map[batchKey]*batchRead
+	stray map[*Lease]id // leases nobody keeps
 }
 
 type batchKey struct {
@@ -31,29 +36,68 @@ type batchRead struct {
 	err  error
 }
 
-// Begin returns the batch of a new resolve.
-func (m *Manager) Begin() *Batch { return &Batch{manager: m, reads: make(map[batchKey]*batchRead)} }
+// Begin returns the batch of a new resolve. Without keep, leases are given back when the batch ends.
+func (m *Manager) Begin(keep Keep) *Batch {
+	return &Batch{manager: m, keep: keep, reads: make(map[batchKey]*batchRead), stray: make(map[*Lease]id)}
+}
+
+// End gives back the leases that nobody keeps. It does not block; no fetch may be on the way.
+func (b *Batch) End() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for l, key := range b.stray {
+		b.manager.giveBack(key, l)
+	}
+	clear(b.stray)
+}
+
+// settle sees to the lease of a document that was read for this batch: it is kept, or given back when the batch ends.
+func (b *Batch) settle(ctx context.Context, key batchKey, doc Document) error {
+	if doc.Lease == nil {
+		return nil
+	}
+	var err error
+	if b.keep != nil {
+		if err = b.keep(ctx, Granted{OrgID: key.org, ProviderID: key.provider, Provider: doc.provider, Path: key.path, Lease: *doc.Lease}); err == nil {
+			return nil
+		}
+		err = &Error{Kind: KindUnavailable, Reason: ReasonLease, Provider: doc.provider, Message: "the lease could not be recorded, so it was given back", Err: err}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stray[doc.Lease] = key.id
+	return err
+}
+
+// Fetched is a value and how it was got.
+type Fetched struct {
+	Value  redact.Value // the caller's, who wipes it
+	Leased bool         // it was made for this batch alone
+}
 
 // Fetch is [Manager.Fetch] within the batch. The value is as it was at some moment after the first fetch of its path in this batch began.
-func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error) {
-	r, first := b.read(batchKey{id{orgID, remote.ProviderID}, remote.Path, remote.Version})
+func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (Fetched, error) {
+	key := batchKey{id{orgID, remote.ProviderID}, remote.Path, remote.Version}
+	r, first := b.read(key)
 	if first {
-		r.doc, r.err = b.manager.read(ctx, orgID, remote)
+		if r.doc, r.err = b.manager.read(ctx, orgID, remote); r.err == nil {
+			r.err = b.settle(ctx, key, r.doc)
+		}
 		close(r.done)
 	}
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return redact.Value{}, asError(ctx.Err())
+		return Fetched{}, asError(ctx.Err())
 	}
 	if r.err != nil {
-		return redact.Value{}, r.err
+		return Fetched{}, r.err
 	}
 	value, err := r.doc.Value(remote.Key)
 	if err != nil {
-		return redact.Value{}, named(err, r.doc.provider)
+		return Fetched{}, named(err, r.doc.provider)
 	}
-	return value, nil
+	return Fetched{value, r.doc.Leased}, nil
 }
 
 func (b *Batch) read(key batchKey) (r *batchRead, first bool) {

@@ -12,6 +12,9 @@ import (
 //
 // Singleflight would be wrong here: it lets a request join a read that began before it, whose answer may be older than the request.
 type coalescer struct {
+	// orphaned, if set, is called with a leased document that was read for members who have all gone.
+	orphaned func(Document)
+
 	mu   sync.Mutex
 	keys map[Ref]*line // :: key → what is on the way; no entry when nothing is
 }
@@ -28,6 +31,7 @@ type group struct {
 	doc     Document
 	err     error
 	taken   bool // guarded by coalescer.mu: a leased document has its one owner
+	read    bool // guarded by coalescer.mu: doc and err are set
 }
 
 // do returns what read returned, called once for a group of requests, all of which arrived before the call. A leased document goes to one member; the others read for
@@ -78,10 +82,21 @@ func newGroup(ctx context.Context) *group {
 
 func (c *coalescer) leave(g *group) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if g.members--; g.members == 0 {
 		g.cancel()
 	}
+	orphan := c.orphanLocked(g)
+	c.mu.Unlock()
+	if orphan {
+		c.orphaned(g.doc)
+	}
+}
+
+// orphanLocked reports, once, whether the leased document of a group has nobody who could take it.
+func (c *coalescer) orphanLocked(g *group) bool {
+	orphan := g.read && g.members == 0 && g.err == nil && g.doc.Leased && !g.taken && c.orphaned != nil
+	g.taken = g.taken || orphan
+	return orphan
 }
 
 func (c *coalescer) take(g *group) bool {
@@ -98,6 +113,13 @@ func (c *coalescer) run(key Ref, g *group, read func(context.Context) (Document,
 		g.doc, g.err = guarded(g.ctx, read)
 		g.cancel()
 		close(g.done)
+		c.mu.Lock()
+		g.read = true
+		orphan := c.orphanLocked(g)
+		c.mu.Unlock()
+		if orphan {
+			c.orphaned(g.doc)
+		}
 		g = c.next(key)
 	}
 }

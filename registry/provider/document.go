@@ -21,6 +21,8 @@ type Document struct {
 	text   bool                    // whole is a text of its own, which need not be JSON
 	// Leased says that the values were made for this read alone (the credentials of a dynamic engine): they must not be given to two resolves.
 	Leased bool
+	// Lease is what renews and revokes them; nil if they end by themselves.
+	Lease *Lease
 
 	provider string // its name, for errors
 }

@@ -68,6 +68,8 @@ const (
 	ReasonCircuitOpen     Reason = "circuit_open"     // too many failures in a row: not asked at all for a while
 	ReasonClosed          Reason = "closed"           // the provider's record changed while the read was on the way
 	ReasonRecord          Reason = "record"           // the provider's record, or the registry's own service account, could not be read
+	ReasonLease           Reason = "lease"            // the lease could not be recorded, so its values were not used
+	ReasonLeaseEnded      Reason = "lease_ended"      // the server does not know the lease, or will not extend it
 	ReasonRateLimit       Reason = "rate_limited"     // the server asks for fewer requests
 	ReasonBusy            Reason = "busy"             // as many reads as are allowed are on the way
 	ReasonProvider        Reason = "provider_missing" // the organization has no such provider

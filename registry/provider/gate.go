@@ -90,6 +90,13 @@ func circuitOpen(after time.Duration) *Error {
 	return &Error{Kind: KindUnavailable, Reason: ReasonCircuitOpen, Message: "the server failed several times in a row and is given time to recover", RetryAfter: after}
 }
 
+// resting reports whether the server asked to be left alone for now.
+func (g *gate) resting(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Before(g.paused)
+}
+
 // giveUp gives back a turn that never got a slot.
 func (g *gate) giveUp(t turn) {
 	g.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"sync"
 	"time"
 )
 
@@ -22,6 +23,7 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 	switch {
 	case errors.Is(err, ErrNoRecord):
 		m.forget(key)
+		m.healths.forget(key)
 		return nil, &Error{Kind: KindNotFound, Reason: ReasonProvider, Message: "the organization has no such provider"}
 	case err != nil:
 		return nil, &Error{Kind: KindUnavailable, Reason: ReasonRecord, Message: "the provider's record could not be read", Err: err}
@@ -39,15 +41,20 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 	if o := m.opened[key]; o != nil {
 		// A slower request may come with an older record: it must not bring back what was replaced.
 		if o.digest == digest || r.Revision < o.revision {
+			m.healths.begin(key, t.Name, o.digest, r.Revision)
 			return o.acquireLocked(), nil
 		}
 		m.retireLocked(key, o)
 	}
+	m.healths.begin(key, t.Name, digest, r.Revision)
 	p, err := t.Open(r, m.config.Host)
 	if err != nil {
+		m.healths.learn(key, r.Name, digest, asError(err))
 		return nil, named(err, r.Name)
 	}
 	o := newOpened(m, t, r, digest, p)
+	o.reads.orphaned = func(d Document) { m.giveBack(key, d.Lease) }
+	o.learn = func(err *Error) { m.healths.learn(key, r.Name, digest, err) }
 	m.opened[key] = o
 	return o.acquireLocked(), nil
 }
@@ -60,8 +67,11 @@ func (m *Manager) release(o *opened) {
 	}
 }
 
-// Run retires providers whose records changed or went, also those that nobody reads from. It returns nil when ctx ends.
+// Run retires providers whose records changed or went, also those that nobody reads from, and checks all of them in the background. It returns nil when ctx ends.
 func (m *Manager) Run(ctx context.Context) error {
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	probing.Go(func() { m.probe(ctx) })
 	tick := time.NewTicker(reconcileEvery)
 	defer tick.Stop()
 	for {
@@ -91,6 +101,9 @@ func (m *Manager) reconcile(ctx context.Context) {
 			m.retireLocked(key, o)
 		}
 		m.mu.Unlock()
+		if gone {
+			m.healths.forget(key)
+		}
 	}
 }
 
@@ -131,8 +144,11 @@ func (m *Manager) closeLocked(o *opened) {
 	})
 }
 
+// recordDigest tells states of a record apart.
+type recordDigest [sha256.Size]byte
+
 // digest covers everything a provider is opened from.
-func (m *Manager) digest(r Record) (sum [sha256.Size]byte) {
+func (m *Manager) digest(r Record) (sum recordDigest) {
 	h := hmac.New(sha256.New, m.salt[:])
 	field := func(b []byte) {
 		var n [8]byte

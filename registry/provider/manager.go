@@ -23,6 +23,8 @@ import (
 type Records interface {
 	// Record returns the provider of an organization as it is now. The error wraps [ErrNoRecord] if the organization has none with that id.
 	Record(ctx context.Context, orgID, providerID string) (Record, error)
+	// All lists the providers of every organization.
+	All(ctx context.Context) ([]Key, error)
 }
 
 // Config of a [Manager]. Records, Types and Host.Egress are required.
@@ -30,11 +32,13 @@ type Config struct {
 	Records     Records
 	Types       []Type
 	Host        Host
-	Timeout     time.Duration         // 0 means DefaultTimeout
-	Concurrency int                   // 0 means DefaultConcurrency
-	Queue       time.Duration         // 0 means DefaultQueue
-	Metrics     prometheus.Registerer // nil counts nothing
-	Log         *slog.Logger          // nil discards
+	Timeout     time.Duration // 0 means DefaultTimeout
+	Concurrency int           // 0 means DefaultConcurrency
+	Queue       time.Duration // 0 means DefaultQueue
+	// HealthInterval is how often every provider is checked in the background; 0 means never, so that only reads and checks on request tell how they are.
+	HealthInterval time.Duration
+	Metrics        prometheus.Registerer // nil counts nothing
+	Log            *slog.Logger          // nil discards
 }
 
 // Manager opens providers as they are needed and reads through them. It is safe for concurrent use.
@@ -42,6 +46,7 @@ type Manager struct {
 	config  Config
 	types   map[string]Type
 	metrics *metrics
+	healths *healths
 	salt    [32]byte // keys the digests of records, which hold credentials
 
 	closing sync.WaitGroup // Close calls of retired providers
@@ -73,7 +78,8 @@ func NewManager(config Config) (*Manager, error) {
 	}
 	_, _ = rand.Read(m.salt[:])
 	var err error
-	if m.metrics, err = newMetrics(config.Metrics); err != nil {
+	m.healths = newHealths(config.Log)
+	if m.metrics, err = newMetrics(config.Metrics, m.healths); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -119,9 +125,12 @@ func (m *Manager) ValidateRef(r Record, remote store.Remote) error {
 }
 
 // Fetch returns the value of a remote secret as it is at the provider at some moment after the call began. The value belongs to the caller, who wipes it. It returns within
-// the timeout or when ctx ends, and may be called concurrently. The error is an [*Error].
+// the timeout or when ctx ends, and may be called concurrently. What is leased is given back at once. The error is an [*Error].
 func (m *Manager) Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error) {
-	return m.Begin().Fetch(ctx, orgID, remote)
+	batch := m.Begin(nil)
+	defer batch.End()
+	fetched, err := batch.Fetch(ctx, orgID, remote)
+	return fetched.Value, err
 }
 
 // Check reports whether a provider's server can be reached and accepts its credentials. The circuit breaker is not asked, and learns the answer. The error is an [*Error].

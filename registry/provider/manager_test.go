@@ -30,7 +30,9 @@ type fake struct {
 	flying  atomic.Int32
 	most    atomic.Int32
 	opened  []*fakeProvider
-	checked error
+	checks  atomic.Int32
+	checked error // guarded by mu, as is refused
+	refused error
 }
 
 type fakeProvider struct {
@@ -50,8 +52,13 @@ func (p *fakeProvider) Read(ctx context.Context, ref Ref) (Document, error) {
 	}
 	return p.server.answer(ctx, ref)
 }
-func (p *fakeProvider) Check(context.Context) error { return p.server.checked }
-func (p *fakeProvider) Close() error                { p.closed.Store(true); return nil }
+func (p *fakeProvider) Check(context.Context) error {
+	p.server.checks.Add(1)
+	p.server.mu.Lock()
+	defer p.server.mu.Unlock()
+	return p.server.checked
+}
+func (p *fakeProvider) Close() error { p.closed.Store(true); return nil }
 
 func (f *fake) Record(_ context.Context, _, providerID string) (Record, error) {
 	f.mu.Lock()
@@ -63,10 +70,40 @@ func (f *fake) Record(_ context.Context, _, providerID string) (Record, error) {
 	return r, nil
 }
 
+func (f *fake) All(context.Context) ([]Key, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var keys []Key
+	for id, r := range f.record {
+		keys = append(keys, Key{"org", id, r.Type})
+	}
+	return keys, nil
+}
+
 func (f *fake) set(r Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.record[r.ID] = r
+}
+
+func (f *fake) remove(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.record, id)
+}
+
+// fail sets what checks answer.
+func (f *fake) fail(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.checked = err
+}
+
+// refuse sets why records cannot be opened.
+func (f *fake) refuse(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = err
 }
 
 func (f *fake) kind() Type {
@@ -75,6 +112,11 @@ func (f *fake) kind() Type {
 		Validate: func(Record, Host) error { return nil },
 		Path:     func(path, version string) (Ref, error) { return Ref{path, version}, nil },
 		Open: func(r Record, _ Host) (Provider, error) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if f.refused != nil {
+				return nil, f.refused
+			}
 			p := &fakeProvider{server: f, record: r}
 			f.opened = append(f.opened, p)
 			return p, nil
@@ -402,7 +444,7 @@ func TestOneResolveReadsAPathOnce(t *testing.T) {
 		var mu sync.Mutex
 		users := map[string]bool{}
 		for range 30 { // resolves
-			batch := m.Begin()
+			batch := m.Begin(nil)
 			var got [2]string
 			var both sync.WaitGroup
 			for i, key := range []string{"username", "password"} {
@@ -411,7 +453,7 @@ func TestOneResolveReadsAPathOnce(t *testing.T) {
 					if err != nil {
 						t.Error(err)
 					}
-					got[i] = string(v.Reveal())
+					got[i] = string(v.Value.Reveal())
 				})
 			}
 			all.Go(func() {

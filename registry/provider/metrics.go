@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count by the type of provider and the outcome, both from closed sets; which provider it was is in the log. A nil *metrics counts nothing.
+// metrics count by the type of provider and the outcome or status, all from closed sets; which provider it was is in the log and in the API. A nil *metrics counts nothing.
 type metrics struct {
 	fetches  *prometheus.CounterVec
 	reads    *prometheus.CounterVec
@@ -18,7 +18,7 @@ type metrics struct {
 	circuits *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, h *healths) (*metrics, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -37,7 +37,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "lanyard_registry_provider_circuit_opened_total", Help: "Times the circuit breaker of a provider opened, by type.",
 		}, []string{"type"}),
 	}
-	for _, c := range []prometheus.Collector{m.fetches, m.reads, m.duration, m.circuits} {
+	for _, c := range []prometheus.Collector{m.fetches, m.reads, m.duration, m.circuits, healthCollector{h}} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics of providers: %w", err)
 		}
@@ -69,5 +69,18 @@ func (m *metrics) read(kind, outcome string, took time.Duration) {
 func (m *metrics) opened(kind string) {
 	if m != nil {
 		m.circuits.WithLabelValues(kind).Inc()
+	}
+}
+
+// healthCollector counts the providers at each scrape.
+type healthCollector struct{ healths *healths }
+
+var healthDesc = prometheus.NewDesc("lanyard_registry_providers", "Secret providers as this replica finds them, by type and status: healthy, failing, or unknown until they were asked.", []string{"type", "status"}, nil)
+
+func (c healthCollector) Describe(out chan<- *prometheus.Desc) { out <- healthDesc }
+
+func (c healthCollector) Collect(out chan<- prometheus.Metric) {
+	for labels, n := range c.healths.count() {
+		out <- prometheus.MustNewConstMetric(healthDesc, prometheus.GaugeValue, float64(n), labels[0], labels[1])
 	}
 }

@@ -4,7 +4,7 @@ package provider
 
 import (
 	"context"
-	"crypto/sha256"
+	"errors"
 	"time"
 )
 
@@ -13,19 +13,20 @@ type opened struct {
 	kind     Type
 	name     string
 	revision int64
-	digest   [sha256.Size]byte
+	digest   recordDigest
 	provider Provider
 	gate     *gate
 	reads    coalescer
 	timeout  time.Duration
 	metrics  *metrics
+	learn    func(*Error) // takes what a check or read tells about the provider
 
 	// Guarded by Manager.mu.
 	users   int
 	retired bool
 }
 
-func newOpened(m *Manager, t Type, r Record, digest [sha256.Size]byte, p Provider) *opened {
+func newOpened(m *Manager, t Type, r Record, digest recordDigest, p Provider) *opened {
 	changed := func(open bool, failures int) {
 		if open {
 			m.metrics.opened(t.Name)
@@ -65,7 +66,11 @@ func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
 		case <-ctx.Done():
 		}
 	}
-	o.gate.leave(turn, err, parent.Err() != nil && time.Since(began) < soon)
+	abandoned := parent.Err() != nil && time.Since(began) < soon
+	o.gate.leave(turn, err, abandoned)
+	if !abandoned && telling(err) {
+		o.learn(err)
+	}
 	if err != nil {
 		return Document{}, err
 	}
@@ -92,9 +97,13 @@ func (o *opened) check(ctx context.Context) error {
 	_, err := guarded(ctx, func(ctx context.Context) (Document, error) { return Document{}, o.provider.Check(ctx) })
 	if err == nil {
 		o.gate.leave(turn{}, nil, false)
+		o.learn(nil)
 		return nil
 	}
 	failed := asError(err)
 	o.gate.leave(turn{}, failed, failed.Kind == KindUnavailable)
+	if !errors.Is(ctx.Err(), context.Canceled) && failed.Reason != ReasonClosed {
+		o.learn(failed)
+	}
 	return failed
 }

@@ -8,8 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -19,6 +23,7 @@ import (
 type View interface {
 	FindProvider(orgID, id string) (store.Provider, error)
 	OpenCredentials(orgID, id string) (redact.Value, error)
+	AllProviders() iter.Seq[store.Provider]
 }
 
 // Providers are the secret providers of an installation. They are safe for concurrent use.
@@ -65,6 +70,19 @@ func (p *Providers) Record(ctx context.Context, orgID, providerID string) (provi
 	return record(found, credentials), nil
 }
 
+// All implements [provider.Records].
+func (p *Providers) All(ctx context.Context) ([]provider.Key, error) {
+	view, err := p.view(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var keys []provider.Key
+	for found := range view.AllProviders() {
+		keys = append(keys, provider.Key{OrgID: found.OrgID, ProviderID: found.ID, Type: found.Type})
+	}
+	return keys, nil
+}
+
 func record(p store.Provider, credentials redact.Value) provider.Record {
 	return provider.Record{
 		ID: p.ID, Name: p.Name, Type: p.Type, Config: p.Config, Credentials: credentials, AllowedPrefixes: p.AllowedPrefixes, Revision: p.Revision,
@@ -72,17 +90,32 @@ func record(p store.Provider, credentials redact.Value) provider.Record {
 }
 
 // fetcher is a [resolve.Fetcher].
-type fetcher struct{ batch *provider.Batch }
+type fetcher struct {
+	batch *provider.Batch
+	page  *lease.Page // nil: leases are given back when the request ends
+}
 
-// Begin begins the fetches of one request: what they want from one path comes from one read.
-func (p *Providers) Begin() resolve.Fetcher { return fetcher{p.manager.Begin()} }
-
-func (f fetcher) Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error) {
-	value, err := f.batch.Fetch(ctx, orgID, remote)
-	if failed, ok := errors.AsType[*provider.Error](err); ok {
-		return redact.Value{}, &resolve.FetchError{Code: failed.Code(), Provider: failed.Provider, Reason: string(failed.Reason), Message: failed.Message, Err: failed}
+// Begin begins the fetches of one request: what they want from one path comes from one read. Leases are written down on page; without one, what is leased is given back when the request ends.
+func (p *Providers) Begin(page *lease.Page) resolve.Fetcher {
+	if page == nil {
+		return fetcher{batch: p.manager.Begin(nil)}
 	}
-	return value, err
+	return fetcher{p.manager.Begin(func(ctx context.Context, g provider.Granted) error { return keep(ctx, page, g) }), page}
+}
+
+func (f fetcher) Fetch(ctx context.Context, orgID string, remote store.Remote) (resolve.Fetched, error) {
+	fetched, err := f.batch.Fetch(ctx, orgID, remote)
+	if failed, ok := errors.AsType[*provider.Error](err); ok {
+		return resolve.Fetched{}, &resolve.FetchError{Code: failed.Code(), Provider: failed.Provider, Reason: string(failed.Reason), Message: failed.Message, Err: failed}
+	}
+	return resolve.Fetched{Value: fetched.Value, Leased: fetched.Leased}, err
+}
+
+func (f fetcher) End(delivered bool) {
+	f.batch.End()
+	if !delivered && f.page != nil {
+		f.page.Lost()
+	}
 }
 
 // Check reports whether a provider's server can be reached and accepts the credentials. No secret is read.
@@ -96,4 +129,27 @@ func (p *Providers) Check(ctx context.Context, orgID, providerID string) resolve
 		failed = &provider.Error{Kind: provider.KindUnavailable, Reason: provider.ReasonUnreachable, Message: "the check ended early"}
 	}
 	return resolve.Outcome{Code: failed.Code(), Reason: string(failed.Reason), Message: failed.Message, Provider: failed.Provider}
+}
+
+// Health tells what this replica knows of a provider, and asks nobody.
+func (p *Providers) Health(of store.Provider) api.ProviderHealth {
+	h := p.manager.Health(of.OrgID, of.ID)
+	if h.Revision < of.Revision { // about a record that was replaced
+		h = provider.Health{Status: provider.StatusUnknown}
+	}
+	out := api.ProviderHealth{Status: api.ProviderHealthStatus(h.Status), CheckedAt: given(h.CheckedAt), LastSuccessAt: given(h.LastSuccessAt)}
+	if h.Status == provider.StatusFailing {
+		code, reason := string(h.Code), string(h.Reason)
+		out.ErrorCode, out.ErrorReason = &code, &reason
+	}
+	return out
+}
+
+// given returns a time as the API has it: nil for none, in UTC.
+func given(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
 }

@@ -79,8 +79,10 @@ func (r *replica) organization(t *testing.T, s *vaulttest.Server) store.Provider
 
 func (r *replica) fetch(t *testing.T, p store.Provider, path, key string) (string, error) {
 	t.Helper()
-	v, err := r.providers.Begin().Fetch(t.Context(), p.OrgID, store.Remote{ProviderID: p.ID, Path: path, Key: key})
-	return string(v.Reveal()), err
+	f := r.providers.Begin(nil)
+	defer f.End(true)
+	v, err := f.Fetch(t.Context(), p.OrgID, store.Remote{ProviderID: p.ID, Path: path, Key: key})
+	return string(v.Value.Reveal()), err
 }
 
 func TestAnEditedProviderIsUsedByTheNextReadOfEveryReplica(t *testing.T) {

@@ -36,7 +36,7 @@ func (r *Resolver) Check(ctx context.Context, orgID, secretID string) (Outcome, 
 	s := newSecret(view, orgID, secretID, 0)
 	p := &plan{secrets: []*secret{s}}
 	defer p.wipe()
-	if err := r.open(ctx, view, p); err != nil {
+	if err := r.open(ctx, Call{}, view, p); err != nil {
 		return Outcome{}, err
 	}
 	if s.code != "" {

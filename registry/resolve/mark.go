@@ -11,7 +11,7 @@ import (
 )
 
 // mark returns what stands for the values of p, which are all there: two answers to one pod have the same mark exactly if they hold the same. Of a local secret
-// its id and version go in, of a remote one, which has no version of ours, the value.
+// its id and version go in, of a remote one, which has no version of ours, the value; but not one that was made for this request, which is given back if nothing else changed.
 //
 // The key makes it say nothing else: without it a mark can neither be made nor tried out against guesses of a value. The pod's uid makes marks of different
 // pods incomparable, so that nobody learns from them that two secrets are equal.
@@ -38,6 +38,9 @@ func (r *Resolver) mark(p *plan, call Call) string {
 			m.text("local")
 			m.text(s.id)
 			m.number(s.version)
+		case s.leased: // each read makes others, and those the pod has are renewed
+			m.text("leased")
+			m.text(s.id)
 		default:
 			m.text("remote")
 			m.text(s.id)

@@ -33,7 +33,7 @@ func (r *refreshing) resolve(t *testing.T, mark string) (*wire.ResolveResponse, 
 	t.Helper()
 	resolver, err := resolve.New(resolve.Config{
 		View: func(context.Context) (resolve.View, error) { return r.world, r.viewErr }, Audit: r.world, Denied: denier{r.world},
-		Fetch: func() resolve.Fetcher { return r.world }, MarkKey: func() [32]byte { return sha256.Sum256([]byte(r.key)) },
+		Fetch: func(resolve.Call) resolve.Fetcher { return r.world }, MarkKey: func() [32]byte { return sha256.Sum256([]byte(r.key)) },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type plan struct {
 	consumers []store.Consumer // of each container
 	items     []item
 	secrets   []*secret
+	end       func(delivered bool) // ends the fetches; nil if there were none
 }
 
 // item is one ENV of one container.
@@ -37,6 +38,7 @@ type secret struct {
 	meta      store.Secret
 	version   uint64 // that was opened; 0 of a remote one
 	value     redact.Value
+	leased    bool      // the value was made for this request alone
 	code      wire.Code // why there is no value; empty if there is one
 	message   string
 	provider  string
@@ -179,10 +181,14 @@ func carries(delivery wire.Delivery, name string, value []byte) error {
 	return nil
 }
 
-// wipe destroys every value of the plan.
+// wipe destroys every value of the plan, and gives back what was made for it alone.
 func (p *plan) wipe() {
 	for _, s := range p.secrets {
 		s.value.Wipe()
+	}
+	if p.end != nil {
+		p.end(false)
+		p.end = nil
 	}
 }
 
@@ -193,4 +199,15 @@ func (p *plan) cause() error {
 		errs = append(errs, s.err)
 	}
 	return errors.Join(errs...)
+}
+
+// hand leaves the end of the fetches to the receipt; without one, the values count as delivered.
+func (p *plan) hand(receipt *Receipt) {
+	switch {
+	case p.end == nil:
+	case receipt == nil:
+		p.end(true)
+	default:
+		receipt.end = p.end
+	}
 }

@@ -69,7 +69,7 @@ func released(call Call, p *plan) []audit.Event {
 	for _, it := range p.items {
 		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), ConsumerID: p.consumers[it.container].ID, Env: it.env}
 		if s := it.secret; s != nil {
-			grant.Secret, grant.SecretID, grant.Version = s.meta.Name, s.id, s.version
+			grant.Secret, grant.SecretID, grant.Version, grant.Leased = s.meta.Name, s.id, s.version, s.leased
 		}
 		w := event(events, p.consumers[it.container].OrgID).Workload
 		w.Released = append(w.Released, grant)

@@ -15,11 +15,20 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Fetcher reads the remote secrets of one request. Fetch returns the value as it is at the provider at some moment after the call began; the value belongs to the caller, who
-// wipes it. It bounds its own time, returns when ctx ends, and may be called concurrently. Its errors are [*FetchError]; any other is taken for an
+// Fetcher reads the remote secrets of one request. Fetch returns the value as it is at the provider at some moment after the call began. It bounds its own time, returns when ctx ends, and may be called concurrently. Its errors are [*FetchError]; any other is taken for an
 // unavailable provider.
+//
+// End is called once, after the last Fetch has returned: delivered says whether the values may have reached the pod. What was made for it alone is given back if they did not. It
+// does not block.
 type Fetcher interface {
-	Fetch(ctx context.Context, orgID string, remote store.Remote) (redact.Value, error)
+	Fetch(ctx context.Context, orgID string, remote store.Remote) (Fetched, error)
+	End(delivered bool)
+}
+
+// Fetched is a value and how it was got.
+type Fetched struct {
+	Value  redact.Value // the caller's, who wipes it
+	Leased bool         // the provider made it for this request alone, and may take it back
 }
 
 // FetchError is why a provider gave no value.
@@ -38,7 +47,7 @@ func (e *FetchError) Unwrap() error { return e.Err }
 
 // open opens every secret of the plan: local ones here, remote ones at once within the Resolver's bound. What fails is noted on the secret; the error
 // returned concerns the request as a whole.
-func (r *Resolver) open(ctx context.Context, view View, p *plan) error {
+func (r *Resolver) open(ctx context.Context, call Call, view View, p *plan) error {
 	var remote []*secret
 	for _, s := range p.secrets {
 		switch {
@@ -60,7 +69,8 @@ func (r *Resolver) open(ctx context.Context, view View, p *plan) error {
 		}
 		return nil
 	}
-	fetcher, work := r.config.Fetch(), make(chan *secret)
+	fetcher, work := r.config.Fetch(call), make(chan *secret)
+	p.end = fetcher.End
 	var workers sync.WaitGroup
 	for range min(r.config.Fetches, len(remote)) {
 		workers.Go(func() {
@@ -92,7 +102,7 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret has no version of ours to pin")})
 		return
 	}
-	value, err := f.Fetch(ctx, s.orgID, *s.meta.Remote)
+	fetched, err := f.Fetch(ctx, s.orgID, *s.meta.Remote)
 	if err != nil {
 		failed, ok := errors.AsType[*FetchError](err)
 		if !ok || failed.Code != wire.CodeUnrepresentable && !strings.HasPrefix(string(failed.Code), "provider_") {
@@ -101,8 +111,8 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 		s.failRemote(failed)
 		return
 	}
-	s.value = value
-	if len(value.Reveal()) > wire.MaxValueBytes {
+	s.value, s.leased = fetched.Value, fetched.Leased
+	if len(s.value.Reveal()) > wire.MaxValueBytes {
 		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("the value exceeds the limit of a value")})
 	}
 }

@@ -38,6 +38,8 @@ type world struct {
 	opened []redact.Value
 	events []audit.Event
 	denied []audit.Event
+	leased bool   // what every fetched value is
+	ended  []bool // how the fetches of each request ended
 }
 
 func (w *world) FindConsumer(org, name string) (store.Consumer, error) {
@@ -76,9 +78,12 @@ func (w *world) hand(v string) redact.Value {
 	return value
 }
 
-func (w *world) Fetch(ctx context.Context, orgID string, r store.Remote) (redact.Value, error) {
-	return w.fetch(ctx, orgID, r)
+func (w *world) Fetch(ctx context.Context, orgID string, r store.Remote) (resolve.Fetched, error) {
+	v, err := w.fetch(ctx, orgID, r)
+	return resolve.Fetched{Value: v, Leased: w.leased}, err
 }
+
+func (w *world) End(delivered bool) { w.ended = append(w.ended, delivered) }
 
 func (w *world) Record(_ context.Context, events ...audit.Event) error {
 	if w.auditErr != nil {
@@ -101,7 +106,7 @@ func (w *world) resolver(t testing.TB) *resolve.Resolver {
 		Audit: w, Denied: denier{w},
 	}
 	if w.fetch != nil {
-		config.Fetch = func() resolve.Fetcher { return w }
+		config.Fetch = func(resolve.Call) resolve.Fetcher { return w }
 	}
 	r, err := resolve.New(config)
 	if err != nil {

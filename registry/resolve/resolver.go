@@ -45,8 +45,9 @@ type Denier interface {
 type Config struct {
 	// View runs the store's read barrier. Its error wraps store.ErrUnavailable, store.ErrKey or the context's.
 	View func(context.Context) (View, error)
-	// Fetch begins the fetches of one request: what they have in common may come from one read. If nil, remote secrets are unavailable.
-	Fetch  func() Fetcher
+	// Fetch begins the fetches of one request: what they have in common may come from one read. The zero Call is a check, whose values reach nobody. If nil, remote secrets are
+	// unavailable.
+	Fetch  func(Call) Fetcher
 	Audit  Auditor
 	Denied Denier
 	// MarkKey returns the key of the marks, the same on every replica, and never shown to anybody. If nil, answers carry no mark.
@@ -74,6 +75,19 @@ type Call struct {
 	Principal authn.Principal
 	RequestID string
 	SourceIP  string
+	// Receipt, if set, is where the caller says what became of the values. If nil, they are taken to have been delivered.
+	Receipt *Receipt
+}
+
+// Receipt says what became of the values of one request. The zero value is ready. It is for one goroutine.
+type Receipt struct{ end func(delivered bool) }
+
+// Settle tells whether the values may have reached the pod. Only the first call counts.
+func (r *Receipt) Settle(delivered bool) {
+	if r.end != nil {
+		r.end(delivered)
+		r.end = nil
+	}
 }
 
 // Refusal is why a request got no values: the problem to answer with, and for the log what caused it. Neither contains a value.
@@ -108,7 +122,7 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 		return nil, refusal
 	}
 	plan := lookUp(view, req, consumers)
-	if err := r.open(ctx, view, plan); err != nil {
+	if err := r.open(ctx, call, view, plan); err != nil {
 		plan.wipe()
 		return nil, unreadable(err)
 	}
@@ -129,6 +143,7 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 		plan.wipe()
 		return nil, refuse(wire.CodeAuditUnavailable, "the audit record was not accepted, so nothing was released", err)
 	}
+	plan.hand(call.Receipt)
 	return response, nil
 }
 

@@ -6,12 +6,14 @@
 //
 // Keys hold ids and names only. Every value is a record of package envelope whose MAC is bound to its key and kind, so a record that was edited, moved or
 // invented by somebody without a key-encryption key fails with [ErrIntegrity]. A version and a provider also hold an envelope, sealed for (organization, id,
-// number, key). Under the prefix, /lanyard/v1/ by default:
+// number, key); so does a lease. Under the prefix, /lanyard/v1/ by default:
 //
 //	key                                        kind           holds
 //	activity/<org>/tokens/<id>                 token-use      when an API token was last used
 //	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
+//	dynamic/leaders/<work>                     –              which replica does some work; no record, gone with its etcd lease
+//	dynamic/leases/<org>/<id>                  lease          JSON, and the envelope of what renews and revokes it
 //	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>
 //	                                           grant          what containers of a pod received in one answer, by ids; named by the first of them
 //	idempotency/…                              (reserved)     leased
@@ -30,7 +32,7 @@
 //	slugs/<slug>                               slug           the organization's id
 //	tip                                        tip            nothing; its mod revision is that of the newest mutation
 //
-// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/,
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, dynamic/,
 // grants/ and idempotency/ sort before it and are not.
 //
 // # Writes

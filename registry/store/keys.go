@@ -40,6 +40,7 @@ const (
 	kindAnswer       = "answer"
 	kindSweep        = "sweep"
 	kindReminder     = "reminder"
+	kindLease        = "lease"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -91,6 +92,10 @@ func (k keyspace) auditHead(chain string) string { return k.audits() + chain + "
 func (k keyspace) auditEvents(chain string, seq uint64) string {
 	return fmt.Sprintf("%s%s/events/%020d", k.audits(), chain, seq)
 }
+
+func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
+func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
+func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
 
 // watched is the range of keys kept in memory.
 func (k keyspace) watched() (from, to string) { return string(k) + "keys/", k.end() }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 )
@@ -36,6 +37,13 @@ func (v *View) FindProvider(orgID, id string) (Provider, error) {
 		return Provider{}, err
 	}
 	return p.Provider, nil
+}
+
+// AllProviders returns the providers of all organizations. What it yields must not be changed.
+func (v *View) AllProviders() iter.Seq[Provider] {
+	return func(yield func(Provider) bool) {
+		v.image.providers.Ascend(func(p *sealedProvider) bool { return yield(p.Provider) })
+	}
 }
 
 // OpenCredentials decrypts the credentials of a provider; they are empty if it has none. It returns [ErrNotFound], [ErrIntegrity] or [ErrKey]. The caller

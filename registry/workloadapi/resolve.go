@@ -56,7 +56,9 @@ func (s *server) resolve(e *exchange) {
 		s.recordDenial(ctx, e)
 		return
 	}
-	response, refusal := s.config.Resolver.Resolve(ctx, e.call(), req)
+	call := e.call()
+	call.Receipt = new(resolve.Receipt)
+	response, refusal := s.config.Resolver.Resolve(ctx, call, req)
 	if refusal != nil {
 		s.budget.giveBack(principal.PodUID)
 		e.err = refusal.Err
@@ -66,7 +68,7 @@ func (s *server) resolve(e *exchange) {
 	if response.Unchanged {
 		s.budget.giveBack(principal.PodUID)
 	}
-	e.release(response)
+	call.Receipt.Settle(e.release(response) && !response.Unchanged)
 }
 
 // decode reads the request. It looks at the length and type before it reads anything.
@@ -88,8 +90,9 @@ func decode(e *exchange) (resolve.Request, *resolve.Refusal) {
 	return resolve.Decode(body)
 }
 
-// release sends the values, or word that there are no others, and destroys every copy of them that is ours. What net/http and TLS buffer is not.
-func (e *exchange) release(response *wire.ResolveResponse) {
+// release sends the values, or word that there are no others, and destroys every copy of them that is ours. What net/http and TLS buffer is not. It reports whether they may have reached
+// the pod: no only if its connection was gone before, or broke; an agent that has everything hangs up at once, so the end of the connection afterwards says nothing.
+func (e *exchange) release(response *wire.ResolveResponse) (delivered bool) {
 	e.code = codeOK
 	if response.Unchanged {
 		e.code = codeUnchanged
@@ -105,9 +108,15 @@ func (e *exchange) release(response *wire.ResolveResponse) {
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	defer runtime.KeepAlive(body)
 	defer clear(body)
-	if _, err := e.w.Write(body); err != nil {
+	if err := e.r.Context().Err(); err != nil {
 		e.err = err // the client has gone; the audit record says that it was authorized
+		return false
 	}
+	if _, err := e.w.Write(body); err != nil {
+		e.err = err
+		return false
+	}
+	return true
 }
 
 // recordDenial records that a token was refused. Trouble of our own is no decision about anybody, and not recorded.

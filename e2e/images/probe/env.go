@@ -11,8 +11,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,11 +39,58 @@ func printFiles(dir string, w io.Writer) error {
 	}
 	files := make(map[string][]byte)
 	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), "..") { // what refreshed files are links into
+			continue
+		}
 		if files[entry.Name()], err = os.ReadFile(filepath.Join(dir, entry.Name())); err != nil {
 			return err
 		}
 	}
 	return json.NewEncoder(w).Encode(files)
+}
+
+// follow prints the files of dir, and prints them again for every SIGHUP and every POST /reload on address.
+func follow(ctx context.Context, dir, address string, stdout io.Writer) error {
+	hup := make(chan os.Signal, 8)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	posts := make(chan chan error)
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+		done := make(chan error, 1)
+		select {
+		case posts <- done:
+		case <-r.Context().Done():
+			return
+		}
+		if err := <-done; err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	if err := printFiles(dir, stdout); err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-hup:
+			if err := printFiles(dir, stdout); err != nil {
+				return err
+			}
+		case done := <-posts:
+			done <- printFiles(dir, stdout)
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func serve(ctx context.Context, address string, stdout io.Writer) error {

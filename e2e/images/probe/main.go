@@ -8,6 +8,8 @@
 //	probe print                  print the environment and exit
 //	probe exit CODE              print the environment and exit so
 //	probe files DIR              print the files of a directory as if they were ENVs, then wait
+//	probe show DIR               print them and exit
+//	probe follow DIR             print them, and again for every SIGHUP and every POST to :8080/reload
 //	probe write FILE LINE...     write lines to a file, mode 0444
 //	probe get URL                print the status and body of an HTTP response
 //	probe api METHOD PATH [BODY] call the API server with the pod's own token
@@ -59,6 +61,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 		<-ctx.Done()
 		return nil
+	case command == "show" && len(args) == 1:
+		return printFiles(args[0], stdout)
+	case command == "follow" && len(args) == 1:
+		return follow(ctx, args[0], ":8080", stdout)
 	case command == "write" && len(args) >= 1:
 		return os.WriteFile(args[0], []byte(strings.Join(args[1:], "\n")+"\n"), 0o444)
 	case command == "get" && len(args) == 1:

@@ -4,11 +4,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -44,6 +47,42 @@ func TestWriteAndGet(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"get", server.URL}, &out); err != nil || out.String() != "418 I'm a teapot\n" {
 		t.Errorf("got %q, %v", out.String(), err)
+	}
+}
+
+func TestFollowPrintsTheFilesWhenItIsTold(t *testing.T) {
+	dir := t.TempDir()
+	put := func(value string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "KEY"), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("one")
+	if err := os.Mkdir(filepath.Join(dir, "..a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	out, in := io.Pipe()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- follow(ctx, dir, "127.0.0.1:0", in) }()
+	lines := json.NewDecoder(out)
+	next := func(want string) {
+		t.Helper()
+		var files map[string][]byte
+		if err := lines.Decode(&files); err != nil || string(files["KEY"]) != want || len(files) != 1 {
+			t.Errorf("printed %q, %v, want %s", files, err, want)
+		}
+	}
+	next("one")
+	put("two")
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	next("two")
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -53,6 +53,8 @@ func (s *suite) record(context.Context, string, string) (provider.Record, error)
 
 type records func(context.Context, string, string) (provider.Record, error)
 
+func (records) All(context.Context) ([]provider.Key, error) { return nil, nil }
+
 func (r records) Record(ctx context.Context, orgID, providerID string) (provider.Record, error) {
 	return r(ctx, orgID, providerID)
 }

@@ -45,9 +45,11 @@ func (v *Vault) newClient(token string) (client, error) {
 
 // answer is what Vault says. Only the fields that are used are decoded.
 type answer struct {
-	LeaseID string          `json:"lease_id"`
-	Data    json.RawMessage `json:"data"`
-	Auth    *struct {
+	LeaseID       string          `json:"lease_id"`
+	LeaseDuration int64           `json:"lease_duration"`
+	Renewable     bool            `json:"renewable"`
+	Data          json.RawMessage `json:"data"`
+	Auth          *struct {
 		ClientToken   string `json:"client_token"`
 		LeaseDuration int64  `json:"lease_duration"`
 		Renewable     bool   `json:"renewable"`

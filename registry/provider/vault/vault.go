@@ -35,6 +35,7 @@ type Vault struct {
 	http   *http.Client
 	login  login
 	mounts mounts
+	tended tended
 }
 
 var _ provider.Provider = (*Vault)(nil)
@@ -123,10 +124,11 @@ func (v *Vault) readMount(ctx context.Context, m mount, ref provider.Ref) (provi
 		return provider.Document{}, &provider.Error{Kind: provider.KindNotFound, Reason: provider.ReasonPath, Message: "Vault has nothing at this path"}
 	}
 	doc, err := provider.NewDocument(a.Data)
-	if m.Engine == EngineDynamic {
-		doc.Leased = true
-		session.leased.Store(true)
+	if m.Engine != EngineDynamic {
+		return doc, err
 	}
+	session.leased.Store(true)
+	doc.Leased, doc.Lease = true, session.lease(a)
 	return doc, err
 }
 

@@ -98,6 +98,10 @@ spec:
         - --provider-token-file=/var/run/secrets/lanyard/provider/token
         - --provider-token-audience={{ .Values.providers.vaultAudience }}
         {{- end }}
+        {{- range .Values.providers.clusterNamespaces }}
+        - --provider-cluster-namespace={{ . }}
+        {{- end }}
+        - --provider-health-interval={{ .Values.providers.healthInterval }}
         - --drain-delay={{ $registry.drainDelay }}
         - --log-level={{ .Values.logLevel }}
         {{- with $registry.extraArgs }}

@@ -43,8 +43,13 @@ type State struct {
 	Tokens map[string]time.Time
 	// Logins, Reads, Renewals and Revoked count.
 	Logins, Reads, Renewals, Revoked int
-	// Leases given by database/.
-	Leases int
+	// Leases given by database/, and what became of those that were renewed or revoked :: lease id → times. LeaseTTL is an hour if 0.
+	Leases                       int
+	LeaseTTL                     time.Duration
+	RenewedLeases, RevokedLeases map[string]int
+	// LeaseTokens :: lease id → the token it was made with. NoRevoke denies revocations.
+	LeaseTokens map[string]string
+	NoRevoke    bool
 	// Seen are the headers of the last request for a secret, and LoginBody the last body of a login.
 	Seen      http.Header
 	LoginBody map[string]string
@@ -66,7 +71,8 @@ func NewHTTP2(t testing.TB) *Server {
 }
 
 func start(t testing.TB, http2 bool) *Server {
-	s := &Server{State: State{Renewable: true, Secrets: map[string][]json.RawMessage{}, Denied: map[string]bool{}, Tokens: map[string]time.Time{StaticToken: {}}}}
+	s := &Server{State: State{Renewable: true, Secrets: map[string][]json.RawMessage{}, Denied: map[string]bool{}, Tokens: map[string]time.Time{StaticToken: {}},
+		RenewedLeases: map[string]int{}, RevokedLeases: map[string]int{}, LeaseTokens: map[string]string{}}}
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.http.EnableHTTP2 = http2
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // failed handshakes are what some tests are about
@@ -115,6 +121,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusForbidden, "permission denied")
 	case strings.HasPrefix(path, "auth/token/"):
 		s.token(w, r, strings.TrimPrefix(path, "auth/token/"))
+	case r.Method == http.MethodPut && strings.HasPrefix(path, "sys/leases/"):
+		s.lease(w, r, strings.TrimPrefix(path, "sys/leases/"))
 	case strings.HasPrefix(path, "sys/internal/ui/mounts/"):
 		mount(w, strings.TrimPrefix(path, "sys/internal/ui/mounts/"))
 	default:
@@ -174,6 +182,42 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request, action string) {
 	}
 }
 
+func (s *Server) leaseTTL() time.Duration {
+	if s.LeaseTTL == 0 {
+		return time.Hour
+	}
+	return s.LeaseTTL
+}
+
+func (s *Server) lease(w http.ResponseWriter, r *http.Request, action string) {
+	var body struct {
+		LeaseID string `json:"lease_id"`
+		Sync    bool   `json:"sync"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		fail(w, http.StatusBadRequest, "bad body")
+		return
+	}
+	known := s.LeaseTokens[body.LeaseID] != "" && s.valid(s.LeaseTokens[body.LeaseID])
+	switch {
+	case action == "renew" && !known:
+		fail(w, http.StatusBadRequest, "lease not found")
+	case action == "renew":
+		s.RenewedLeases[body.LeaseID]++
+		reply(w, map[string]any{"lease_id": body.LeaseID, "lease_duration": int(s.leaseTTL().Seconds()), "renewable": true})
+	case action == "revoke" && s.NoRevoke:
+		fail(w, http.StatusForbidden, "permission denied")
+	case action == "revoke" && !body.Sync:
+		w.WriteHeader(http.StatusAccepted) // it is done later, or not
+	case action == "revoke":
+		s.RevokedLeases[body.LeaseID]++
+		delete(s.LeaseTokens, body.LeaseID)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		fail(w, http.StatusNotFound)
+	}
+}
+
 func mount(w http.ResponseWriter, path string) {
 	first, _, _ := strings.Cut(path, "/")
 	info := map[string]any{"path": first + "/", "type": "kv", "options": map[string]string{"version": "2"}}
@@ -205,7 +249,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, path string) {
 		fail(w, http.StatusForbidden, "permission denied")
 	case mount == "database":
 		s.Leases++
-		reply(w, map[string]any{"lease_id": fmt.Sprintf("database/%d", s.Leases), "lease_duration": 3600, "renewable": true,
+		s.LeaseTokens[fmt.Sprintf("database/%d", s.Leases)] = r.Header.Get("X-Vault-Token")
+		reply(w, map[string]any{"lease_id": fmt.Sprintf("database/%d", s.Leases), "lease_duration": int(s.leaseTTL().Seconds()), "renewable": true,
 			"data": map[string]string{"username": fmt.Sprintf("user-%d", s.Leases), "password": fmt.Sprintf("password-%d", s.Leases)}})
 	case mount == "kv" && versioned:
 		readVersion(w, versions, r.URL.Query().Get("version"))

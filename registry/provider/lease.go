@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package provider
+
+import (
+	"context"
+	"time"
+
+	"github.com/lanyard-dev/lanyard/pkg/redact"
+)
+
+// Lease is what a server granted together with a leased document.
+type Lease struct {
+	// Handle is what the provider renews and revokes the lease with, in a form of its own. It is as secret as a credential.
+	Handle redact.Value
+	// Life is how long it was granted for.
+	Life      time.Duration
+	Renewable bool
+}
+
+// Leaser is a [Provider] some of whose documents are leased. Its errors are as those of Read.
+type Leaser interface {
+	// Renew asks for life from now on, and returns what was granted; the handle stays as it is.
+	Renew(ctx context.Context, handle redact.Value, life time.Duration) (Lease, error)
+	// Revoke gives the lease back. It returns nil also if the server does not know it.
+	Revoke(ctx context.Context, handle redact.Value) error
+}
+
+// Granted is a lease and where it is from.
+type Granted struct {
+	OrgID, ProviderID string
+	Provider          string // its name
+	Path              string
+	Lease
+}
+
+// Renew asks the provider of a lease to extend it. Its circuit breaker is asked first. The error is an [*Error].
+func (m *Manager) Renew(ctx context.Context, orgID, providerID string, handle redact.Value, life time.Duration) (renewed Lease, err error) {
+	err = m.lease(ctx, orgID, providerID, func(ctx context.Context, l Leaser) (err error) {
+		renewed, err = l.Renew(ctx, handle, life)
+		return err
+	})
+	return renewed, err
+}
+
+// Revoke gives a lease back to its provider. Its circuit breaker is asked first. The error is an [*Error].
+func (m *Manager) Revoke(ctx context.Context, orgID, providerID string, handle redact.Value) error {
+	return m.lease(ctx, orgID, providerID, func(ctx context.Context, l Leaser) error { return l.Revoke(ctx, handle) })
+}
+
+func (m *Manager) lease(ctx context.Context, orgID, providerID string, ask func(context.Context, Leaser) error) error {
+	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
+	defer cancel()
+	o, err := m.acquire(ctx, orgID, providerID)
+	if err != nil {
+		return err
+	}
+	defer m.release(o)
+	l, ok := o.provider.(Leaser)
+	if !ok {
+		return &Error{Kind: KindInvalid, Reason: ReasonConfig, Provider: o.name, Message: "this type of provider leases nothing"}
+	}
+	return named(o.through(ctx, func(ctx context.Context) error { return ask(ctx, l) }), o.name)
+}
+
+// through asks the server something in its turn, once.
+func (o *opened) through(ctx context.Context, ask func(context.Context) error) error {
+	turn, refused := o.gate.enter(ctx)
+	if refused != nil {
+		return refused
+	}
+	_, err := guarded(ctx, func(ctx context.Context) (Document, error) { return Document{}, ask(ctx) })
+	if err == nil {
+		o.gate.leave(turn, nil, false)
+		o.learn(nil)
+		return nil
+	}
+	failed := asError(err)
+	o.gate.leave(turn, failed, ctx.Err() != nil)
+	return failed
+}
+
+// giveBack revokes a lease that nobody holds, in the background. What does not succeed at once is left to the lease's own end.
+func (m *Manager) giveBack(key id, l *Lease) {
+	if l == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.closing.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), m.config.Timeout)
+		defer cancel()
+		if err := m.Revoke(ctx, key.org, key.provider, l.Handle); err != nil {
+			m.config.Log.Warn("lease that nobody holds ends by itself", "provider_id", key.provider, "life", l.Life.String(), "err", err)
+		}
+	})
+}
