@@ -25,6 +25,7 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"a Vault that is shown the token of pods": {`providers: {trustedAddresses: ["https://vault"], vaultAudience: lanyard}`, "", "choose another one"},
 		"a token over plain http":                 {`providers: {trustedAddresses: ["http://vault"]}`, "", "use https://, or set providers.allowHTTP=true"},
 		"a network that is none":                  {`providers: {allowCIDRs: ["everything"]}`, "", "/providers/allowCIDRs/0"},
+		"audit files one node can mount":          {`{etcd: {external: {endpoints: ["https://etcd:2379"], existingSecret: e}}, registry: {audit: {file: {enabled: true}}}}`, "", "set it to ReadWriteMany"},
 		"an ingress without a host":               {`registry: {ingress: {enabled: true}}`, "", "registry.ingress.host"},
 		"a sign-in without a client secret":       {`oidc: {issuer: "https://login.example"}`, "", "oidc.existingSecret"},
 		"an issuer over plain http":               {`oidc: {issuer: "http://login.example"}`, "", "/oidc/issuer"},

@@ -75,6 +75,8 @@ func problemHint(p *api.Problem) string {
 		}
 	case "rate-limited", "unavailable":
 		return "try again in a few seconds"
+	case "audit-unavailable":
+		return "nothing was changed; the registry's readiness says which audit sink is broken, and `lanyard doctor` shows it"
 	case "key-unavailable", "integrity", "internal":
 		return "the registry's log has more under this request id"
 	}

@@ -28,7 +28,6 @@ import (
 // apis are the handlers of the two listeners that serve users' data, and what works behind them.
 type apis struct {
 	admin, workload http.Handler
-	audit           *audit.Log
 	people          people
 	ledger          *lease.Ledger
 	keeper          *lease.Keeper
@@ -37,22 +36,14 @@ type apis struct {
 
 // buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
 func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, error) {
-	sinks := []audit.Sink{audit.Func("etcd", r.store.AppendAudit)}
-	if r.config.AuditOut != nil {
-		sinks = append(sinks, audit.Lines("stdout", r.config.AuditOut))
-	}
-	log, err := audit.New(audit.Config{Sinks: sinks, Logger: r.log, Registerer: r.metrics})
-	if err != nil {
-		return nil, err
-	}
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
-	denied := audit.NewDenials(log.Record, r.log)
+	denied := audit.NewDenials(r.audit.Record, r.log)
 	ledger := lease.NewLedger(r.store, r.log)
 	resolver, err := resolve.New(resolve.Config{
 		View:   func(ctx context.Context) (resolve.View, error) { return r.store.View(ctx) },
-		Audit:  log,
+		Audit:  r.audit,
 		Denied: denied,
 		Fetch:  r.fetch(ledger),
 		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
@@ -75,20 +66,24 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		return nil, err
 	}
 	workloads, err := workloadapi.New(workloadapi.Config{
-		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
+		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
+	var stopper api.Stopper // nil, not a nil *workload.Stopper, without a cluster
+	if r.stopper != nil {
+		r.stopper.Audit, stopper = r.audit, r.stopper
+	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
+		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
 		Authenticator: callers, Checker: checker{resolver, r.providers}, SignIn: people.pages,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workloads, audit: log, people: people, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
+	return &apis{admin: admin, workload: workloads, people: people, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -128,6 +123,7 @@ func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authen
 		return nil, nil, err
 	}
 	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
+	r.stopper = &workload.Stopper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
 	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,

@@ -52,6 +52,8 @@ type Config struct {
 	// Providers is where the registry may connect for remote secrets, and to whom it may show its own service account.
 	Providers ProviderPolicy
 
+	// Audit is the file that audit events are kept in besides etcd.
+	Audit AuditFile
 	// DeletedRetention and KeptVersions say what of secrets is kept that no longer resolves; see [store.Config].
 	DeletedRetention time.Duration
 	KeptVersions     int
@@ -91,6 +93,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
 	c.SignIn.flags(flags)
 	c.Providers.flags(flags)
+	c.Audit.flags(flags)
 	flags.DurationVar(&c.DeletedRetention, "deleted-retention", store.DefaultDeletedRetention, "how long a deleted secret can be undeleted before it is purged for good; -1s keeps it for ever")
 	flags.IntVar(&c.KeptVersions, "kept-versions", 0, "how many superseded versions of a secret are kept; older ones are destroyed unless they are pinned; 0 keeps all")
 	flags.DurationVar(&c.DrainDelay, "drain-delay", 5*time.Second, "how long to go on answering after SIGTERM while others notice")
@@ -136,6 +139,9 @@ func (c *Config) Validate() error {
 		problems = append(problems, err)
 	}
 	if err := c.Providers.validate(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := c.Audit.validate(); err != nil {
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)

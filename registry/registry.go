@@ -19,6 +19,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/internal/httpserver"
 	"github.com/lanyard-dev/lanyard/internal/version"
+	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -72,9 +73,11 @@ type server struct {
 	health  httpserver.Health
 	status  atomic.Pointer[error] // why the server has not started yet; nil once it has
 	store   *store.Store          // set before status is cleared
+	audit   *audit.Log            // likewise
 	// providers read the store, which checks what it is given with them.
 	providers *remote.Providers
 	sweeper   *workload.Sweeper // nil without a cluster
+	stopper   *workload.Stopper // the same; its audit log is set with the APIs
 }
 
 func (r *server) setStatus(err error) { r.status.Store(&err) }
@@ -83,7 +86,10 @@ func (r *server) ready() error {
 	if err := *r.status.Load(); err != nil {
 		return err
 	}
-	return r.store.Ready()
+	if err := r.store.Ready(); err != nil {
+		return err
+	}
+	return r.audit.Err()
 }
 
 // run opens what the registry works with, in the order of need, serves, and closes in reverse.
@@ -110,6 +116,11 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 			r.log.Warn("etcd not closed cleanly", "err", err)
 		}
 	}()
+	closeAudit, err := r.openAudit(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeAudit()
 	if r.providers, err = r.openProviders(); err != nil {
 		return err
 	}
@@ -120,7 +131,7 @@ func (r *server) run(ctx context.Context, metricsAddress string) error {
 		}
 	}()
 	r.store, err = await(ctx, r, "opening the store", func(ctx context.Context) (*store.Store, error) {
-		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers,
+		return store.Open(ctx, store.Config{Client: etcd.client, Prefix: r.config.EtcdPrefix, Keys: keys, Log: r.log, Providers: r.providers, Journal: r.audit.Journal,
 			DeletedRetention: r.config.DeletedRetention, KeptVersions: r.config.KeptVersions})
 	})
 	if err != nil {
@@ -182,7 +193,7 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	defer stopWork()
 	work, workCtx := errgroup.WithContext(workCtx)
 	work.Go(func() error { return r.store.Run(workCtx) })
-	work.Go(func() error { return apis.audit.Run(workCtx) })
+	work.Go(func() error { return r.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
 	if apis.people.provider != nil {

@@ -14,11 +14,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/auditchain"
 	"github.com/lanyard-dev/lanyard/registry"
+	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/install"
 )
@@ -222,6 +225,70 @@ func TestAForeignKeyRingIsNeverAFreshStart(t *testing.T) {
 		t.Errorf("the secret is not what it was: %s", answer)
 	}
 	p.end()
+}
+
+// TestEverythingIsInTheAuditFileBeforeItHappens takes the file away: nothing changes and readiness says why, until it is back.
+func TestEverythingIsInTheAuditFileBeforeItHappens(t *testing.T) {
+	dir := t.TempDir()
+	path, aside := filepath.Join(dir, "log", "audit.ndjson"), filepath.Join(dir, "aside")
+	withFile := func(c *registry.Config) { c.Audit.Path = path }
+	p := start(t, dir, withFile)
+	url := p.serving()
+	p.must(201, "POST", url+"/api/v1/organizations", `{"slug":"acme"}`)
+	p.must(201, "POST", url+"/api/v1/organizations/acme/secrets", `{"name":"s","value":"`+canary+`"}`)
+	audited(t, path, "organization.create", "secret.create")
+
+	if err := os.Rename(path, aside); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if answer := p.must(503, "DELETE", url+"/api/v1/organizations/acme/secrets/s", ""); !strings.Contains(answer, "problems/audit-unavailable") {
+		t.Errorf("got %s", answer)
+	}
+	p.readiness(503, "audit sink file")
+	p.must(200, "GET", url+"/api/v1/organizations/acme/secrets/s", "")
+	if err := os.Rename(aside, path); err != nil {
+		t.Fatal(err)
+	}
+	p.readiness(200, "ok")
+	p.must(204, "DELETE", url+"/api/v1/organizations/acme/secrets/s", "")
+	p.end()
+
+	p = start(t, dir, withFile)
+	p.must(200, "POST", p.serving()+"/api/v1/organizations/acme/secrets/s/undelete", "")
+	p.end()
+	audited(t, path, "organization.create", "secret.create", "secret.delete", "secret.undelete")
+}
+
+const canary = "CANARY-7d1e"
+
+// audited checks the chain of a file, and the actions it tells of.
+func audited(t *testing.T, path string, actions ...string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v auditchain.Verifier
+	if err := v.Read(path, bytes.NewReader(content)); err != nil || !v.Report().OK() {
+		t.Errorf("the chain: %v, %v", v.Report().Problems, err)
+	}
+	var got []string
+	for line := range strings.Lines(string(content)) {
+		var l struct{ Event audit.Event }
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(l.Event.Action))
+	}
+	if !slices.Equal(got, actions) {
+		t.Errorf("the file tells of %v, want %v", got, actions)
+	}
+	if strings.Contains(string(content), canary) {
+		t.Error("the file holds a value")
+	}
 }
 
 // replace puts the files of one key directory into another one that is being watched.

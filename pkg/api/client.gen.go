@@ -489,6 +489,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 	ListReferences(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StopWorkloads Stop the running pods that received a secret
+	//
+	// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+	// them, and nothing is stopped.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+	StopWorkloads(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UndeleteSecret Restore a deleted secret with all its versions
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
@@ -587,6 +595,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/workloads/{workload} (the `GetWorkload` operationId).
 	GetWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StopWorkload Stop a running pod, so that its controller starts another with what is active now
+	//
+	// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+	// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+	StopWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenAPI This document
 	//
@@ -1486,6 +1502,24 @@ func (c *Client) ListReferences(ctx context.Context, organization OrganizationRe
 	return c.Client.Do(req)
 }
 
+// StopWorkloads Stop the running pods that received a secret
+//
+// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+// them, and nothing is stopped.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+func (c *Client) StopWorkloads(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopWorkloadsRequest(c.Server, organization, secret, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // UndeleteSecret Restore a deleted secret with all its versions
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
@@ -1715,6 +1749,24 @@ func (c *Client) ListWorkloads(ctx context.Context, organization OrganizationRef
 // Corresponds with GET /api/v1/organizations/{organization}/workloads/{workload} (the `GetWorkload` operationId).
 func (c *Client) GetWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetWorkloadRequest(c.Server, organization, workload)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopWorkload Stop a running pod, so that its controller starts another with what is active now
+//
+// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+func (c *Client) StopWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopWorkloadRequest(c.Server, organization, workload, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4309,6 +4361,113 @@ func NewListReferencesRequest(server string, organization OrganizationRef, secre
 	return req, nil
 }
 
+// NewStopWorkloadsRequest constructs an http.Request for the StopWorkloads method
+func NewStopWorkloadsRequest(server string, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "secret", secret, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/%s/stop-workloads", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Force != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", *params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Stale != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "stale", *params.Stale, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewUndeleteSecretRequest constructs an http.Request for the UndeleteSecret method
 func NewUndeleteSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams) (*http.Request, error) {
 	var err error
@@ -5149,6 +5308,101 @@ func NewGetWorkloadRequest(server string, organization OrganizationRef, workload
 	return req, nil
 }
 
+// NewStopWorkloadRequest constructs an http.Request for the StopWorkload method
+func NewStopWorkloadRequest(server string, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "workload", workload, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/workloads/%s/stop", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Force != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", *params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	var err error
@@ -5690,6 +5944,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 	ListReferencesWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListReferencesResponse, error)
 
+	// StopWorkloadsWithResponse Stop the running pods that received a secret
+	//
+	// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+	// them, and nothing is stopped.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+	StopWorkloadsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*StopWorkloadsResponse, error)
+
 	// UndeleteSecretWithResponse Restore a deleted secret with all its versions
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5808,6 +6072,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/workloads/{workload} (the `GetWorkload` operationId).
 	GetWorkloadWithResponse(ctx context.Context, organization OrganizationRef, workload WorkloadRef, reqEditors ...RequestEditorFn) (*GetWorkloadResponse, error)
+
+	// StopWorkloadWithResponse Stop a running pod, so that its controller starts another with what is active now
+	//
+	// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+	// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+	StopWorkloadWithResponse(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*StopWorkloadResponse, error)
 
 	// GetOpenAPIWithResponse This document
 	//
@@ -7662,6 +7936,54 @@ func (r ListReferencesResponse) ContentType() string {
 	return ""
 }
 
+type StopWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StopResultList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopWorkloadsResponse) GetJSON200() *StopResultList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StopWorkloadsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StopWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopWorkloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UndeleteSecretResponse200Headers the declared response headers of an HTTP 200 response for UndeleteSecret
 type UndeleteSecretResponse200Headers struct {
 	ETag string
@@ -8283,6 +8605,54 @@ func (r GetWorkloadResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type StopWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StopResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopWorkloadResponse) GetJSON200() *StopResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StopWorkloadResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StopWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopWorkloadResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9122,6 +9492,22 @@ func (c *ClientWithResponses) ListReferencesWithResponse(ctx context.Context, or
 	return ParseListReferencesResponse(rsp)
 }
 
+// StopWorkloadsWithResponse Stop the running pods that received a secret
+//
+// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+// them, and nothing is stopped.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+func (c *ClientWithResponses) StopWorkloadsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*StopWorkloadsResponse, error) {
+	rsp, err := c.StopWorkloads(ctx, organization, secret, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopWorkloadsResponse(rsp)
+}
+
 // UndeleteSecretWithResponse Restore a deleted secret with all its versions
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9323,6 +9709,22 @@ func (c *ClientWithResponses) GetWorkloadWithResponse(ctx context.Context, organ
 		return nil, err
 	}
 	return ParseGetWorkloadResponse(rsp)
+}
+
+// StopWorkloadWithResponse Stop a running pod, so that its controller starts another with what is active now
+//
+// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+func (c *ClientWithResponses) StopWorkloadWithResponse(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*StopWorkloadResponse, error) {
+	rsp, err := c.StopWorkload(ctx, organization, workload, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopWorkloadResponse(rsp)
 }
 
 // GetOpenAPIWithResponse This document
@@ -10823,6 +11225,39 @@ func ParseListReferencesResponse(rsp *http.Response) (*ListReferencesResponse, e
 	return response, nil
 }
 
+// ParseStopWorkloadsResponse parses an HTTP response from a StopWorkloadsWithResponse call
+func ParseStopWorkloadsResponse(rsp *http.Response) (*StopWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StopResultList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseUndeleteSecretResponse parses an HTTP response from a UndeleteSecretWithResponse call
 func ParseUndeleteSecretResponse(rsp *http.Response) (*UndeleteSecretResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11307,6 +11742,39 @@ func ParseGetWorkloadResponse(rsp *http.Response) (*GetWorkloadResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Workload
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStopWorkloadResponse parses an HTTP response from a StopWorkloadWithResponse call
+func ParseStopWorkloadResponse(rsp *http.Response) (*StopWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StopResult
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

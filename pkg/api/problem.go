@@ -34,6 +34,7 @@ const (
 	CodeUnsupportedMediaType Code = "unsupported-media-type"
 	CodeRateLimited          Code = "rate-limited"
 	CodeUnavailable          Code = "unavailable"
+	CodeAuditUnavailable     Code = "audit-unavailable"
 	CodeKeyUnavailable       Code = "key-unavailable"
 	CodeIntegrity            Code = "integrity"
 	CodeInternal             Code = "internal"
@@ -83,6 +84,8 @@ var Codes = []CodeInfo{
 		"Requests from this address, or of this caller from all addresses together, come too fast.", "Wait for the seconds in `Retry-After`."},
 	{CodeUnavailable, http.StatusServiceUnavailable, "Store unavailable",
 		"The store did not answer in time. A change that ends like this **may or may not have happened**.", "Read the object to learn what happened, then go on. Or repeat the request with the same `Idempotency-Key`: it is carried out once at most."},
+	{CodeAuditUnavailable, http.StatusServiceUnavailable, "Audit log unavailable",
+		"The act was not recorded, so it was not done: an audit sink (standard output, the audit file) refuses events or hangs.", "See which one in the registry's log and readiness: a full or hanging disk, or a log nobody reads. It recovers by itself."},
 	{CodeKeyUnavailable, http.StatusServiceUnavailable, "Encryption key unavailable",
 		"A key-encryption key that records were written with is missing from the registry.", "Restore the key in the key Secret; the registry's log and readiness name it. It recovers by itself."},
 	{CodeIntegrity, http.StatusInternalServerError, "Stored record does not verify",

@@ -63,6 +63,7 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		"a broken rule":           {fmt.Errorf("x: %w", &store.FieldError{Pointer: "/page_token", Code: "unknown", Message: "m"}), contract.CodeValidation, "", false},
 		"still used":              {fmt.Errorf("x: %w", &store.ReferencedError{References: []store.Reference{{Kind: "consumer", ID: "i", Name: "n", Field: "f"}}}), contract.CodeReferenced, "", false},
 		"the key is missing":      {fmt.Errorf("x: %w: key 0011", store.ErrKey), contract.CodeKeyUnavailable, "key-encryption key", true},
+		"the audit log is full":   {fmt.Errorf("x: %w: file", store.ErrAudit), contract.CodeAuditUnavailable, "Nothing was changed", true},
 		"the last owner":          {fmt.Errorf("x: %w", store.ErrLastOwner), contract.CodeLastOwner, "Make somebody else an owner", false},
 		"a damaged record":        {fmt.Errorf("x: %w", store.ErrIntegrity), contract.CodeIntegrity, "does not verify", true},
 		"etcd does not answer":    {fmt.Errorf("x: %w", store.ErrUnavailable), contract.CodeUnavailable, "may or may not have happened", true},

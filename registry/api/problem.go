@@ -40,6 +40,7 @@ var errorTable = []struct {
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
 	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},
+	{store.ErrAudit, contract.CodeAuditUnavailable, "An audit sink does not accept events. Nothing was changed.", true},
 	{store.ErrKey, contract.CodeKeyUnavailable, "A key-encryption key is missing from the registry. Nothing was changed.", true},
 	{store.ErrIntegrity, contract.CodeIntegrity, "A stored record does not verify and is not used.", true},
 	{store.ErrUnavailable, contract.CodeUnavailable, unknownOutcome, true},

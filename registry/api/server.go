@@ -25,6 +25,7 @@ type Config struct {
 	Store         Store
 	Authenticator Authenticator
 	Checker       Checker
+	Stopper       Stopper // if nil, pods are in clusters that cannot be reached
 	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
 	Log        *slog.Logger          // if nil, nothing is logged
@@ -44,6 +45,7 @@ type server struct {
 	store          Store
 	authenticator  Authenticator
 	checker        Checker
+	stopper        Stopper
 	log            *slog.Logger
 	cluster        string
 	duration       *prometheus.HistogramVec
@@ -80,7 +82,7 @@ func newServer(config Config) (*server, error) {
 		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
 	s := &server{
-		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, log: config.Log,
+		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, stopper: config.Stopper, log: config.Log,
 		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
 	}
 	if config.Registerer != nil {

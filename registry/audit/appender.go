@@ -2,14 +2,18 @@
 
 package audit
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // appender calls one sink from a goroutine of its own, so that a sink that hangs (a pipe nobody reads knows no context) holds up nothing else. While it
 // hangs, batches time out; when it returns, the next batch goes through.
 type appender struct {
 	sink    Sink
-	batches chan batch // closed when the log ends
-	healthy bool       // as the log was last told; only touched by Log.append, one batch after the other
+	batches chan batch            // closed when the log ends
+	failure atomic.Pointer[error] // of the last batch; nil if it was accepted
+	stuck   atomic.Bool           // somebody gave up waiting for the Append that is still under way
 }
 
 type batch struct {
@@ -19,7 +23,7 @@ type batch struct {
 }
 
 func newAppender(sink Sink) *appender {
-	return &appender{sink: sink, batches: make(chan batch), healthy: true}
+	return &appender{sink: sink, batches: make(chan batch)}
 }
 
 func (a *appender) run() {
@@ -28,7 +32,9 @@ func (a *appender) run() {
 			b.done <- err
 			continue
 		}
-		b.done <- a.sink.Append(b.ctx, b.events)
+		err := a.sink.Append(b.ctx, b.events)
+		b.done <- err
+		a.stuck.Store(false)
 	}
 }
 
@@ -43,6 +49,10 @@ func (a *appender) append(ctx context.Context, events []Event) error {
 	case err := <-b.done:
 		return err
 	case <-ctx.Done():
+		a.stuck.Store(true)
+		if len(b.done) > 0 { // it returned at this moment, maybe before it was called stuck
+			a.stuck.Store(false)
+		}
 		return context.Cause(ctx)
 	}
 }

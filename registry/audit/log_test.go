@@ -182,12 +182,87 @@ func TestAHangingSinkFailsClosedAfterTwoSeconds(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		// The sink comes back: the next record goes through, and of those who were refused none is told of as allowed but those already on their way.
+		if err := log.Record(t.Context(), audit.Event{ID: "meanwhile"}); !errors.Is(err, audit.ErrTimeout) || time.Since(start) != 2*time.Second {
+			t.Errorf("Record while the sink is known to hang = %v after %v", err, time.Since(start))
+		}
 		close(s.hold)
+		synctest.Wait()
 		if err := log.Record(t.Context(), audit.Event{ID: "after"}); err != nil {
 			t.Fatalf("after the sink came back: %v", err)
 		}
 		if sizes := s.kept(); len(sizes) > 3 {
 			t.Errorf("batches of %v events were kept, want at most the two on their way and the one after", sizes)
+		}
+	})
+}
+
+func TestAFailedSinkIsAskedAgainThoughNobodyRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := errors.New("no space left on device")
+		bad := &sink{name: "file", err: full}
+		log, stop := run(t, audit.Config{Sinks: []audit.Sink{bad}})
+		defer stop()
+		if err := log.Err(); err != nil {
+			t.Errorf("before anything happened: %v", err)
+		}
+		if err := log.Record(t.Context(), audit.Event{}); !errors.Is(err, full) {
+			t.Errorf("Record = %v", err)
+		}
+		time.Sleep(3500 * time.Millisecond)
+		if err := log.Err(); !errors.Is(err, full) || !strings.Contains(err.Error(), "audit sink file") {
+			t.Errorf("Err = %v, want the sink's name and error", err)
+		}
+		bad.fail(nil)
+		time.Sleep(time.Second)
+		if err := log.Err(); err != nil {
+			t.Errorf("after the sink recovered: %v", err)
+		}
+	})
+}
+
+func TestAJournalIsForTheSinksOutsideTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file, store := &sink{name: "file", hold: make(chan struct{})}, &sink{name: "etcd"}
+		log, stop := run(t, audit.Config{Sinks: []audit.Sink{file}, Store: store})
+		defer stop()
+		record := func(f func(context.Context, ...audit.Event) error, id string) chan error {
+			done := make(chan error, 1)
+			go func() { done <- f(t.Context(), audit.Event{ID: id}) }()
+			synctest.Wait()
+			return done
+		}
+		first := record(log.Journal, "1")
+		second, third := record(log.Record, "2"), record(log.Journal, "3") // share a batch
+		store.fail(errors.New("etcd is away"))
+		file.hold <- struct{}{}
+		file.hold <- struct{}{}
+		if err := errors.Join(<-first, <-third); err != nil {
+			t.Errorf("what is not the store's failed with it: %v", err)
+		}
+		if err := <-second; err == nil {
+			t.Error("a record was accepted without the store")
+		}
+		if err := log.Err(); err != nil {
+			t.Errorf("the store's failure is not the log's to tell: %v", err)
+		}
+		if diff := cmp.Diff([]int{1, 2}, file.kept()); diff != "" || store.kept() != nil {
+			t.Errorf("batches of the store: %v, of the file:\n%s", store.kept(), diff)
+		}
+		file.fail(errors.New("full"))
+		failing := record(log.Journal, "4")
+		file.hold <- struct{}{}
+		if err := <-failing; err == nil {
+			t.Error("an event was journalled that the file did not accept")
+		}
+		close(file.hold)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		log, err := audit.New(audit.Config{Store: &sink{name: "etcd"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Journal(t.Context(), audit.Event{}); err != nil {
+			t.Errorf("nobody but the store is to be told, and Journal = %v", err)
 		}
 	})
 }

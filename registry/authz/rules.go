@@ -57,6 +57,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 
 	"listWorkloads": {"workload.list", Member},
 	"getWorkload":   {"workload.read", Member},
+	"stopWorkload":  {"workload.stop", Owner},
+	"stopWorkloads": {"workload.stop", Owner},
 
 	"listInstallationAuditEvents": {"audit.list", Admin},
 	"listAuditEvents":             {"audit.list", Owner},

@@ -13,6 +13,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/lanyard-dev/lanyard/pkg/auditchain"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) VerifyAudit(ctx context.Context, orgID string) (events uint64, e
 				return 0, fmt.Errorf("verifying audit chain: event %d: %w: event %d follows", seq, ErrIntegrity, batch.Seq)
 			}
 			for _, event := range batch.Events {
-				hash = hashEvent(hash, event)
+				hash = auditchain.Hash(hash).Next(event)
 				seq++
 			}
 			from = string(kv.Key) + "\x00"

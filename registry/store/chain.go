@@ -4,7 +4,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/lanyard-dev/lanyard/pkg/auditchain"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
@@ -61,14 +61,6 @@ type auditBatch struct {
 	Events []json.RawMessage `json:"events"`
 }
 
-// hashEvent is the hash of an event in its chain: SHA-256 of the hash before it and the event as stored.
-func hashEvent(prev, event []byte) []byte {
-	h := sha256.New()
-	h.Write(prev)
-	h.Write(event)
-	return h.Sum(nil)
-}
-
 // link is a transaction that adds events to a chain.
 type link struct {
 	compares []clientv3.Cmp
@@ -89,7 +81,7 @@ func (s *Store) link(chainName string, head chainHead, events []audit.Event) (li
 		}
 		batch.Events[i] = encoded
 		next.Seq++
-		next.Hash = hashEvent(next.Hash, encoded)
+		next.Hash = auditchain.Hash(next.Hash).Next(encoded)
 	}
 	if next.First == 0 {
 		next.First = 1

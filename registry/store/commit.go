@@ -108,6 +108,11 @@ func (s *Store) mutateOnce(ctx context.Context, act Act, chainName string, decid
 			}
 			ch.compares, ch.ops = append(ch.compares, keys.absent()...), append(ch.ops, put)
 		}
+		if s.config.Journal != nil {
+			if err := s.config.Journal(ctx, ch.events()...); err != nil {
+				return 0, fmt.Errorf("%w: %w", ErrAudit, err)
+			}
+		}
 		rev, err := s.commit(ctx, chainName, tip, head, ch)
 		if !errors.Is(err, errContention) {
 			return rev, err

@@ -23,6 +23,8 @@ var (
 	ErrIntegrity = errors.New("record does not verify")
 	// ErrUnavailable means that etcd did not answer in time. A write that ends with it has an unknown outcome.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrAudit means that the event of a change was not accepted outside etcd. Nothing was changed.
+	ErrAudit = errors.New("audit event not accepted")
 	// ErrKey means that a key-encryption key is missing from the ring.
 	ErrKey = errors.New("key unavailable")
 )

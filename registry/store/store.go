@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/envelope"
 )
 
@@ -28,6 +29,9 @@ type Config struct {
 	// registry, shipped elsewhere, is the archive.
 	AuditEvents int
 	AuditAge    time.Duration
+	// Journal is told of every change before it is committed; unless it returns nil, the change does not happen and ends with [ErrAudit]. A change of which it
+	// was told may still not happen, and be told of again when it is decided anew. If nil, the event in the change's own transaction is the only one.
+	Journal func(ctx context.Context, events ...audit.Event) error
 	// Providers checks providers and references to them before they are written; if nil, only what holds for every type is checked.
 	Providers ProviderRules
 	// DeletedRetention is how long a deleted secret can be undeleted before it is purged; 0 means [DefaultDeletedRetention], less means for ever.

@@ -102,11 +102,23 @@ spec:
         - --provider-cluster-namespace={{ . }}
         {{- end }}
         - --provider-health-interval={{ .Values.providers.healthInterval }}
+        {{- if $registry.audit.file.enabled }}
+        - --audit-file=/var/log/lanyard/$(POD_NAME)/audit.ndjson
+        - --audit-file-max-size={{ $registry.audit.file.maxSize }}
+        - --audit-file-keep={{ $registry.audit.file.keep }}
+        {{- end }}
         - --drain-delay={{ $registry.drainDelay }}
         - --log-level={{ .Values.logLevel }}
         {{- with $registry.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+      {{- if $registry.audit.file.enabled }}
+      env:
+        - name: POD_NAME
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+      {{- end }}
       ports:
         - name: api
           containerPort: 8443
@@ -142,6 +154,10 @@ spec:
         - name: oidc
           mountPath: /etc/lanyard/oidc
           readOnly: true
+        {{- end }}
+        {{- if $registry.audit.file.enabled }}
+        - name: audit
+          mountPath: /var/log/lanyard
         {{- end }}
         {{- if include "lanyard.embedded" . }}
         - name: data
@@ -182,6 +198,11 @@ spec:
       secret:
         secretName: {{ .Values.oidc.existingSecret | quote }}
         defaultMode: 0440
+    {{- end }}
+    {{- if $registry.audit.file.enabled }}
+    - name: audit
+      persistentVolumeClaim:
+        claimName: {{ $registry.audit.file.existingClaim | default (printf "%s-audit" $fullname) | quote }}
     {{- end }}
     {{- if and (include "lanyard.embedded" .) (not .Values.etcd.persistence.enabled) }}
     - name: data
