@@ -196,6 +196,9 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return r.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	if apis.people.provider != nil {
+		work.Go(func() error { return apis.people.provider.Run(workCtx) })
+	}
 	work.Go(func() error { return apis.keeper.Run(workCtx) })
 	if apis.sweeper != nil {
 		work.Go(func() error { return apis.sweeper.Run(workCtx) })

@@ -712,13 +712,22 @@ type Me struct {
 	// Admin It may do everything in the installation, except read values, which nobody may.
 	Admin bool `json:"admin"`
 
+	// Email Of somebody who signed in, if the OpenID provider verified it. It is for people: nothing is decided by it.
+	Email *string `json:"email,omitempty"`
+
 	// Memberships The organizations it may use, and as what. An administrator needs none.
 	Memberships []Membership `json:"memberships"`
+
+	// Name Of somebody who signed in.
+	Name *string `json:"name,omitempty"`
 
 	// Principal `<type>:<id>`, as in the audit log.
 	//
 	// Example: token:bootstrap
 	Principal string `json:"principal"`
+
+	// Session One sign-in of a person. Its text is not reachable from it.
+	Session *Session `json:"session,omitempty"`
 }
 
 // Member defines model for Member.
@@ -742,10 +751,11 @@ type Member struct {
 
 // MemberCreate defines model for MemberCreate.
 type MemberCreate struct {
-	// Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
+	// Principal `user:<issuer>#<subject>` of somebody who signs in at an OpenID provider, or `serviceaccount:<namespace>/<name>`; printable ASCII without spaces,
+	// compared byte for byte.
 	//
 	//
-	// Example: user:alice@acme.example
+	// Example: user:https://login.acme.example#248289761001
 	Principal Principal `json:"principal"`
 
 	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
@@ -831,9 +841,10 @@ type OrganizationUpdate struct {
 	Quota *Quota `json:"quota,omitempty"`
 }
 
-// Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
+// Principal `user:<issuer>#<subject>` of somebody who signs in at an OpenID provider, or `serviceaccount:<namespace>/<name>`; printable ASCII without spaces,
+// compared byte for byte.
 //
-// Example: user:alice@acme.example
+// Example: user:https://login.acme.example#248289761001
 type Principal = string
 
 // Problem RFC 9457.
@@ -1220,6 +1231,39 @@ type SecretValue = string
 // SecretValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
 type SecretValueBase64 = string
 
+// Session One sign-in of a person. Its text is not reachable from it.
+type Session struct {
+	// Client What signed in, as it calls itself.
+	Client    *string   `json:"client,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current It is the session of this request.
+	Current bool `json:"current"`
+
+	// ExpiresAt When it ends however much it is used.
+	ExpiresAt time.Time `json:"expires_at"`
+	ID        string    `json:"id"`
+
+	// IdleSeconds It ends when it was not used for this long.
+	IdleSeconds int64 `json:"idle_seconds"`
+
+	// Kind `browser` or `cli`.
+	//
+	// Example: browser
+	Kind string `json:"kind"`
+
+	// LastUsedAt Exact to about a minute.
+	LastUsedAt time.Time `json:"last_used_at"`
+
+	// SourceIP Where from.
+	SourceIP *string `json:"source_ip,omitempty"`
+}
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	Items []Session `json:"items"`
+}
+
 // Staleness Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
 // gone, of the consumer, of its ENV, or of the grant that an inline reference needs; the secret is `deleted` or has no active version. What changes at a provider is not known here.
 type Staleness string
@@ -1411,6 +1455,9 @@ type Search = string
 
 // SecretRef defines model for SecretRef.
 type SecretRef = string
+
+// SessionRef defines model for SessionRef.
+type SessionRef = string
 
 // StopDryRun defines model for StopDryRun.
 type StopDryRun = bool

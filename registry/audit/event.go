@@ -91,6 +91,8 @@ const (
 	MemberRemove       Action = "member.remove"
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
+	SessionCreate      Action = "session.create"
+	SessionRevoke      Action = "session.revoke"
 	ProviderCreate     Action = "provider.create"
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"

@@ -155,6 +155,10 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		return e.loadMember(key, a, value, rev)
 	case kindAPIToken:
 		return e.loadAPIToken(key, a, value, rev)
+	case kindSession:
+		return e.loadSession(key, a, value, rev)
+	case kindSessionUse:
+		return e.loadSessionUse(key, a, value, rev)
 	}
 	return nil
 }
@@ -231,6 +235,10 @@ func (e *edit) remove(key string, a address) {
 		e.removeMember(a)
 	case kindAPIToken:
 		e.removeAPIToken(a)
+	case kindSession:
+		e.removeSession(a)
+	case kindSessionUse:
+		e.used.Delete(&sessionUse{id: a.id})
 	}
 }
 
@@ -316,6 +324,14 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindAPIToken:
 		if t, ok := m.tokens.Get(tokenAt(a)); ok {
 			return t.Revision, true
+		}
+	case kindSession:
+		if s, ok := m.sessions.byID.Get(sessionAt(a.id)); ok {
+			return s.Revision, true
+		}
+	case kindSessionUse:
+		if u, ok := m.used.Get(&sessionUse{id: a.id}); ok {
+			return u.rev, true
 		}
 	}
 	return 0, false
