@@ -96,7 +96,7 @@ func findWorkload(ctx context.Context, client *api.Client, org, pod string) (obj
 	case err != nil:
 		return object[api.Workload]{}, err
 	case len(found) == 0:
-		return object[api.Workload]{}, failed(NotFound, "`lanyard explain pod` tells why a pod received nothing", fmt.Errorf("no running pod %s received values of this organization", output.Printable(pod)))
+		return object[api.Workload]{}, failed(NotFound, "`kubectl describe pod` tells why a pod received nothing", fmt.Errorf("no running pod %s received values of this organization", output.Printable(pod)))
 	case len(found) > 1:
 		return object[api.Workload]{}, failed(Failure, "`lanyard workload list -o wide` has the uids", errors.New("several pods have this name"))
 	}

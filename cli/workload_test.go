@@ -81,7 +81,7 @@ lanyard: hint: give --yes to do it without being asked
 `},
 		"no pod": {[]string{"workload", "get", "billing/gone"}, NotFound, `
 lanyard: error: no running pod billing/gone received values of this organization
-` + "lanyard: hint: `lanyard explain pod` tells why a pod received nothing\n"},
+` + "lanyard: hint: `kubectl describe pod` tells why a pod received nothing\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, said := run(t.Context(), t, server, nil, tt.args...)
