@@ -26,13 +26,15 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files and docs/reasons-admission.md")
 
-// TestGoldenPods plans every testdata/<case>.input.yaml and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml. The
+// TestGoldenPods plans every testdata/<case>.input.yaml, and every pod of testdata/corpus, which are pods as operators, injectors and people really make them, and compares the pod it becomes, or the message it is refused with, with <case>.golden.yaml. The
 // cluster of cases called image-… mounts images as volumes.
 func TestGoldenPods(t *testing.T) {
 	inputs, err := filepath.Glob("testdata/*.input.yaml")
-	if err != nil || len(inputs) == 0 {
-		t.Fatalf("no inputs: %v", err)
+	corpus, corpusErr := filepath.Glob("testdata/corpus/*.input.yaml")
+	if err := errorsOf(err, corpusErr); err != nil || len(inputs) == 0 || len(corpus) < 60 {
+		t.Fatalf("%d inputs, %d in the corpus: %v", len(inputs), len(corpus), err)
 	}
+	inputs = append(inputs, corpus...)
 	for _, input := range inputs {
 		name := strings.TrimSuffix(filepath.Base(input), ".input.yaml")
 		t.Run(name, func(t *testing.T) {
