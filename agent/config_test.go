@@ -21,6 +21,11 @@ func container(name string, envs ...string) wire.ContainerRequest {
 	return wire.ContainerRequest{Name: name, Consumer: "acme/web", Delivery: wire.DeliveryEnvfile, Envs: envs}
 }
 
+// inline is a container that has no consumer.
+func inline(name, secret string) wire.ContainerRequest {
+	return wire.ContainerRequest{Name: "app", Delivery: wire.DeliveryEnvfile, Inline: []wire.InlineEnv{{Name: name, Secret: secret}}}
+}
+
 func requestJSON(containers ...wire.ContainerRequest) string {
 	text, err := json.Marshal(wire.ResolveRequest{Protocol: wire.Protocol, Containers: containers})
 	if err != nil {
@@ -72,6 +77,8 @@ func TestConfigNamesTheVariableAndTheFix(t *testing.T) {
 	}
 	unknown, unnamed, unowned := container("app", "A"), container("", "A"), container("app", "A")
 	unknown.Delivery, unowned.Consumer = "auto", "web"
+	twice := inline("A", "lanyard://acme/a")
+	twice.Consumer, twice.Envs = "acme/web", []string{"A"}
 	for name, tc := range map[string]struct{ variable, value, want string }{
 		"no URL":                      {podspec.EnvURL, "", "is empty: set it"},
 		"not https":                   {podspec.EnvURL, "http://registry:8080", "only sent over TLS"},
@@ -89,7 +96,12 @@ func TestConfigNamesTheVariableAndTheFix(t *testing.T) {
 		"no request":                  {podspec.EnvRequest, "", "is empty: the injector writes it"},
 		"no JSON":                     {podspec.EnvRequest, "app: A", "is not the JSON"},
 		"two documents":               {podspec.EnvRequest, validEnv()[podspec.EnvRequest] + "{}", "is not the JSON"},
-		"another protocol":            {podspec.EnvRequest, `{"protocol":2}`, "speaks 1"},
+		"a newer protocol":            {podspec.EnvRequest, `{"protocol":3}`, "speaks 1 to 2"},
+		"no protocol":                 {podspec.EnvRequest, `{}`, "speaks 1 to 2"},
+		"inline in an old protocol":   {podspec.EnvRequest, `{"protocol":1,"containers":[{"name":"app","delivery":"file","inline":[{"name":"A","secret":"lanyard://acme/a"}]}]}`, "which need 2"},
+		"an inline path":              {podspec.EnvRequest, requestJSON(inline("A", "lanyard://acme/../a")), "secret reference"},
+		"an inline reserved ENV":      {podspec.EnvRequest, requestJSON(inline("LD_PRELOAD", "lanyard://acme/a")), "dynamic loader"},
+		"an inline ENV twice":         {podspec.EnvRequest, requestJSON(twice), "ENV A of container \"app\" twice"},
 		"no containers":               {podspec.EnvRequest, requestJSON(), "names 0 containers"},
 		"too many containers":         {podspec.EnvRequest, requestJSON(slices.Repeat([]wire.ContainerRequest{container("a")}, wire.MaxContainers+1)...), "names 65 containers"},
 		"a container twice":           {podspec.EnvRequest, requestJSON(container("app", "A"), container("app", "B")), `"app" twice`},

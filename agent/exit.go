@@ -110,7 +110,7 @@ func refusalExit(r *fetch.Refusal) Exit {
 		switch r.Problem.Code {
 		case wire.CodeUnauthenticated:
 			return ExitUnauthenticated
-		case wire.CodeNotBound, wire.CodePodNotEligible, wire.CodeNodeUnsupported:
+		case wire.CodeNotBound, wire.CodeNotGranted, wire.CodeDeliveryDenied, wire.CodePodNotEligible, wire.CodeNodeUnsupported:
 			return ExitDenied
 		case wire.CodeUnresolved:
 			return ExitUnresolved

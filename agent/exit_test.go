@@ -29,6 +29,8 @@ func TestExitCodes(t *testing.T) {
 	}{
 		"the token is not accepted":               {refusal(401, wire.CodeUnauthenticated), ExitUnauthenticated},
 		"a proxy wants another token":             {&fetch.Refusal{Status: 401}, ExitUnauthenticated},
+		"no grant":                                {refusal(403, wire.CodeNotGranted), ExitDenied},
+		"no such delivery":                        {refusal(403, wire.CodeDeliveryDenied), ExitDenied},
 		"no binding":                              {refusal(403, wire.CodeNotBound), ExitDenied},
 		"a proxy forbids it":                      {&fetch.Refusal{Status: 403}, ExitDenied},
 		"a newer registry forbids it":             {refusal(403, "brand_new"), ExitDenied},

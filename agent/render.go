@@ -27,8 +27,9 @@ func render(c *Config, answer *wire.ResolveResponse) ([]projection.Set, error) {
 	}
 	r := renderer{envfiles: projection.Set{Dir: c.Dir, Mode: projection.ModeAgent}}
 	for _, container := range c.Request.Containers {
-		envs := make([]wire.Env, len(container.Envs))
-		for i, name := range container.Envs {
+		names := container.Names()
+		envs := make([]wire.Env, len(names))
+		for i, name := range names {
 			envs[i] = values[container.Name][name]
 		}
 		own := projection.Set{Dir: filepath.Join(c.ValuesDir, container.Name), Mode: projection.ModeContainer}

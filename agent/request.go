@@ -23,14 +23,17 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 	if err := json.Unmarshal([]byte(text), &req); err != nil {
 		return req, fmt.Errorf("is not the JSON of a resolve request: %w", err)
 	}
-	if req.Protocol != wire.Protocol {
-		return req, fmt.Errorf("has protocol %d and this agent speaks %d: use an init agent of the injector's version", req.Protocol, wire.Protocol)
+	if req.Protocol < wire.ProtocolConsumers || req.Protocol > wire.Protocol {
+		return req, fmt.Errorf("has protocol %d and this agent speaks %d to %d: use an init agent of the injector's version", req.Protocol, wire.ProtocolConsumers, wire.Protocol)
 	}
 	if n := len(req.Containers); n == 0 || n > wire.MaxContainers {
 		return req, fmt.Errorf("names %d containers: it must name 1 to %d", n, wire.MaxContainers)
 	}
 	total, seen := 0, make(map[string]bool)
 	for _, c := range req.Containers {
+		if len(c.Inline) > 0 && req.Protocol < wire.ProtocolInline {
+			return req, fmt.Errorf("has protocol %d and inline references in container %q, which need %d", req.Protocol, c.Name, wire.ProtocolInline)
+		}
 		if c.Delivery == wire.DeliveryDirect && len(req.Containers) > 1 {
 			return req, fmt.Errorf("names container %q among others: with the delivery %s a container asks for itself alone", c.Name, c.Delivery)
 		}
@@ -41,7 +44,7 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 			return req, fmt.Errorf("names container %q twice", c.Name)
 		}
 		seen[c.Name] = true
-		total += len(c.Envs)
+		total += len(c.Envs) + len(c.Inline)
 	}
 	if total > wire.MaxEnvs {
 		return req, fmt.Errorf("names %d ENVs: one pod may receive %d", total, wire.MaxEnvs)
@@ -54,16 +57,24 @@ func checkContainer(c wire.ContainerRequest) error {
 	if err := ref.CheckSlug(c.Name); err != nil {
 		return fmt.Errorf("names a container that cannot exist, %.80q: its name must be a DNS label", c.Name)
 	}
-	if _, err := ref.ParseConsumer(c.Consumer); err != nil {
-		return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
+	if c.Consumer != "" || len(c.Envs) > 0 || len(c.Inline) == 0 {
+		if _, err := ref.ParseConsumer(c.Consumer); err != nil {
+			return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
+		}
+	}
+	for _, env := range c.Inline {
+		if _, err := ref.ParseSecret(env.Secret); err != nil {
+			return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
+		}
 	}
 	switch c.Delivery {
 	case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 	default:
 		return fmt.Errorf("wants delivery %.80q for container %q, which this agent does not know: use an init agent of the injector's version", c.Delivery, c.Name)
 	}
-	seen := make(map[string]bool, len(c.Envs))
-	for _, name := range c.Envs {
+	names := c.Names()
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
 		if err := ref.CheckEnvName(name); err != nil {
 			return fmt.Errorf("is wrong for container %q: %w", c.Name, err)
 		}

@@ -88,6 +88,21 @@ func TestRunWritesAFileForEachContainer(t *testing.T) {
 	}
 }
 
+func TestRunWritesInlineValuesBesideThoseOfTheConsumer(t *testing.T) {
+	s := registry(t, containerValues("app", "B", "two", "A", "one"), containerValues("side", "C", "three"))
+	app, side := container("app", "A"), inline("C", "lanyard://acme/c#3")
+	app.Inline, side.Name = []wire.InlineEnv{{Name: "B", Secret: "lanyard://acme/b"}}, "side"
+	c := newConfig(t, s, app, side)
+	if err := Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"app.env": "A='one'\nB='two'\n", "side.env": "C='three'\n"} {
+		if got := read(t, filepath.Join(c.Dir, name)); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestRunNamesEveryValueThatDoesNotFitAndWritesNone(t *testing.T) {
 	s := registry(t, containerValues("app", "A", canary, "B", canary+"'", "C", ""), containerValues("side", "D", canary+"\r\n"))
 	c := newConfig(t, s, container("app", "A", "B", "C"), container("side", "D"))

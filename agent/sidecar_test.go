@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,6 +30,7 @@ type pod struct {
 	t      *testing.T
 	config Config
 	log    bytes.Buffer
+	fence  atomic.Int64
 
 	value  string       // of every ENV, at the registry
 	marks  bool         // the registry knows marks
@@ -69,7 +71,17 @@ func reply(status int, body []byte) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body))}, nil
 }
 
+// sleep lets time pass. The race detector takes a clock for no order between two goroutines, so the fence says that what the test wrote before comes first.
+func (p *pod) sleep(d time.Duration) {
+	p.fence.Add(1)
+	time.Sleep(d)
+	synctest.Wait()
+	p.fence.Add(1)
+}
+
 func (p *pod) registry(r *http.Request) (*http.Response, error) {
+	p.fence.Add(1)
+	defer p.fence.Add(1)
 	p.asked = append(p.asked, time.Now())
 	var asked wire.ResolveRequest
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
@@ -98,6 +110,8 @@ func (p *pod) registry(r *http.Request) (*http.Response, error) {
 }
 
 func (p *pod) application(r *http.Request) (*http.Response, error) {
+	p.fence.Add(1)
+	defer p.fence.Add(1)
 	if r.Method != http.MethodPost || r.URL.String() != p.config.Refresh.URL {
 		p.t.Errorf("the application was asked %s %s", r.Method, r.URL)
 	}
@@ -149,8 +163,7 @@ func (p *pod) started() bool {
 // expect waits for a while and compares the files.
 func (p *pod) expect(after time.Duration, want string) {
 	p.t.Helper()
-	time.Sleep(after)
-	synctest.Wait()
+	p.sleep(after)
 	if got := p.files(); got != want {
 		p.t.Errorf("the files hold %s, want %s", got, want)
 	}
@@ -193,7 +206,7 @@ func TestIntervalsAreJitteredByATenth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t, Refresh{Interval: time.Minute})
 		end := p.run()
-		time.Sleep(100 * time.Minute)
+		p.sleep(100 * time.Minute)
 		if err := end(); err != nil {
 			t.Error(err)
 		}
@@ -259,7 +272,7 @@ func TestAfterAFailureItLooksSoonerAndThenMoreAndMoreSeldom(t *testing.T) {
 		p.expect(time.Second, "one")
 		p.refuse.Code = wire.CodeNotBound
 		p.asked = nil
-		time.Sleep(6 * time.Hour)
+		p.sleep(6 * time.Hour)
 		if err := end(); err != nil {
 			t.Error(err)
 		}
@@ -283,7 +296,7 @@ func TestAnOutageCostsFewTries(t *testing.T) {
 		end := p.run()
 		p.expect(time.Second, "one")
 		p.down, p.asked = true, nil
-		time.Sleep(time.Hour)
+		p.sleep(time.Hour)
 		if err := end(); err != nil {
 			t.Error(err)
 		}
@@ -307,11 +320,11 @@ func TestAContainerThatCannotBeToldIsToldAgain(t *testing.T) {
 		}
 		p.reload = http.StatusOK
 		before := len(p.told)
-		time.Sleep(9 * time.Minute)
+		p.sleep(9 * time.Minute)
 		if len(p.told) != before+1 || len(p.asked) > asked+1 {
 			t.Errorf("it was told %d times more, and the registry asked %d times", len(p.told)-before, len(p.asked)-asked)
 		}
-		time.Sleep(3 * time.Hour)
+		p.sleep(3 * time.Hour)
 		if len(p.told) != before+1 {
 			t.Errorf("it was told %d times after it had heard", len(p.told)-before-1)
 		}
@@ -464,7 +477,7 @@ func TestItEndsAtOnceWithItsPod(t *testing.T) {
 				end := p.run()
 				p.expect(time.Second, "one")
 				within(p)
-				time.Sleep(67 * time.Second)
+				p.sleep(67 * time.Second)
 				asked := time.Now()
 				if err := end(); err != nil || time.Since(asked) != 0 {
 					t.Errorf("it ended with %v after %v", err, time.Since(asked))

@@ -27,6 +27,8 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"a network that is none":                  {`providers: {allowCIDRs: ["everything"]}`, "", "/providers/allowCIDRs/0"},
 		"audit files one node can mount":          {`{etcd: {external: {endpoints: ["https://etcd:2379"], existingSecret: e}}, registry: {audit: {file: {enabled: true}}}}`, "", "set it to ReadWriteMany"},
 		"an ingress without a host":               {`registry: {ingress: {enabled: true}}`, "", "registry.ingress.host"},
+		"a sign-in without a client secret":       {`oidc: {issuer: "https://login.example"}`, "", "oidc.existingSecret"},
+		"an issuer over plain http":               {`oidc: {issuer: "http://login.example"}`, "", "/oidc/issuer"},
 		"monitors without their operator":         {`metrics: {serviceMonitor: {enabled: true}}`, "", "install the Prometheus operator first"},
 		"a user of root":                          {`podSecurityContext: {runAsUser: 0}`, "", "/podSecurityContext/runAsUser"},
 		"a label that would select other pods":    {`registry: {podLabels: {app.kubernetes.io/name: x}}`, "", "/registry/podLabels"},

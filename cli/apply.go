@@ -42,7 +42,7 @@ func newApply(a *app) *cobra.Command {
 		Use: "apply", Short: "Make organizations, secrets and consumers what a file says", Args: arguments, PreRunE: a.checkOutput,
 		Long: `Make organizations, secrets and consumers what the YAML or JSON documents of a file say. Applying it again changes nothing.
 
-Fields that are absent stay as they are; envs and bindings are replaced as a whole; nothing is deleted. Organizations come first, then secrets, then
+Fields that are absent stay as they are; envs, bindings, deliveries and grants are replaced as a whole; nothing is deleted. Organizations come first, then secrets, then
 consumers, wherever they stand. The documents hold no values, so that they can be kept under version control: value_file names a file with one, beside the
 document, and without it a new local secret has no version yet. All documents and value files are read before anything is sent.
 
@@ -143,13 +143,13 @@ func (d *secretDocument) apply(ctx context.Context, client *api.Client, dryRun b
 	}, func() error {
 		_, err := answer[api.Secret](client.CreateSecret(ctx, d.Organization, nil, api.SecretCreate{
 			Name: d.Name, Description: d.Description, Labels: d.Labels, ExpiresAt: d.ExpiresAt, ValueBase64: value,
-			ProviderID: d.ProviderID, RemotePath: d.RemotePath, RemoteKey: d.RemoteKey, RemoteVersion: d.RemoteVersion,
+			ProviderID: d.ProviderID, RemotePath: d.RemotePath, RemoteKey: d.RemoteKey, RemoteVersion: d.RemoteVersion, Grants: d.Grants,
 		}))
 		return err
 	}, func(current object[api.Secret]) (object[api.Secret], error) {
 		return answer[api.Secret](client.UpdateSecret(ctx, d.Organization, current.body.ID, nil, api.SecretUpdate{
 			Description: d.Description, Labels: d.Labels, ExpiresAt: orNull(d.ExpiresAt), ValueBase64: value,
-			ProviderID: d.ProviderID, RemotePath: d.RemotePath, RemoteKey: d.RemoteKey, RemoteVersion: d.RemoteVersion,
+			ProviderID: d.ProviderID, RemotePath: d.RemotePath, RemoteKey: d.RemoteKey, RemoteVersion: d.RemoteVersion, Grants: d.Grants,
 		}))
 	}, dryRun)
 }
@@ -159,12 +159,12 @@ func (d *consumerDocument) apply(ctx context.Context, client *api.Client, dryRun
 		return answer[api.Consumer](client.GetConsumer(ctx, d.Organization, d.Name, nil))
 	}, func() error {
 		_, err := answer[api.Consumer](client.CreateConsumer(ctx, d.Organization, nil, api.ConsumerCreate{
-			Name: d.Name, Kind: d.ConsumerKind, Description: d.Description, Labels: d.Labels, Envs: d.Envs, Bindings: d.Bindings,
+			Name: d.Name, Kind: d.ConsumerKind, Description: d.Description, Labels: d.Labels, Envs: d.Envs, Bindings: d.Bindings, Deliveries: d.Deliveries,
 		}))
 		return err
 	}, func(current object[api.Consumer]) (object[api.Consumer], error) {
 		return answer[api.Consumer](client.UpdateConsumer(ctx, d.Organization, current.body.ID, nil, api.ConsumerUpdate{
-			Kind: d.ConsumerKind, Description: d.Description, Labels: d.Labels, Envs: d.Envs, Bindings: d.Bindings,
+			Kind: d.ConsumerKind, Description: d.Description, Labels: d.Labels, Envs: d.Envs, Bindings: d.Bindings, Deliveries: d.Deliveries,
 		}))
 	}, dryRun)
 }

@@ -35,8 +35,9 @@ func listConsumers(a *app) *cobra.Command {
 
 func createConsumer(a *app) *cobra.Command {
 	var (
-		about metadata
-		kind  string
+		about      metadata
+		kind       string
+		deliveries []string
 	)
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a consumer", Args: arguments, PreRunE: a.checkOutput,
@@ -52,6 +53,7 @@ func createConsumer(a *app) *cobra.Command {
 			}
 			o, err := answer[api.Consumer](client.CreateConsumer(cmd.Context(), org, nil, api.ConsumerCreate{
 				Name: args[0], Kind: nonzero(api.ConsumerKind(kind)), Description: nonzero(about.description), Labels: (*api.Labels)(labels),
+				Deliveries: deliveryList(cmd, deliveries),
 			}))
 			if err != nil {
 				return err
@@ -61,7 +63,24 @@ func createConsumer(a *app) *cobra.Command {
 	}
 	about.register(cmd, false)
 	registerKind(cmd, &kind)
+	registerDeliveries(cmd, &deliveries)
 	return cmd
+}
+
+func registerDeliveries(cmd *cobra.Command, deliveries *[]string) {
+	cmd.Flags().StringSliceVar(deliveries, "deliveries", nil, "the `deliveries` by which pods may receive the ENVs: envfile, exec, direct, file; all if empty")
+}
+
+// deliveryList is what the API takes: nil if the flag is not given, empty if it is given as "".
+func deliveryList(cmd *cobra.Command, given []string) *[]api.Delivery {
+	if !cmd.Flags().Changed("deliveries") {
+		return nil
+	}
+	list := make([]api.Delivery, 0, len(given))
+	for _, d := range given {
+		list = append(list, api.Delivery(d))
+	}
+	return &list
 }
 
 func registerKind(cmd *cobra.Command, kind *string) {
@@ -101,9 +120,10 @@ func editConsumer(cmd *cobra.Command, a *app, name string, only condition, chang
 
 func updateConsumer(a *app) *cobra.Command {
 	var (
-		about metadata
-		kind  string
-		only  condition
+		about      metadata
+		kind       string
+		deliveries []string
+		only       condition
 	)
 	cmd := &cobra.Command{
 		Use: "update NAME", Short: "Change a consumer's metadata", Args: arguments, PreRunE: a.checkOutput, ValidArgsFunction: a.completeConsumers,
@@ -114,6 +134,7 @@ func updateConsumer(a *app) *cobra.Command {
 				return api.ConsumerUpdate{
 					Name: nonzero(about.name), Kind: nonzero(api.ConsumerKind(kind)),
 					Description: optional(cmd.Flags(), "description", about.description), Labels: (*api.Labels)(labels),
+					Deliveries: deliveryList(cmd, deliveries),
 				}, err
 			})
 			if err != nil {
@@ -124,7 +145,8 @@ func updateConsumer(a *app) *cobra.Command {
 	}
 	about.register(cmd, true)
 	registerKind(cmd, &kind)
-	cmd.MarkFlagsOneRequired("name", "kind", "description", "label", "remove-label")
+	registerDeliveries(cmd, &deliveries)
+	cmd.MarkFlagsOneRequired("name", "kind", "deliveries", "description", "label", "remove-label")
 	only.register(cmd)
 	return cmd
 }

@@ -24,18 +24,19 @@ type organizationDocument struct {
 }
 
 type secretDocument struct {
-	Kind          string      `json:"kind"`
-	Organization  string      `json:"organization"`
-	Name          string      `json:"name"`
-	Description   *string     `json:"description"`
-	Labels        *api.Labels `json:"labels"`
-	ExpiresAt     *time.Time  `json:"expires_at"`
-	ProviderID    *string     `json:"provider_id"`
-	RemotePath    *string     `json:"remote_path"`
-	RemoteKey     *string     `json:"remote_key"`
-	RemoteVersion *string     `json:"remote_version"`
-	ValueFile     string      `json:"value_file"`
-	TrimNewline   bool        `json:"trim_newline"`
+	Kind          string         `json:"kind"`
+	Organization  string         `json:"organization"`
+	Name          string         `json:"name"`
+	Description   *string        `json:"description"`
+	Labels        *api.Labels    `json:"labels"`
+	ExpiresAt     *time.Time     `json:"expires_at"`
+	ProviderID    *string        `json:"provider_id"`
+	RemotePath    *string        `json:"remote_path"`
+	RemoteKey     *string        `json:"remote_key"`
+	RemoteVersion *string        `json:"remote_version"`
+	Grants        *[]api.Binding `json:"grants"`
+	ValueFile     string         `json:"value_file"`
+	TrimNewline   bool           `json:"trim_newline"`
 
 	value *redact.Value // content of ValueFile
 }
@@ -49,6 +50,7 @@ type consumerDocument struct {
 	Labels       *api.Labels       `json:"labels"`
 	Envs         *[]api.Env        `json:"envs"`
 	Bindings     *[]api.Binding    `json:"bindings"`
+	Deliveries   *[]api.Delivery   `json:"deliveries"`
 }
 
 func (d *organizationDocument) identity() (kind, organization, name string) {

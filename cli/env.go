@@ -135,7 +135,7 @@ func bindConsumer(a *app) *cobra.Command {
 				bindings := append(slices.Clone(current.Bindings), b.binding())
 				return api.ConsumerUpdate{Bindings: &bindings}, nil
 			})
-			if isDuplicateBinding(err) { // only the registry knows which cluster is meant without --cluster
+			if isDuplicate(err, "/bindings/") { // only the registry knows which cluster is meant without --cluster
 				return a.say("consumer/%s may be claimed by %s/%s already", args[0], b.namespace, b.account)
 			}
 			if err != nil {
@@ -149,13 +149,14 @@ func bindConsumer(a *app) *cobra.Command {
 	return cmd
 }
 
-func isDuplicateBinding(err error) bool {
+// isDuplicate reports whether the registry refused an element of a list because it is there already.
+func isDuplicate(err error, list string) bool {
 	var f *failure
 	if !errors.As(err, &f) || f.problem == nil || f.problem.Errors == nil {
 		return false
 	}
 	return slices.ContainsFunc(*f.problem.Errors, func(e api.FieldProblem) bool {
-		return e.Code == "duplicate" && strings.HasPrefix(e.Pointer, "/bindings/")
+		return e.Code == "duplicate" && strings.HasPrefix(e.Pointer, list)
 	})
 }
 

@@ -38,7 +38,7 @@ var ExitCodes = []struct {
 	{Usage, "usage", "The command line is wrong, or asks for what only a terminal can answer. Nothing was sent."},
 	{NotFound, "not found", "The organization, secret, version, consumer, provider, member or token does not exist."},
 	{Denied, "denied", "There is no token, it is not accepted, or its owner may not do this."},
-	{Conflict, "conflict", "The name is taken, the object changed since it was read (`--if-match`), or something refers to it."},
+	{Conflict, "conflict", "The name is taken, the object changed since it was read (`--if-match`), something refers to it, or a pod was not stopped."},
 	{Unavailable, "unavailable", "The registry was not reached, or cannot answer now. The outcome of a change is unknown: look before trying again."},
 	{CheckFailed, "check failed", "`secret check` or `provider test` was carried out, and found that it does not work."},
 	{ChainBroken, "chain broken", "`audit verify` was carried out, and found that events were edited, dropped or reordered."},

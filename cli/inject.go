@@ -28,6 +28,7 @@ type injectFlags struct {
 	registryServerName, hostNetURL   string
 	dryRun, imageVolumes             bool
 	cpuRequest, memRequest, memLimit string
+	policy                           string
 }
 
 func newInject(a *app) *cobra.Command {
@@ -36,9 +37,10 @@ func newInject(a *app) *cobra.Command {
 		Use: "inject", Short: "Show what the injector makes of a pod", Args: arguments,
 		Long: `Show what the injector makes of the pods in a file, with the very code that answers the API server. Nothing is changed anywhere.
 
-The file holds YAML or JSON documents: Pods, and workloads with a pod template; others pass through. The consumers they name are asked for at the registry, or
-read from --names, in which case no connection is made. The file of --names is a JSON array such as
-[{"ref": "acme/billing", "envs": [{"name": "API_KEY"}], "bindings": [{"namespace": "billing", "service_account": "api"}]}].
+The file holds YAML or JSON documents: Pods, and workloads with a pod template; others pass through. The consumers they name and the secrets they refer
+to are asked for at the registry, or read from --names, in which case no connection is made. The file of --names is a JSON array such as
+[{"ref": "acme/billing", "envs": [{"name": "API_KEY"}], "bindings": [{"namespace": "billing", "service_account": "api"}]},
+{"ref": "acme/stripe-api-key", "grants": [{"namespace": "billing", "service_account": "api"}]}]; what has grants is a secret.
 
 The changed documents go to standard output, the decisions to standard error. A pod that would be refused ends with exit code 1 and the reasons. The flags from
 --agent-image on say how the cluster's injector is configured, where that matters.`,
@@ -63,6 +65,7 @@ The changed documents go to standard output, the decisions to standard error. A 
 	flags.StringVar(&f.registryServerName, "registry-server-name", "", "`name` in its certificate, if not the URL's host")
 	flags.StringVar(&f.hostNetURL, "registry-host-network-url", "", "`URL` for pods with hostNetwork")
 	flags.StringVar(&f.registryCA, "registry-ca-file", "", "PEM `file` pods verify it against; a placeholder otherwise")
+	flags.StringVar(&f.policy, "policy-file", "", "YAML `file` with the injector's delivery policy")
 	flags.StringVar(&f.cpuRequest, "agent-cpu-request", "10m", "CPU `quantity` the init container requests")
 	flags.StringVar(&f.memRequest, "agent-memory-request", "16Mi", "memory `quantity` it requests")
 	flags.StringVar(&f.memLimit, "agent-memory-limit", "64Mi", "memory `quantity` it is limited to")
@@ -82,6 +85,15 @@ func (f *injectFlags) mutator(a *app) (*mutate.Mutator, error) {
 			return nil, err
 		}
 		config.CA = string(text)
+	}
+	if f.policy != "" {
+		text, err := a.readFile(f.policy, "--policy-file", mutate.MaxPolicyBytes)
+		if err != nil {
+			return nil, err
+		}
+		if config.Policy, err = mutate.ParsePolicy(text); err != nil {
+			return nil, failed(Failure, "", err)
+		}
 	}
 	for _, q := range []struct {
 		flag, text string
@@ -234,11 +246,20 @@ func (i *injection) print(n int, document json.RawMessage) error {
 	return err
 }
 
-// namesMap is a [mutate.Names] of what was found out.
-type namesMap map[string]*wire.ConsumerNames // :: <organization>/<consumer> → names
+// knownNames is a [mutate.Names] of what was found out. A nil entry is something that does not exist.
+type knownNames struct {
+	consumers map[string]*wire.ConsumerNames // :: <organization>/<consumer> → names
+	secrets   map[string]*wire.SecretNames   // :: <organization>/<secret> → names
+}
 
 // Lookup implements [mutate.Names].
-func (m namesMap) Lookup(consumer string) (*wire.ConsumerNames, bool) {
-	names, ok := m[consumer]
-	return names, ok
+func (k *knownNames) Lookup(consumer string) (*wire.ConsumerNames, bool) {
+	names := k.consumers[consumer]
+	return names, names != nil
+}
+
+// Secret implements [mutate.Names].
+func (k *knownNames) Secret(secret string) (*wire.SecretNames, bool) {
+	names := k.secrets[secret]
+	return names, names != nil
 }

@@ -25,49 +25,91 @@ import (
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
-// namesSource finds out what the injector would know of the consumers a pod names.
+// namesSource finds out what the injector would know of the consumers and secrets a pod names.
 type namesSource func(pod *mutate.Pod) (mutate.Names, error)
 
-// namesSource reads --names, or asks the registry for each consumer once.
+// namesSource reads --names, or asks the registry for each consumer and secret once.
 func (a *app) namesSource(ctx context.Context, f injectFlags) (namesSource, error) {
-	known := namesMap{}
+	known := &knownNames{map[string]*wire.ConsumerNames{}, map[string]*wire.SecretNames{}}
 	if f.names != "" {
 		content, err := a.readFile(f.names, "--names", maxManifest)
 		if err != nil {
 			return nil, err
 		}
-		var list []*wire.ConsumerNames
-		if err := json.Unmarshal(content, &list); err != nil {
+		if err := known.read(content); err != nil {
 			return nil, failed(Failure, "", fmt.Errorf("reading --names: %w", err))
-		}
-		for _, names := range list {
-			if names != nil {
-				known[names.Ref] = names
-			}
 		}
 		return func(*mutate.Pod) (mutate.Names, error) { return known, nil }, nil
 	}
 	connect := sync.OnceValues(a.client) // not before it is needed, and the token is read once
 	return func(pod *mutate.Pod) (mutate.Names, error) {
 		for _, consumer := range consumersOf(pod) {
-			if _, asked := known[consumer.String()]; asked {
-				continue
-			}
-			client, err := connect()
+			err := ask(known.consumers, consumer.String(), connect, func(client *api.Client) (*wire.ConsumerNames, error) {
+				return askNames(ctx, client, consumer, f.cluster)
+			})
 			if err != nil {
 				return nil, err
 			}
-			names, err := askNames(ctx, client, consumer, f.cluster)
-			if codeOf(err) == NotFound {
-				continue // the planner says so, with the pod's field
-			}
+		}
+		for _, secret := range secretsOf(pod) {
+			err := ask(known.secrets, secret.Path(), connect, func(client *api.Client) (*wire.SecretNames, error) {
+				return askSecret(ctx, client, secret, f.cluster)
+			})
 			if err != nil {
 				return nil, err
 			}
-			known[consumer.String()] = names
 		}
 		return known, nil
 	}, nil
+}
+
+// read reads a list of consumers and secrets, which have grants.
+func (k *knownNames) read(content []byte) error {
+	var list []json.RawMessage
+	if err := json.Unmarshal(content, &list); err != nil {
+		return err
+	}
+	for _, text := range list {
+		var secret wire.SecretNames
+		if err := json.Unmarshal(text, &secret); err != nil {
+			return err
+		}
+		if secret.Grants != nil {
+			k.secrets[secret.Ref] = &secret
+			continue
+		}
+		var consumer wire.ConsumerNames
+		if err := json.Unmarshal(text, &consumer); err != nil {
+			return err
+		}
+		k.consumers[consumer.Ref] = &consumer
+	}
+	return nil
+}
+
+// ask asks for what is called name, unless it was asked for before. What does not exist is known not to: the planner says so, with the pod's field.
+func ask[T any](known map[string]*T, name string, connect func() (*api.Client, error), read func(*api.Client) (*T, error)) error {
+	if _, asked := known[name]; asked {
+		return nil
+	}
+	client, err := connect()
+	if err != nil {
+		return err
+	}
+	names, err := read(client)
+	if err != nil && codeOf(err) != NotFound {
+		return err
+	}
+	known[name] = names
+	return nil
+}
+
+// secretsOf is every secret that a pod which opted in refers to inline.
+func secretsOf(pod *mutate.Pod) []ref.Secret {
+	if pod.Metadata.Labels[podspec.LabelInject] != podspec.InjectTrue {
+		return nil
+	}
+	return pod.InlineSecrets()
 }
 
 // consumersOf is every consumer that a pod which opted in names rightly. What is wrong with the others is the planner's to say.
@@ -93,10 +135,9 @@ func askNames(ctx context.Context, client *api.Client, consumer ref.Consumer, cl
 		return nil, err
 	}
 	names := &wire.ConsumerNames{Ref: consumer.String()}
-	for _, b := range o.body.Bindings {
-		if b.Cluster == nil || *b.Cluster == cluster {
-			names.Bindings = append(names.Bindings, wire.Binding{Namespace: b.Namespace, ServiceAccount: b.ServiceAccount})
-		}
+	names.Bindings = inCluster(o.body.Bindings, cluster)
+	for _, d := range o.body.Deliveries {
+		names.Deliveries = append(names.Deliveries, wire.Delivery(d))
 	}
 	for _, env := range o.body.Envs {
 		name, err := askName(ctx, client, consumer.Org, env)
@@ -120,16 +161,47 @@ func askName(ctx context.Context, client *api.Client, org string, env api.Env) (
 	if env.Secret == nil {
 		return name, nil
 	}
-	o, err := answer[api.VersionList](client.ListVersions(ctx, org, *env.Secret))
+	var err error
+	name.NoEnvfile, name.NoExec, err = askVersion(ctx, client, org, *env.Secret, env.Version)
+	return name, err
+}
+
+// askVersion tells the same of a version of a secret, the active one if number is nil.
+func askVersion(ctx context.Context, client *api.Client, org, secret string, number *uint64) (noEnvfile, noExec string, err error) {
+	o, err := answer[api.VersionList](client.ListVersions(ctx, org, secret))
 	if codeOf(err) == NotFound {
-		return name, nil
+		return "", "", nil
 	}
 	for _, v := range o.body.Items {
-		if env.Version != nil && *env.Version == v.Number || env.Version == nil && v.Active {
-			name.NoEnvfile, name.NoExec = said(v.NoEnvfile), said(v.NoExec)
+		if number != nil && *number == v.Number || number == nil && v.Active {
+			noEnvfile, noExec = said(v.NoEnvfile), said(v.NoExec)
 		}
 	}
-	return name, err
+	return noEnvfile, noExec, err
+}
+
+// askSecret makes of the API's secret what the names stream tells the injector.
+func askSecret(ctx context.Context, client *api.Client, secret ref.Secret, cluster string) (*wire.SecretNames, error) {
+	o, err := answer[api.Secret](client.GetSecret(ctx, secret.Org, secret.Name, nil))
+	if err != nil {
+		return nil, err
+	}
+	if o.body.DeletedAt != nil {
+		return nil, nil //nolint:nilnil // it does not exist for pods
+	}
+	names := &wire.SecretNames{Ref: secret.Path(), Grants: inCluster(o.body.Grants, cluster)}
+	names.NoEnvfile, names.NoExec, err = askVersion(ctx, client, secret.Org, secret.Name, nil)
+	return names, err
+}
+
+// inCluster are the bindings that are of the cluster.
+func inCluster(bindings []api.Binding, cluster string) (of []wire.Binding) {
+	for _, b := range bindings {
+		if b.Cluster == nil || *b.Cluster == cluster {
+			of = append(of, wire.Binding{Namespace: b.Namespace, ServiceAccount: b.ServiceAccount})
+		}
+	}
+	return of
 }
 
 func said(why *string) string {

@@ -73,7 +73,7 @@ func addMember(a *app) *cobra.Command {
 		Use: "add PRINCIPAL", Short: "Make somebody a member", Args: arguments, PreRunE: a.checkOutput,
 		Long: `Make somebody a member.
 
-A principal is user:<subject> or serviceaccount:<namespace>/<name>, compared byte for byte. A member reads metadata; an owner also writes, manages members and
+A principal is user:<issuer>#<subject> or serviceaccount:<namespace>/<name>, compared byte for byte. A member reads metadata; an owner also writes, manages members and
 tokens, and reads the audit log. Nobody reads values.`,
 		Example: `  lanyard member add user:alice@acme.example --role owner`,
 		RunE: func(cmd *cobra.Command, args []string) error {

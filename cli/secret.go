@@ -13,7 +13,7 @@ import (
 
 func newSecrets(a *app) *cobra.Command {
 	return group(&cobra.Command{Use: "secret", Aliases: []string{"secrets"}, Short: "Manage secrets and their versions"},
-		listSecrets(a), createSecret(a), getSecret(a), putSecret(a), updateSecret(a), deleteSecret(a), undeleteSecret(a), listReferences(a), checkSecret(a), importSecrets(a), newVersions(a))
+		listSecrets(a), createSecret(a), getSecret(a), putSecret(a), updateSecret(a), deleteSecret(a), undeleteSecret(a), listReferences(a), stopWorkloads(a), checkSecret(a), grantSecret(a), revokeSecret(a), listGrants(a), importSecrets(a), newVersions(a))
 }
 
 func listSecrets(a *app) *cobra.Command {

@@ -41,6 +41,7 @@ var secretView = output.View[api.Secret]{
 		{Header: "DELETED", Wide: true, Cell: func(s api.Secret) string { return output.OptionalTime(s.DeletedAt) }},
 		{Header: "LABELS", Wide: true, Cell: func(s api.Secret) string { return labelText(s.Labels) }},
 		{Header: "REFERENCE", Wide: true, Cell: remoteText},
+		{Header: "GRANTS", Wide: true, Cell: func(s api.Secret) string { return bindingsText(s.Grants) }},
 		{Header: "ID", Wide: true, Cell: func(s api.Secret) string { return s.ID }},
 	},
 }
@@ -109,24 +110,45 @@ var consumerView = output.View[api.Consumer]{
 		{Header: "NAME", Cell: func(c api.Consumer) string { return c.Name }},
 		{Header: "KIND", Cell: func(c api.Consumer) string { return string(c.Kind) }},
 		{Header: "ENVS", Cell: func(c api.Consumer) string { return strconv.Itoa(len(c.Envs)) }},
-		{Header: "BINDINGS", Cell: bindingText},
+		{Header: "BINDINGS", Cell: func(c api.Consumer) string { return bindingsText(c.Bindings) }},
 		{Header: "UPDATED", Cell: func(c api.Consumer) string { return output.Time(c.UpdatedAt) }},
 		{Header: "BY", Wide: true, Cell: func(c api.Consumer) string { return c.UpdatedBy }},
 		{Header: "LABELS", Wide: true, Cell: func(c api.Consumer) string { return labelText(c.Labels) }},
 		{Header: "ENV NAMES", Wide: true, Cell: envText},
+		{Header: "DELIVERIES", Wide: true, Cell: func(c api.Consumer) string {
+			texts := make([]string, len(c.Deliveries))
+			for i, d := range c.Deliveries {
+				texts[i] = string(d)
+			}
+			return strings.Join(texts, ",")
+		}},
 		{Header: "ID", Wide: true, Cell: func(c api.Consumer) string { return c.ID }},
 	},
 }
 
-func bindingText(c api.Consumer) string {
-	texts := make([]string, len(c.Bindings))
-	for i, b := range c.Bindings {
-		texts[i] = b.Namespace + "/" + b.ServiceAccount
-		if b.Cluster != nil && *b.Cluster != defaultCluster {
-			texts[i] = *b.Cluster + "/" + texts[i]
-		}
+func bindingsText(bindings []api.Binding) string {
+	texts := make([]string, len(bindings))
+	for i, b := range bindings {
+		texts[i] = bindingText(b)
 	}
 	return strings.Join(texts, ",")
+}
+
+func bindingText(b api.Binding) string {
+	text := b.Namespace + "/" + b.ServiceAccount
+	if b.Cluster != nil && *b.Cluster != defaultCluster {
+		text = *b.Cluster + "/" + text
+	}
+	return text
+}
+
+var grantView = output.View[api.Binding]{
+	Kind: "grant", Name: bindingText,
+	Columns: []output.Column[api.Binding]{
+		{Header: "CLUSTER", Cell: func(b api.Binding) string { return output.Text(b.Cluster) }},
+		{Header: "NAMESPACE", Cell: func(b api.Binding) string { return b.Namespace }},
+		{Header: "SERVICE ACCOUNT", Cell: func(b api.Binding) string { return b.ServiceAccount }},
+	},
 }
 
 func envText(c api.Consumer) string {

@@ -16,7 +16,7 @@ import (
 )
 
 func newWorkloads(a *app) *cobra.Command {
-	return group(&cobra.Command{Use: "workload", Aliases: []string{"workloads"}, Short: "See the running pods that received values"}, listWorkloads(a), getWorkload(a))
+	return group(&cobra.Command{Use: "workload", Aliases: []string{"workloads"}, Short: "See and stop the running pods that received values"}, listWorkloads(a), getWorkload(a), stopWorkload(a))
 }
 
 func listWorkloads(a *app) *cobra.Command {

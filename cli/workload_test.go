@@ -5,6 +5,7 @@ package cli
 import (
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 
@@ -22,6 +23,18 @@ func registryOfPods(t *testing.T, queries *[]string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*queries = append(*queries, r.URL.Query().Encode())
 		w.Header().Set("Content-Type", "application/json")
+		switch path.Base(r.URL.Path) {
+		case "stop":
+			_, _ = w.Write([]byte(`{"id": "u1", "namespace": "billing", "pod": "api-1", "outcome": "disruption_budget", "message": "Not now."}`))
+			return
+		case "stop-workloads":
+			outcome := "stopped"
+			if r.URL.Query().Get("dry_run") == "true" {
+				outcome = "would_stop"
+			}
+			_, _ = w.Write([]byte(`{"items": [{"id": "u1", "namespace": "billing", "pod": "api-1", "outcome": "` + outcome + `", "message": "It goes."}], "more": false}`))
+			return
+		}
 		if r.URL.Query().Get("pod") == "gone" {
 			_, _ = w.Write([]byte(`{"items": []}`))
 			return
@@ -51,6 +64,21 @@ app         billing-api   OLD      s2       3         deleted   2026-03-01T12:00
 app         billing-api   VAULT    db       -         -         2026-03-01T12:00:00Z
 `},
 		"a name": {[]string{"workload", "get", "billing/api-1", "-o", "name"}, OK, "\nworkload/billing/api-1\n"},
+		"a pod that is protected": {[]string{"workload", "stop", "billing/api-1", "--yes"}, Conflict, `
+NAMESPACE   POD     OUTCOME             MESSAGE
+billing     api-1   disruption_budget   Not now.
+lanyard: error: 1 of 1 pods are not stopped
+`},
+		"a secret's pods": {[]string{"secret", "stop-workloads", "stripe", "--stale", "--yes"}, OK, `
+NAMESPACE   POD     OUTCOME   MESSAGE
+billing     api-1   stopped   It goes.
+`},
+		"a secret's pods, unconfirmed": {[]string{"secret", "stop-workloads", "stripe"}, Usage, `
+NAMESPACE   POD     OUTCOME      MESSAGE
+billing     api-1   would_stop   It goes.
+lanyard: error: Stop the pods of these that can be stopped (1)? Nobody is there to answer: standard input is not a terminal
+lanyard: hint: give --yes to do it without being asked
+`},
 		"no pod": {[]string{"workload", "get", "billing/gone"}, NotFound, `
 lanyard: error: no running pod billing/gone received values of this organization
 ` + "lanyard: hint: `lanyard explain pod` tells why a pod received nothing\n"},

@@ -34,6 +34,7 @@ type Config struct {
 	Kubeconfig    string
 	RegistryCA    string
 	RegistryToken string
+	PolicyFile    string
 
 	// Agent is what pods get. Its CA and what it says of the cluster are kept up to date by [Run].
 	Agent mutate.Config
@@ -96,6 +97,8 @@ func flags(cfg *Config) *flag.FlagSet {
 	f.StringVar(&cfg.RegistryCA, "registry-ca-file", "", "PEM `file` the secret registry's certificate is checked against; handed to pods, read again when it changes (required)")
 	f.StringVar(&cfg.RegistryToken, "registry-token-file", "/var/run/secrets/lanyard/token", "`file` with the injector's own service account token for the secret registry's audience")
 	f.StringVar(&cfg.Agent.Audience, "audience", podspec.Audience, "`audience` of the tokens in pods")
+
+	f.StringVar(&cfg.PolicyFile, "policy-file", "", "YAML `file` with the delivery policy of the installation and its namespaces, read again when it changes; empty allows everything")
 
 	f.StringVar(&cfg.Agent.Image, "agent-image", "", "`image` of the init agent (required)")
 	f.StringVar(&cfg.Agent.PullPolicy, "agent-image-pull-policy", "IfNotPresent", "pull `policy` of that image")

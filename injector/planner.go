@@ -69,22 +69,35 @@ func (p *planner) loadCA(path string) error {
 	return p.change(func(c *mutate.Config) { c.CA = string(text) })
 }
 
-// watchCA loads the CA again whenever something happens beside its file: the kubelet replaces a mounted file by swapping a symlink of its directory. A file
-// that cannot be used leaves the last one in place.
-func (p *planner) watchCA(ctx context.Context, path string, log *slog.Logger) error {
+// loadPolicy reads the delivery policy from path.
+func (p *planner) loadPolicy(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the policy: %w", err)
+	}
+	policy, err := mutate.ParsePolicy(text)
+	if err != nil {
+		return err
+	}
+	return p.change(func(c *mutate.Config) { c.Policy = policy })
+}
+
+// watch loads a file again whenever something happens beside it: the kubelet replaces a mounted file by swapping a symlink of its directory. A file that cannot
+// be used leaves what it held last in place.
+func (p *planner) watch(ctx context.Context, path string, load func(path string) error, log *slog.Logger) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watching the registry's CA: %w", err)
+		return fmt.Errorf("watching %s: %w", path, err)
 	}
 	defer watcher.Close()
 	if err := watcher.Add(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("watching the registry's CA: %w", err)
+		return fmt.Errorf("watching %s: %w", path, err)
 	}
 	often := time.NewTicker(time.Minute) // events may be lost
 	defer often.Stop()
 	for {
-		if err := p.loadCA(path); err != nil {
-			log.Warn("keeping the registry's last CA", "err", err)
+		if err := load(path); err != nil {
+			log.Warn("keeping what the file held last", "path", path, "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -92,7 +105,7 @@ func (p *planner) watchCA(ctx context.Context, path string, log *slog.Logger) er
 		case <-often.C:
 		case <-watcher.Events:
 		case err := <-watcher.Errors:
-			log.Warn("watching the registry's CA", "err", err)
+			log.Warn("watching a file", "path", path, "err", err)
 		}
 	}
 }

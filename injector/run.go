@@ -111,6 +111,11 @@ func build(cfg Config) (*injector, error) {
 	if err := i.planner.loadCA(cfg.RegistryCA); err != nil {
 		return nil, err
 	}
+	if cfg.PolicyFile != "" {
+		if err := i.planner.loadPolicy(cfg.PolicyFile); err != nil {
+			return nil, err
+		}
+	}
 	i.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	i.metrics.MustRegister(i.names.Collectors()...)
 	i.metrics.MustRegister(i.nodes.Collectors()...)
@@ -152,7 +157,10 @@ func (i *injector) serve(ctx context.Context, webhook, health net.Listener) erro
 	group, failed := errgroup.WithContext(background)
 	group.Go(func() error { i.names.Run(background); return nil })
 	group.Go(func() error { i.cert.Run(background); return nil })
-	group.Go(func() error { return i.planner.watchCA(background, i.cfg.RegistryCA, i.log) })
+	group.Go(func() error { return i.planner.watch(background, i.cfg.RegistryCA, i.planner.loadCA, i.log) })
+	if path := i.cfg.PolicyFile; path != "" {
+		group.Go(func() error { return i.planner.watch(background, path, i.planner.loadPolicy, i.log) })
+	}
 	group.Go(func() error { i.watchVersion(background); return nil })
 	group.Go(func() error { i.nodes.Run(background); return nil })
 	group.Go(func() error { return closed(servers[0].ServeTLS(webhook, "", "")) })

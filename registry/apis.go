@@ -28,6 +28,7 @@ import (
 // apis are the handlers of the two listeners that serve users' data, and what works behind them.
 type apis struct {
 	admin, workload http.Handler
+	people          people
 	ledger          *lease.Ledger
 	keeper          *lease.Keeper
 	sweeper         *workload.Sweeper // nil without a cluster
@@ -51,7 +52,11 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	authenticator, callers, err := r.authenticators()
+	people, err := r.openPeople(keys, denied)
+	if err != nil {
+		return nil, err
+	}
+	authenticator, callers, err := r.authenticators(people)
 	if err != nil {
 		return nil, err
 	}
@@ -61,20 +66,24 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		return nil, err
 	}
 	workloads, err := workloadapi.New(workloadapi.Config{
-		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store), Denied: denied, Cluster: r.config.ClusterName,
+		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
+	var stopper api.Stopper // nil, not a nil *workload.Stopper, without a cluster
+	if r.stopper != nil {
+		r.stopper.Audit, stopper = r.audit, r.stopper
+	}
 	admin, err := api.New(api.Config{
-		Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
-		Authenticator: callers, Checker: checker{resolver, r.providers},
+		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
+		Authenticator: callers, Checker: checker{resolver, r.providers}, SignIn: people.pages,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workloads, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
+	return &apis{admin: admin, workload: workloads, people: people, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
 }
 
 // checker is an [api.Checker].
@@ -96,8 +105,8 @@ func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
 }
 
 // authenticators are those of the workload API and of the administrators' API.
-func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator, error) {
-	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}}
+func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authenticator, error) {
+	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}, p.sessions}
 	if r.config.NoCluster {
 		return authn.Off{}, api.FirstOf(callers...), nil
 	}
@@ -114,6 +123,7 @@ func (r *server) authenticators() (workloadapi.Authenticator, api.Authenticator,
 		return nil, nil, err
 	}
 	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
+	r.stopper = &workload.Stopper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Log: r.log}
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
 	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,

@@ -46,6 +46,9 @@ type Config struct {
 	InjectorServiceAccount string
 	NoCluster              bool
 
+	// SignIn is how people sign in.
+	SignIn SignIn
+
 	// Providers is where the registry may connect for remote secrets, and to whom it may show its own service account.
 	Providers ProviderPolicy
 
@@ -88,6 +91,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.APIAudience, "api-audience", "", "audience of service account tokens for the administrators' API; without it, service accounts cannot call it")
 	flags.StringVar(&c.ClusterName, "cluster-name", "default", "name of this cluster in bindings")
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
+	c.SignIn.flags(flags)
 	c.Providers.flags(flags)
 	c.Audit.flags(flags)
 	flags.DurationVar(&c.DeletedRetention, "deleted-retention", store.DefaultDeletedRetention, "how long a deleted secret can be undeleted before it is purged for good; -1s keeps it for ever")
@@ -130,6 +134,9 @@ func (c *Config) Validate() error {
 		if c.APIAudience != "" && c.APIAudience == c.Audience {
 			complain("-api-audience must not be -audience: pods' tokens would be good for the administrators' API")
 		}
+	}
+	if err := c.SignIn.validate(); err != nil {
+		problems = append(problems, err)
 	}
 	if err := c.Providers.validate(); err != nil {
 		problems = append(problems, err)

@@ -77,6 +77,7 @@ type server struct {
 	// providers read the store, which checks what it is given with them.
 	providers *remote.Providers
 	sweeper   *workload.Sweeper // nil without a cluster
+	stopper   *workload.Stopper // the same; its audit log is set with the APIs
 }
 
 func (r *server) setStatus(err error) { r.status.Store(&err) }
@@ -195,6 +196,9 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work.Go(func() error { return r.audit.Run(workCtx) })
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
+	if apis.people.provider != nil {
+		work.Go(func() error { return apis.people.provider.Run(workCtx) })
+	}
 	work.Go(func() error { return apis.keeper.Run(workCtx) })
 	if apis.sweeper != nil {
 		work.Go(func() error { return apis.sweeper.Run(workCtx) })

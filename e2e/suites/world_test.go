@@ -35,7 +35,13 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx, org: name, namespace: name}
-	w.must(lanyard.API.Call(ctx, "POST", "/api/v1/organizations", map[string]any{"slug": name}, nil))
+	w.must(eventually(ctx, func() error { // after a suite that replaced the registry's pods, their Service may lead to one that is gone for a moment
+		err := lanyard.API.Call(ctx, "POST", "/api/v1/organizations", map[string]any{"slug": name}, nil)
+		if problem := (*installation.StatusError)(nil); errors.As(err, &problem) && problem.Status == 409 {
+			return nil // an earlier attempt made it, though its answer was lost
+		}
+		return err
+	}))
 	w.must(lanyard.Namespace(ctx, name, account))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -36,6 +36,8 @@ func (oneConsumer) Lookup(name string) (*wire.ConsumerNames, bool) {
 	return c, name == "acme/web"
 }
 
+func (oneConsumer) Secret(string) (*wire.SecretNames, bool) { return nil, false }
+
 func realPlanner(t testing.TB) Planner {
 	t.Helper()
 	m, err := mutate.New(mutate.Config{Image: "agent", URL: "https://registry", CA: "pem"})

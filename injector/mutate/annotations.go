@@ -21,16 +21,17 @@ type wish struct {
 	all        bool                    // the pod's consumer goes to every container
 	containers []string                // to these; empty means the default container
 
-	delivery   wire.Delivery            // of all containers
+	delivery   wire.Delivery            // of all containers; empty if the pod does not say
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
 	filesMode  string                   // likewise
 	refresh    refresh
+	order      string // the init agent's place; empty if the pod does not say
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
 func (p *planner) readAnnotations() wish {
-	w := wish{delivery: wire.DeliveryAuto}
+	var w wish
 	for _, key := range slices.Sorted(maps.Keys(p.pod.Metadata.Annotations)) {
 		if !strings.HasPrefix(key, podspec.Domain) {
 			continue
@@ -57,6 +58,8 @@ func (p *planner) readAnnotations() wish {
 				w.deliveries = make(map[string]wire.Delivery)
 			}
 			w.deliveries[strings.TrimPrefix(key, podspec.AnnotationDeliveryPrefix)] = p.parseDelivery(key, value)
+		case key == podspec.AnnotationOrder:
+			w.order = p.readOrder(value)
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
 		case key == podspec.AnnotationFilesMode:
@@ -74,10 +77,7 @@ func (p *planner) readAnnotations() wish {
 	if len(p.problems) > 0 {
 		return w
 	}
-	switch {
-	case w.consumer == nil && len(w.own) == 0:
-		p.deny(ReasonNoConsumer, annotationField(podspec.AnnotationConsumer), "the pod opted in with the label "+podspec.LabelInject+" but names no consumer")
-	case w.consumer == nil && (w.all || len(w.containers) > 0):
+	if w.consumer == nil && (w.all || len(w.containers) > 0) {
 		p.deny(ReasonContainersInvalid, annotationField(podspec.AnnotationContainers), "it says where the pod's consumer goes, but there is no "+podspec.AnnotationConsumer)
 	}
 	return w

@@ -85,20 +85,32 @@ func (t *target) ownVolume() bool {
 
 // request is the resolve request the init agent sends, or the sidecar: the ENVs the pod refers to, fixed now.
 func (p *planner) request(refreshed bool) string {
-	r := wire.ResolveRequest{Protocol: wire.Protocol}
+	var containers []wire.ContainerRequest
 	for i := range p.targets {
 		t := &p.targets[i]
-		if len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect && p.isRefreshed(t) == refreshed {
-			r.Containers = append(r.Containers, t.request())
+		if len(t.envs) > 0 && t.delivery != wire.DeliveryDirect && p.isRefreshed(t) == refreshed {
+			containers = append(containers, t.request())
 		}
+	}
+	return requestFor(containers...)
+}
+
+// requestFor returns a request of the oldest protocol that says all of it, for registries and agents that are old.
+func requestFor(containers ...wire.ContainerRequest) string {
+	r := wire.ResolveRequest{Protocol: wire.ProtocolConsumers, Containers: containers}
+	if slices.ContainsFunc(containers, func(c wire.ContainerRequest) bool { return len(c.Inline) > 0 }) {
+		r.Protocol = wire.ProtocolInline
 	}
 	return string(encode(r))
 }
 
 func (t *target) request() wire.ContainerRequest {
-	c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumer.String(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
+	c := wire.ContainerRequest{Name: t.c.Name, Consumer: t.consumerText(), Delivery: t.delivery, Envs: make([]string, len(t.names.Envs))}
 	for i, env := range t.names.Envs {
 		c.Envs[i] = env.Name
+	}
+	for _, env := range t.inline {
+		c.Inline = append(c.Inline, wire.InlineEnv{Name: env.name, Secret: env.secret.String()})
 	}
 	return c
 }
@@ -181,55 +193,6 @@ func verifier(agent *container) *container {
 		{Name: podspec.EnvProof, ValueFrom: &envSource{&fileKeyRef{VolumeName: podspec.VolumeEnv, Path: podspec.ProofFile, Key: podspec.EnvProof}}},
 	}
 	return &v
-}
-
-// changeInit puts our init containers in front of all others. Where they are already there, in order, they stay where they are, as long as every init container
-// that needs them comes later: other injectors put their own first, too.
-func (p *planner) changeInit() {
-	const path = "/spec/initContainers"
-	have, want := p.pod.Spec.InitContainers, p.own()
-	var ours []int // where ours are now, ascending
-	for i := range have {
-		if slices.Contains(ownNames, have[i].Name) {
-			ours = append(ours, i)
-		}
-	}
-	if p.inPlace(ours, want) {
-		for i, index := range ours {
-			if !have[index].is(want[i]) {
-				p.patch.replace(at(path, index), want[i])
-			}
-		}
-		return
-	}
-	p.removeAll(path, ours)
-	if len(have) == 0 {
-		p.patch.add(path, want)
-		return
-	}
-	for _, c := range slices.Backward(want) {
-		p.patch.add(at(path, 0), c)
-	}
-}
-
-// inPlace reports whether the containers at the indices are those wanted, in their order, and early enough.
-func (p *planner) inPlace(indices []int, want []*container) bool {
-	if len(indices) != len(want) {
-		return false
-	}
-	for i, index := range indices {
-		if p.pod.Spec.InitContainers[index].Name != want[i].Name || p.neededBefore(index) {
-			return false
-		}
-	}
-	return true
-}
-
-// neededBefore reports whether an init container that receives values from the init agent comes before index.
-func (p *planner) neededBefore(index int) bool {
-	return slices.ContainsFunc(p.targets, func(t target) bool {
-		return t.list == listInit && t.index < index && len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect
-	})
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -3,6 +3,7 @@
 package mutate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +21,7 @@ func (p *planner) chooseDeliveries() {
 		}
 	}
 	for i := range p.targets {
-		if t := &p.targets[i]; len(t.names.Envs) > 0 {
+		if t := &p.targets[i]; len(t.envs) > 0 {
 			p.chooseDelivery(t)
 		}
 	}
@@ -30,12 +31,19 @@ func (p *planner) chooseDeliveries() {
 }
 
 func (p *planner) chooseDelivery(t *target) {
-	asked := p.wish.delivery
+	asked, why := p.wish.delivery, "annotation"
 	if own, ok := p.wish.deliveries[t.c.Name]; ok {
 		asked = own
 	}
+	if asked == "" {
+		asked, why = cmp.Or(p.rule.Delivery, wire.DeliveryAuto), "policy"
+	}
 	if asked != wire.DeliveryAuto {
-		t.delivery, t.why = asked, "annotation"
+		t.delivery, t.why = asked, why
+		if forbidden := p.forbids(t, asked); forbidden != nil {
+			p.problems = append(p.problems, forbidden...)
+			return
+		}
 		switch asked {
 		case wire.DeliveryEnvfile:
 			p.problems = append(p.problems, p.againstEnvfile(t)...)
@@ -65,6 +73,9 @@ func (p *planner) chooseDelivery(t *target) {
 
 // againstEnvfile tells why the kubelet cannot hand the values to t.
 func (p *planner) againstEnvfile(t *target) []Problem {
+	if forbidden := p.forbids(t, wire.DeliveryEnvfile); forbidden != nil {
+		return forbidden
+	}
 	switch {
 	case p.cfg.SupportUnknown:
 		return []Problem{p.unknown()}
@@ -97,6 +108,9 @@ func (p *planner) unknown() Problem {
 
 // againstWrapping tells why the command of t cannot be wrapped.
 func (p *planner) againstWrapping(t *target, delivery wire.Delivery) []Problem {
+	if forbidden := p.forbids(t, delivery); forbidden != nil {
+		return forbidden
+	}
 	field := containerField(t.list, t.index)
 	if own, _, sound := unwrap(t.c.Command); sound && len(own) == 0 { // one that is not sound is refused with the pod's structure
 		return []Problem{{ReasonNoCommand, field + ".command", fmt.Sprintf("container %q has no command that could be wrapped", clip(t.c.Name))}}
@@ -111,22 +125,28 @@ func (p *planner) againstWrapping(t *target, delivery wire.Delivery) []Problem {
 // unfit tells which values of t a delivery is known not to carry.
 func (t *target) unfit(delivery wire.Delivery, rule func(wire.EnvName) string) []Problem {
 	var problems []Problem
-	for _, env := range t.names.Envs {
-		if why := rule(env); why != "" {
-			problems = append(problems, Problem{ReasonUnrepresentable, t.field,
-				fmt.Sprintf("the delivery %s cannot carry the value of ENV %s of consumer %s to container %q: %s", delivery, env.Name, t.consumer, clip(t.c.Name), why)})
+	for i, env := range t.envs {
+		why := rule(env)
+		if why == "" {
+			continue
 		}
+		field, source := t.field, "consumer "+t.consumer.String()
+		if n := i - len(t.names.Envs); n >= 0 {
+			field, source = envField(t.list, t.index, t.inline[n].index), "secret "+t.inline[n].secret.Path()
+		}
+		problems = append(problems, Problem{ReasonUnrepresentable, field,
+			fmt.Sprintf("the delivery %s cannot carry the value of ENV %s of %s to container %q: %s", delivery, env.Name, source, clip(t.c.Name), why)})
 	}
 	return problems
 }
 
-// expands returns an ENV of the consumer that the container refers to with $(NAME), which the kubelet expands from the ENVs it knows: not from values that
+// expands returns an injected ENV that the container refers to with $(NAME), which the kubelet expands from the ENVs it knows: not from values that
 // come with exec or direct. Empty if there is none.
 func (t *target) expands() string {
 	var found string
 	look := func(text string) {
 		references(text, func(name string) {
-			if found == "" && slices.ContainsFunc(t.names.Envs, func(env wire.EnvName) bool { return env.Name == name }) {
+			if found == "" && slices.ContainsFunc(t.envs, func(env wire.EnvName) bool { return env.Name == name }) {
 				found = name
 			}
 		})

@@ -30,6 +30,9 @@ func (e *envVar) isDirect(c *container) bool {
 
 // againstDirect tells why the container cannot fetch its values itself.
 func (p *planner) againstDirect(t *target) []Problem {
+	if forbidden := p.forbids(t, wire.DeliveryDirect); forbidden != nil {
+		return forbidden
+	}
 	switch {
 	case p.cfg.SupportUnknown, p.cfg.NodesUnknown:
 		return []Problem{p.unknown()}
@@ -53,7 +56,7 @@ func (p *planner) wraps() bool {
 // needsAgent reports whether there are values that neither the container fetches itself nor the sidecar for it.
 func (p *planner) needsAgent() bool {
 	return slices.ContainsFunc(p.targets, func(t target) bool {
-		return len(t.names.Envs) > 0 && t.delivery != wire.DeliveryDirect && !p.isRefreshed(&t)
+		return len(t.envs) > 0 && t.delivery != wire.DeliveryDirect && !p.isRefreshed(&t)
 	})
 }
 
@@ -62,7 +65,7 @@ func (p *planner) directBlock(t *target) envBlock {
 	b := envBlock{values: map[string]string{
 		podspec.EnvURL:      p.url(),
 		podspec.EnvCA:       p.cfg.CA,
-		podspec.EnvRequest:  string(encode(wire.ResolveRequest{Protocol: wire.Protocol, Containers: []wire.ContainerRequest{t.request()}})),
+		podspec.EnvRequest:  requestFor(t.request()),
 		podspec.EnvDeadline: p.cfg.Deadline.String(),
 	}}
 	if p.cfg.ServerName != "" {

@@ -95,13 +95,14 @@ func (p *planner) checkEnvs(list string, index int, c *container) {
 	block := p.envBlock(t)
 	names := make(map[string]struct{})
 	if t != nil {
-		for _, env := range t.names.Envs {
+		for _, env := range t.envs {
 			names[env.Name+block.suffix] = struct{}{}
 		}
+		p.checkInline(t)
 	}
 	for i := range c.Env {
 		e := &c.Env[i]
-		if e.isOurs(c, block.dir) {
+		if e.isOurs(c, block.dir) || t.inlineAt(i) != nil {
 			continue
 		}
 		_, conflict := names[e.Name]
@@ -109,7 +110,7 @@ func (p *planner) checkEnvs(list string, index int, c *container) {
 		case e.fileRef() != nil:
 			p.deny(ReasonVolumeMisused, envField(list, index, i), fmt.Sprintf("ENV %q refers to volume %s, which only the injector may refer to", clip(e.Name), podspec.VolumeEnv))
 		case conflict:
-			p.deny(ReasonEnvConflict, envField(list, index, i), fmt.Sprintf("container %q sets ENV %s, which its consumer has too", clip(c.Name), e.Name))
+			p.deny(ReasonEnvConflict, envField(list, index, i), fmt.Sprintf("container %q sets ENV %s, which is injected too", clip(c.Name), e.Name))
 		case t != nil && strings.HasPrefix(e.Name, reservedPrefix):
 			p.deny(ReasonEnvReserved, envField(list, index, i), fmt.Sprintf("container %q sets ENV %q", clip(c.Name), clip(e.Name)))
 		}
@@ -124,15 +125,17 @@ func envField(list string, container, env int) string {
 }
 
 // changeEnv puts the block in front of the container's ENVs, where they can refer to it with $(NAME), and takes away what a copied pod brought and the
-// block does not have.
-func (p *planner) changeEnv(path string, c *container, b envBlock) {
+// block does not have. Inline references of t are not of the block and stay in their places.
+func (p *planner) changeEnv(path string, c *container, t *target) {
+	b := p.envBlock(t)
+	p.changeInline(path, t)
 	missing := make(map[string]struct{}, len(b.envs))
 	for _, env := range b.envs {
 		missing[env.Name+b.suffix] = struct{}{}
 	}
 	var ours, stale []int
 	for i := range c.Env {
-		if e := &c.Env[i]; e.isOurs(c, b.dir) {
+		if e := &c.Env[i]; e.isOurs(c, b.dir) && t.inlineAt(i) == nil {
 			ours = append(ours, i)
 			if _, want := missing[e.Name]; want && b.has(e) {
 				delete(missing, e.Name)

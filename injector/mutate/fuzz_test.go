@@ -186,6 +186,33 @@ func FuzzPodOfPieces(f *testing.F) {
 				Env:          []corev1.EnvVar{{Name: "LANYARD_REQUEST"}},
 				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
 		},
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "STRIPE", Value: "lanyard://acme/stripe"}, corev1.EnvVar{Name: "USES", Value: "$(STRIPE)"})
+		},
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "MAIL", Value: "lanyard://acme/mail#2"})
+		},
+		func(p *corev1.Pod) { // what an earlier injection left of an inline reference, with and without the ENV
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "lanyard-init",
+				Env:          []corev1.EnvVar{{Name: "LANYARD_REQUEST", Value: `{"protocol":2,"containers":[{"name":"app","inline":[{"name":"STRIPE","secret":"lanyard://acme/stripe"},{"name":"API_KEY","secret":"lanyard://acme/mail"}]}]}`}},
+				VolumeMounts: []corev1.VolumeMount{{Name: "lanyard-env", MountPath: "/run/lanyard/env"}, {Name: "lanyard-token", MountPath: "/run/lanyard/token"}}})
+		},
+		func(p *corev1.Pod) { c := last(p); c.Env = append(c.Env, ours(c.Name, "STRIPE")) },
+		func(p *corev1.Pod) {
+			c := last(p)
+			c.Env = append(c.Env, corev1.EnvVar{Name: "STRIPE_FILE", Value: "/run/lanyard/files/STRIPE"})
+		},
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "migrate", Env: []corev1.EnvVar{{Name: "STRIPE", Value: "lanyard://acme/stripe"}}})
+		},
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/order"] = "last" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/order"] = "after:setup" },
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/order"] = "first" },
+		func(p *corev1.Pod) {
+			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "istio-proxy", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways)})
+		},
 	}
 	f.Add([]byte{0, 27, 53, 57, 54})
 	f.Add([]byte{0, 27, 53, 58, 59, 55})
@@ -195,6 +222,10 @@ func FuzzPodOfPieces(f *testing.F) {
 	f.Add([]byte{0, 32, 45, 47, 48, 49, 50, 51, 52, 24})
 	f.Add([]byte{0, 4, 26, 32, 8, 32, 46, 47, 48})
 	f.Add([]byte{2, 0, 32, 45, 8, 32, 47, 49, 48, 27})
+	f.Add([]byte{63, 64, 26, 32})
+	f.Add([]byte{65, 66, 14})
+	f.Add([]byte{0, 63, 27, 67, 68})
+	f.Add([]byte{0, 11, 72, 70})
 	f.Add([]byte{0, 26, 32, 33, 33, 36, 37, 42, 43})
 	f.Add([]byte{0, 27, 30, 38, 41})
 	f.Add([]byte{31, 32, 8, 28, 4})

@@ -182,6 +182,23 @@ func (n namesMap) Lookup(consumer string) (*wire.ConsumerNames, bool) {
 	return c, ok
 }
 
+func (namesMap) Secret(secret string) (*wire.SecretNames, bool) {
+	s, ok := testSecrets[secret]
+	return s, ok
+}
+
+var testSecrets = func() map[string]*wire.SecretNames {
+	web := []wire.Binding{{Namespace: "shop", ServiceAccount: "api"}, {Namespace: "shop", ServiceAccount: "web"}}
+	return map[string]*wire.SecretNames{
+		"acme/stripe":  {Grants: web},
+		"acme/mail":    {Grants: web},
+		"acme/quote":   {Grants: web, NoEnvfile: "it contains a single quote"},
+		"acme/blob":    {Grants: web, NoEnvfile: "it contains a NUL byte", NoExec: "it contains a NUL byte"},
+		"acme/theirs":  {Grants: []wire.Binding{{Namespace: "shop", ServiceAccount: "payments"}, {Namespace: "bank", ServiceAccount: "web"}}},
+		"globex/token": {Grants: web},
+	}
+}()
+
 var testNames = func() namesMap {
 	web := []wire.Binding{{Namespace: "shop", ServiceAccount: "api"}, {Namespace: "shop", ServiceAccount: "web"}}
 	n := namesMap{

@@ -7,7 +7,7 @@
 //
 // # What is injected
 //
-// An init container, lanyard-init, in front of every container that receives values, and a projected token only it can read, but with the direct delivery. What
+// An init container, lanyard-init, that runs before every container that receives values, and a projected token only it can read, but with the direct delivery. What
 // else depends on how the values reach a container:
 //
 //	envfile  a memory-backed volume, which no container but the init agent mounts, and in front of the container's ENVs one fileKeyRef for each of its consumer
@@ -16,6 +16,9 @@
 //	direct   the agent's image as a volume with its binary, and in the container the token, that binary in front of its command and ENVs that tell it what to
 //	         fetch. A pod in which every container receives so has no init container
 //	file     a memory-backed volume of the container's own, and in front of its ENVs one NAME_FILE for each ENV of its consumer
+//
+// An ENV whose value is an inline reference, lanyard://<organization>/<secret>, is delivered like those of a consumer, but keeps its place: it becomes the fileKeyRef or
+// NAME_FILE, or stays as it is where the command is wrapped.
 //
 // Where files are to be refreshed, their containers' values come from a native sidecar, lanyard-sidecar, instead of the init container, which is there for the
 // other containers, if any. Nothing else of the pod is touched.
@@ -32,18 +35,22 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
-// Names is a complete view of the consumers: what exists is in it. Implementations are safe for concurrent use and do not block.
+// Names is a complete view of the consumers and of the secrets that pods may refer to: what exists is in it. Implementations are safe for concurrent use and do not block.
 type Names interface {
 	// Lookup returns the consumer written <organization>/<consumer>. The caller does not change it.
 	Lookup(consumer string) (*wire.ConsumerNames, bool)
+	// Secret returns the secret written <organization>/<secret>, if pods of the cluster may refer to it inline. The caller does not change it.
+	Secret(secret string) (*wire.SecretNames, bool)
 }
 
 // Config is what an installation decides. Nothing of it can be changed by a pod.
@@ -64,6 +71,9 @@ type Config struct {
 
 	// Resources of the init container. A zero quantity is left out; see resourcesFor for the rules that keep the pod's QoS class.
 	CPURequest, MemoryRequest, CPULimit, MemoryLimit resource.Quantity
+
+	// Policy says which deliveries pods get and may ask for.
+	Policy Policy
 
 	// Unsupported says why the cluster cannot deliver env files. Empty means that it can.
 	Unsupported string
@@ -137,8 +147,10 @@ type planner struct {
 	namespace string
 	names     Names
 	problems  []Problem
+	rule      Rule
 	wish      wish
 	targets   []target
+	place     place
 	patch     patch
 }
 
@@ -156,7 +168,7 @@ func (m *Mutator) Plan(pod *Pod, namespace string, names Names) Plan {
 	if _, mirror := pod.Metadata.Annotations["kubernetes.io/config.mirror"]; mirror {
 		return Plan{Decision: Skipped, Reason: ReasonMirrorPod}
 	}
-	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names}
+	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names, rule: m.cfg.Policy.rule(namespace)}
 	p.decide()
 	if p.denied() {
 		return Plan{Decision: Denied, Reason: p.problems[0].Reason, Problems: p.problems}
@@ -175,7 +187,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.checkFilesMode, p.checkRefresh, p.checkStructure}
+	}, p.checkConsumers, p.chooseDeliveries, p.choosePlace, p.checkFilesMode, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return
@@ -203,7 +215,7 @@ func (p *planner) envsBy(delivery wire.Delivery) int {
 	n := 0
 	for i := range p.targets {
 		if p.targets[i].delivery == delivery {
-			n += len(p.targets[i].names.Envs)
+			n += len(p.targets[i].envs)
 		}
 	}
 	return n
@@ -214,14 +226,25 @@ func (p *planner) change(reason Reason) {
 	p.changeContainers()
 	p.changeInit()
 	p.changeVolumes()
-	if status := p.status(reason); p.pod.Metadata.Annotations[podspec.AnnotationStatus] != status {
+	switch status := p.status(reason); {
+	case p.pod.Metadata.Annotations == nil:
+		p.patch.add("/metadata/annotations", map[string]string{podspec.AnnotationStatus: status})
+	case p.pod.Metadata.Annotations[podspec.AnnotationStatus] != status:
 		p.patch.add("/metadata/annotations/lanyard.dev~1status", status)
 	}
 }
 
 func (p *planner) warnings() []string {
+	var warnings []string
 	if p.envs() > 0 && (p.pod.Spec.ShareProcessNamespace || p.pod.Spec.HostPID) {
-		return []string{"lanyard: the pod shares a process namespace: other processes in it may read the injected ENVs from /proc"}
+		warnings = append(warnings, "lanyard: the pod shares a process namespace: other processes in it may read the injected ENVs from /proc")
 	}
-	return nil
+	p.pod.Spec.each(func(list string, index int, c *container) {
+		for i := range c.Env {
+			if e := &c.Env[i]; len(warnings) < maxProblems && strings.Contains(e.Value, ref.Scheme) && !ref.IsInline(e.Value) {
+				warnings = append(warnings, fmt.Sprintf("lanyard: %s.value is left as it is: it holds %s but does not begin with it", envField(list, index, i), ref.Scheme))
+			}
+		}
+	})
+	return warnings
 }

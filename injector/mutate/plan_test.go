@@ -340,7 +340,7 @@ func TestTheRequestIsOneTheRegistryReads(t *testing.T) {
 		if err := json.Unmarshal([]byte(env.Value), &r); err != nil {
 			t.Fatal(err)
 		}
-		if r.Protocol != wire.Protocol || len(r.Containers) != 2 || r.Containers[1].Name != "b" || r.Containers[1].Consumer != "acme/worker" || r.Containers[1].Envs[0] != "QUEUE_URL" {
+		if r.Protocol != wire.ProtocolConsumers || len(r.Containers) != 2 || r.Containers[1].Name != "b" || r.Containers[1].Consumer != "acme/worker" || r.Containers[1].Envs[0] != "QUEUE_URL" {
 			t.Errorf("request = %+v", r)
 		}
 	}

@@ -36,13 +36,17 @@ const (
 	ReasonNoConsumer        Reason = "no_consumer"
 	ReasonConsumerMalformed Reason = "consumer_malformed"
 	ReasonNotBound          Reason = "not_bound"
+	ReasonInlineMalformed   Reason = "inline_malformed"
+	ReasonNotGranted        Reason = "not_granted"
 	ReasonContainerMissing  Reason = "container_missing"
 	ReasonContainersInvalid Reason = "containers_invalid"
 	ReasonTwoConsumers      Reason = "two_consumers"
 	ReasonDeliveryInvalid   Reason = "delivery_invalid"
+	ReasonDeliveryDenied    Reason = "delivery_denied"
 	ReasonNoCommand         Reason = "no_command"
 	ReasonExpansion         Reason = "expansion_lost"
 	ReasonFilesPathInvalid  Reason = "files_path_invalid"
+	ReasonOrderInvalid      Reason = "order_invalid"
 	ReasonUnrepresentable   Reason = "unrepresentable"
 
 	ReasonFilesModeInvalid   Reason = "files_mode_invalid"
@@ -85,16 +89,20 @@ var Reasons = []ReasonInfo{
 
 	{ReasonNoEnvs, Denied, false, "The pod's consumers have no ENVs: there is nothing to receive.", "Add ENVs to the consumer, or remove the label from the pod."},
 	{ReasonUnknownAnnotation, Denied, false, "The pod has an annotation of our domain that means nothing.", "Correct its spelling or remove it; docs/annotations.md lists those that exist."},
-	{ReasonNoConsumer, Denied, false, "The pod opted in but names no consumer.", "Set the annotation lanyard.dev/consumer: <organization>/<consumer>, or remove the label lanyard.dev/inject."},
+	{ReasonNoConsumer, Denied, false, "The pod opted in but names no consumer and refers to no secret.", "Set the annotation lanyard.dev/consumer: <organization>/<consumer>, or the value of an ENV to lanyard://<organization>/<secret>, or remove the label lanyard.dev/inject."},
 	{ReasonConsumerMalformed, Denied, false, "An annotation does not name a consumer as <organization>/<consumer>.", "Correct the annotation."},
 	{ReasonNotBound, Denied, false, "The consumer does not exist, or no binding lets this namespace and service account claim it. The two are not told apart, so that names cannot be guessed from outside.", "Add the binding to the consumer, or correct the annotation or the pod's serviceAccountName."},
+	{ReasonInlineMalformed, Denied, false, "The value of an ENV begins with lanyard:// and is no reference to a secret, or stands where none can be.", "Write lanyard://<organization>/<secret> or lanyard://<organization>/<secret>#<version>, in a container or init container, under a name that is not reserved."},
+	{ReasonNotGranted, Denied, false, "A secret that the pod refers to inline does not exist, or no grant lets this namespace and service account refer to it. The two are not told apart, so that names cannot be guessed from outside.", "Grant the secret to the service account, or correct the reference or the pod's serviceAccountName."},
 	{ReasonContainerMissing, Denied, false, "An annotation names a container that the pod does not have.", "Name one of the pod's containers or init containers."},
 	{ReasonContainersInvalid, Denied, false, "The annotation lanyard.dev/containers cannot be used.", "Give a comma-separated list of container names, or *, next to lanyard.dev/consumer."},
 	{ReasonTwoConsumers, Denied, false, "A container would receive two consumers.", "Keep either its own lanyard.dev/consumer.<container> or its place in lanyard.dev/containers."},
 	{ReasonDeliveryInvalid, Denied, false, "An annotation lanyard.dev/delivery names no delivery of this version, or a container that receives no values.", "Use auto, envfile, exec, direct or file, or remove the annotation."},
+	{ReasonDeliveryDenied, Denied, false, "The installation's policy, for the pod's namespace, or the consumer does not allow the delivery.", "Use a delivery that is allowed, which the message lists, or have it allowed at the consumer or in the injector's policy."},
 	{ReasonNoCommand, Denied, false, "The deliveries exec and direct wrap the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
 	{ReasonExpansion, Denied, false, "A container of the delivery exec or direct refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},
+	{ReasonOrderInvalid, Denied, false, "The annotation lanyard.dev/order cannot be used.", "Use first, last or after:<init container>, such that the init agent runs before every init container that receives values; or remove the annotation."},
 	{ReasonFilesModeInvalid, Denied, false, "The annotation lanyard.dev/files-mode cannot be used, or a container could not read its files with it.", "Use 0444, which only the container itself can reach; 0440 with a securityContext.fsGroup of the pod; or 0400 with a securityContext.runAsUser of the pod, not 0, that no such container overrides."},
 	{ReasonRefreshInvalid, Denied, false, "An annotation lanyard.dev/refresh… has a value that cannot be used, or they do not go together.", "Give lanyard.dev/refresh an interval from 10s to 24h, or off, and beside it at most one of lanyard.dev/refresh-http, -signal and -restart."},
 	{ReasonRefreshNoFiles, Denied, false, "The pod asks for a refresh, and no container receives its values as files.", "Choose the delivery file for the container, or remove lanyard.dev/refresh and replace the pod when a value has changed."},
@@ -102,7 +110,7 @@ var Reasons = []ReasonInfo{
 	{ReasonRefreshUnsupported, Denied, false, "The API server is too old for native sidecars (Kubernetes 1.29), or for a restart of all containers (1.36).", "Remove lanyard.dev/refresh, or tell the containers in another way than lanyard.dev/refresh-restart, or upgrade the cluster."},
 	{ReasonUnrepresentable, Denied, false, "The current value of an ENV cannot be carried unchanged by the delivery.", "Use a delivery that can, which file always can, store the value in another encoding, such as base64, or take the ENV out of the consumer."},
 	{ReasonTooMany, Denied, false, "The pod exceeds a limit of the resolve protocol.", "Split the consumer, or give it to fewer containers."},
-	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that its consumer has, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
+	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that is injected, or refers to secrets under one name twice, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
 	{ReasonEnvReserved, Denied, false, "A container that receives values sets an ENV beginning with LANYARD_, which belong to the init agent.", "Rename the ENV."},
 	{ReasonNameTaken, Denied, false, "A container or volume has a name of ours and is not what we inject.", "Rename it."},
 	{ReasonVolumeMisused, Denied, false, "A container reaches into a volume that only the init agent or another container may use.", "Remove the volume mount or the fileKeyRef."},

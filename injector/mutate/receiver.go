@@ -15,7 +15,7 @@ import (
 // wanted returns the target that a container is, or nil if it receives nothing.
 func (p *planner) wanted(list string, index int) *target {
 	for i := range p.targets {
-		if t := &p.targets[i]; t.list == list && t.index == index && len(t.names.Envs) > 0 {
+		if t := &p.targets[i]; t.list == list && t.index == index && len(t.envs) > 0 {
 			return t
 		}
 	}
@@ -30,7 +30,7 @@ func (p *planner) changeContainers() {
 		}
 		t, prefix := p.wanted(list, index), at("/spec/"+list, index)
 		p.changeCommand(prefix+"/command", c, t)
-		p.changeEnv(prefix+"/env", c, p.envBlock(t))
+		p.changeEnv(prefix+"/env", c, t)
 		p.changeMounts(prefix+"/volumeMounts", c, p.mounts(t))
 	})
 }

@@ -96,7 +96,7 @@ func count(given ...bool) (n int) {
 
 // isRefreshed reports whether the sidecar brings the values of t.
 func (p *planner) isRefreshed(t *target) bool {
-	return p.wish.refresh.interval > 0 && len(t.names.Envs) > 0 && slices.Contains(refreshable, t.delivery)
+	return p.wish.refresh.interval > 0 && len(t.envs) > 0 && slices.Contains(refreshable, t.delivery)
 }
 
 // refreshed counts the containers whose values the sidecar brings.

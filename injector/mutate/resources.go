@@ -19,6 +19,13 @@ const (
 //     larger pod: the requests of init containers are not added to, but compared with, those of the others;
 //   - a Burstable pod gets requests and a memory limit, and a CPU limit only if all its containers have one, which a quota may ask for.
 func (p *planner) resourcesFor() *resources {
+	cpuRequest, memoryRequest := p.cfg.CPURequest, p.cfg.MemoryRequest
+	if q := p.rule.Requests.CPU; q != nil {
+		cpuRequest = *q
+	}
+	if q := p.rule.Requests.Memory; q != nil {
+		memoryRequest = *q
+	}
 	spec := &p.pod.Spec
 	if r := spec.Resources; r != nil && len(r.Limits)+len(r.Requests) > 0 {
 		return nil
@@ -55,23 +62,31 @@ func (p *planner) resourcesFor() *resources {
 		if sum.Cmp(c) < 0 {
 			c = sum
 		}
-		if c.Cmp(cfg.CPURequest) < 0 {
-			c = cfg.CPURequest
+		if c.Cmp(cpuRequest) < 0 {
+			c = cpuRequest
 		}
 		same := make(quantities)
 		same.set(cpu, c)
-		same.set(memory, cfg.MemoryLimit)
+		same.set(memory, atLeast(cfg.MemoryLimit, memoryRequest))
 		return &resources{Limits: same, Requests: same}
 	default:
 		r := &resources{Limits: make(quantities), Requests: make(quantities)}
-		r.Requests.set(cpu, cfg.CPURequest)
-		r.Requests.set(memory, cfg.MemoryRequest)
-		r.Limits.set(memory, cfg.MemoryLimit)
+		r.Requests.set(cpu, cpuRequest)
+		r.Requests.set(memory, memoryRequest)
+		r.Limits.set(memory, atLeast(cfg.MemoryLimit, memoryRequest))
 		if limited {
-			r.Limits.set(cpu, cfg.CPULimit)
+			r.Limits.set(cpu, atLeast(cfg.CPULimit, cpuRequest))
 		}
 		return r
 	}
+}
+
+// atLeast returns a limit that a request does not exceed. A zero limit is none.
+func atLeast(limit, request resource.Quantity) resource.Quantity {
+	if !limit.IsZero() && limit.Cmp(request) < 0 {
+		return request
+	}
+	return limit
 }
 
 func (q quantities) set(name string, value resource.Quantity) {

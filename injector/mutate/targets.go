@@ -27,16 +27,18 @@ var Sidecars = []string{
 	"vault-agent",   // Vault
 }
 
-// target is a container that receives the ENVs of a consumer.
+// target is a container that receives the ENVs of a consumer, secrets it refers to itself, or both.
 type target struct {
 	list     string
 	index    int
 	c        *container
-	consumer ref.Consumer
-	field    string // the annotation that chose the consumer
-	names    *wire.ConsumerNames
-	delivery wire.Delivery // empty without ENVs
-	why      string        // it was chosen
+	consumer ref.Consumer        // zero if it has none
+	field    string              // the annotation that chose the consumer; of the container if it has none
+	names    *wire.ConsumerNames // of the consumer; empty without one
+	inline   []inlineEnv         // references of the container itself, in its order
+	envs     []wire.EnvName      // all it receives: of the consumer, then inline
+	delivery wire.Delivery       // empty without ENVs
+	why      string              // it was chosen
 }
 
 func containerField(list string, index int) string { return fmt.Sprintf("spec.%s[%d]", list, index) }
@@ -71,6 +73,10 @@ func (p *planner) chooseTargets(w wish) {
 				p.targets = append(p.targets, *t)
 			}
 		}
+	}
+	p.chooseInline()
+	if len(p.targets) == 0 && !p.denied() && w.consumer == nil {
+		p.deny(ReasonNoConsumer, annotationField(podspec.AnnotationConsumer), "the pod opted in with the label "+podspec.LabelInject+" but names no consumer and refers to no secret")
 	}
 	slices.SortFunc(p.targets, func(a, b target) int {
 		if a.list != b.list {
@@ -146,12 +152,21 @@ func (p *planner) find(name, field string) *target {
 	return found
 }
 
-// checkConsumers looks every target's consumer up and checks that this pod may claim it and that its values can be delivered.
+// noNames are those of a container without a consumer.
+var noNames wire.ConsumerNames
+
+// checkConsumers looks every target's consumer and secrets up and checks that this pod may claim and refer to them.
 func (p *planner) checkConsumers() {
 	total := 0
 	refused := make(map[string]struct{})
 	for i := range p.targets {
 		t := &p.targets[i]
+		if t.consumer == (ref.Consumer{}) {
+			t.names = &noNames
+			p.checkGrants(t)
+			total += len(t.envs)
+			continue
+		}
 		text := t.consumer.String()
 		names, ok := p.names.Lookup(text)
 		if !ok || !bound(names, p.namespace, p.pod.Spec.serviceAccount()) {
@@ -161,8 +176,9 @@ func (p *planner) checkConsumers() {
 			}
 			continue
 		}
-		t.names = names
-		total += len(names.Envs)
+		t.names, t.envs = names, names.Envs[:len(names.Envs):len(names.Envs)] // what is appended must not reach the others' copy
+		p.checkGrants(t)
+		total += len(t.envs)
 	}
 	switch {
 	case p.denied():

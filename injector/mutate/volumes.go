@@ -46,7 +46,7 @@ func (p *planner) volumes() []volume {
 	}
 	for i := range p.targets {
 		if t := &p.targets[i]; t.ownVolume() {
-			want = append(want, valuesVolume(podspec.ValuesVolume(t.c.Name), len(t.names.Envs)))
+			want = append(want, valuesVolume(podspec.ValuesVolume(t.c.Name), len(t.envs)))
 		}
 	}
 	return want

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package names follows the names of consumers in the secret registry, so that admission can decide without asking anybody.
+// Package names follows the names of consumers, and of secrets that pods may refer to, in the secret registry, so that admission can decide without asking anybody.
 //
 // A [Client] holds one stream open (see package wire, Names). Each stream begins with everything that exists; it is gathered into a new [View], which takes
 // the place of the last one when it is complete. What was deleted while no stream was open is therefore not missed. While the registry is away the last
@@ -117,6 +117,16 @@ func (c *Client) follow(ctx context.Context) (synced bool, err error) {
 				return synced, fmt.Errorf("%w: delete without a consumer", errMalformed)
 			}
 			view.delete(event.Consumer.Ref)
+		case wire.NamesPutSecret:
+			if event.Secret == nil || event.Secret.Ref == "" {
+				return synced, fmt.Errorf("%w: put of no secret", errMalformed)
+			}
+			view.secrets.Store(event.Secret.Ref, event.Secret)
+		case wire.NamesDeleteSecret:
+			if event.Secret == nil || event.Secret.Ref == "" {
+				return synced, fmt.Errorf("%w: delete of no secret", errMalformed)
+			}
+			view.secrets.Delete(event.Secret.Ref)
 		case wire.NamesSynced:
 			if !synced {
 				synced = true

@@ -124,6 +124,30 @@ func TestChangesApplyAsTheyHappen(t *testing.T) {
 	})
 }
 
+func TestSecretsComeAndGoLikeConsumers(t *testing.T) {
+	grant := func(ref string) wire.NamesEvent {
+		return wire.NamesEvent{Type: wire.NamesPutSecret, Secret: &wire.SecretNames{Ref: ref, Grants: []wire.Binding{{Namespace: "shop", ServiceAccount: "web"}}}}
+	}
+	inBubble(t, func(r *registry, c *Client) {
+		r.send(grant("acme/stripe"), grant("acme/gone"), synced, wire.NamesEvent{Type: wire.NamesDeleteSecret, Secret: &wire.SecretNames{Ref: "acme/gone"}})
+		if s, ok := c.View().Secret("acme/stripe"); !ok || len(s.Grants) != 1 {
+			t.Errorf("acme/stripe = %+v", s)
+		}
+		if _, ok := c.View().Secret("acme/gone"); ok {
+			t.Error("the secret that is gone is still there")
+		}
+		if c.has("acme/stripe") || c.Status().Consumers != 0 {
+			t.Error("a secret counts as a consumer")
+		}
+		before := r.opened.Load()
+		r.send(wire.NamesEvent{Type: wire.NamesPutSecret})
+		time.Sleep(time.Minute)
+		if r.opened.Load() == before {
+			t.Error("an event that says nothing is taken for one")
+		}
+	})
+}
+
 func TestADeletionMissedWhileDisconnectedIsNotMissed(t *testing.T) {
 	inBubble(t, func(r *registry, c *Client) {
 		r.send(put("acme/kept"), put("acme/deleted"), synced)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,7 @@ func TestWhichNodesCount(t *testing.T) {
 
 // api is an API server of nodes: pages to list, and one watch after the other.
 type api struct {
+	mu      sync.Mutex // guards all but watches
 	pages   [][]*corev1.Node
 	listErr error
 	lists   int
@@ -82,7 +85,16 @@ func newAPI(pages ...[]*corev1.Node) *api {
 	return &api{pages: pages, watches: make(chan *watch.RaceFreeFakeWatcher, 10)}
 }
 
+// change changes what the next request meets.
+func (a *api) change(do func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	do()
+}
+
 func (a *api) List(_ context.Context, options metav1.ListOptions) (*corev1.NodeList, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.listErr != nil {
 		return nil, a.listErr
 	}
@@ -104,7 +116,7 @@ func (a *api) List(_ context.Context, options metav1.ListOptions) (*corev1.NodeL
 }
 
 func (a *api) Watch(_ context.Context, options metav1.ListOptions) (watch.Interface, error) {
-	a.from = append(a.from, options.ResourceVersion)
+	a.change(func() { a.from = append(a.from, options.ResourceVersion) })
 	w := watch.NewRaceFreeFake()
 	a.watches <- w
 	return w, nil
@@ -113,8 +125,8 @@ func (a *api) Watch(_ context.Context, options metav1.ListOptions) (watch.Interf
 // follow runs a Follower within a bubble. settled waits until nothing more happens and returns what it then knows.
 func follow(t *testing.T, a *api) (settled func() Summary) {
 	ctx, cancel := context.WithCancel(t.Context())
-	var told []Summary
-	f := New(Config{Client: a, Changed: func(s Summary) { told = append(told, s) }, Log: slog.New(slog.DiscardHandler)})
+	var told atomic.Pointer[Summary]
+	f := New(Config{Client: a, Changed: func(s Summary) { told.Store(&s) }, Log: slog.New(slog.DiscardHandler)})
 	done := make(chan struct{})
 	go func() { f.Run(ctx); close(done) }()
 	t.Cleanup(func() {
@@ -131,8 +143,8 @@ func follow(t *testing.T, a *api) (settled func() Summary) {
 	return func() Summary {
 		synctest.Wait()
 		s, known := f.Summary()
-		if known != (len(told) > 0) || known && told[len(told)-1] != s {
-			t.Errorf("told of %+v, knows %+v", told, s)
+		if last := told.Load(); known != (last != nil) || known && *last != s {
+			t.Errorf("told of %+v, knows %+v", last, s)
 		}
 		return s
 	}
@@ -193,7 +205,11 @@ func TestAWatchThatEndsGoesOnWhereItWas(t *testing.T) {
 		}
 		w.Stop()
 		time.Sleep(2 * minBackoff)
-		(<-a.watches).Stop()
+		w = <-a.watches
+		defer w.Stop()
+		settled()
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		if diff := cmp.Diff([]string{"listed", "v-b", "marked"}, a.from); diff != "" || a.lists != 1 {
 			t.Errorf("%d lists; watches began at (-want +got):\n%s", a.lists, diff)
 		}
@@ -206,7 +222,7 @@ func TestWhatWasMissedIsListedAgain(t *testing.T) {
 		settled := follow(t, a)
 		settled()
 		w := <-a.watches
-		a.pages = [][]*corev1.Node{{node("b", kubeletIs("v1.34.1"))}}
+		a.change(func() { a.pages = [][]*corev1.Node{{node("b", kubeletIs("v1.34.1"))}} })
 		w.Error(&metav1.Status{Status: metav1.StatusFailure, Code: http.StatusGone, Reason: metav1.StatusReasonExpired})
 		if s := settled(); s.Nodes != 1 || s.EnvFiles.Nodes != 0 {
 			t.Errorf("what was known is forgotten: %+v", s)
@@ -228,7 +244,7 @@ func TestAnAPIServerThatRefusesIsAskedAgain(t *testing.T) {
 		if s := settled(); s.Nodes != 0 {
 			t.Errorf("%+v", s)
 		}
-		a.listErr = nil
+		a.change(func() { a.listErr = nil })
 		time.Sleep(2 * maxBackoff)
 		if s := settled(); s.Nodes != 1 {
 			t.Errorf("%+v", s)

@@ -130,6 +130,18 @@ var rules = []rule{
 		why: "what providers that speak HTTP share knows none of them",
 	},
 	{
+		from: "cmd/", never: []string{"github.com/zitadel/", "github.com/muhlemmer/"},
+		why: "the OpenID provider of the tests is for tests",
+	},
+	{
+		from: "registry/authn/oidc", never: []string{"net/http/httptest", "testing", module + "registry/store", module + "registry/authn/oidc/oidctest"},
+		why: "who somebody is at a provider is found out without knowing what they may do here",
+	},
+	{
+		from: "registry/signin", never: []string{"net/http/httptest", "testing", module + "registry/resolve", module + "registry/provider"},
+		why: "pages that anybody can visit reach nothing that knows a value",
+	},
+	{
 		from: "registry/lease", never: []string{module + "registry/provider", module + "registry/remote", module + "registry/resolve", module + "registry/authn", "go.etcd.io/etcd/server/"}, imports: []string{"net/http"},
 		why: "when a lease is renewed or revoked must be testable without a server, a cluster or etcd: it knows three small interfaces",
 	},

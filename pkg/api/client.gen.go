@@ -122,6 +122,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/me (the `GetMe` operationId).
 	GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListSessions List the caller's sessions
+	//
+	// Where the caller is signed in, newest first. Programs have none.
+	//
+	// Corresponds with GET /api/v1/me/sessions (the `ListSessions` operationId).
+	ListSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeSession End one of the caller's sessions
+	//
+	// Every request that begins after the answer is refused, by every replica.
+	//
+	// Corresponds with DELETE /api/v1/me/sessions/{session} (the `RevokeSession` operationId).
+	RevokeSession(ctx context.Context, session SessionRef, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListOrganizations List the organizations the caller is a member of
 	//
 	// Administrators get all of them.
@@ -509,6 +523,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 	ListReferences(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StopWorkloads Stop the running pods that received a secret
+	//
+	// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+	// them, and nothing is stopped.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+	StopWorkloads(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// UndeleteSecret Restore a deleted secret with all its versions
 	//
 	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
@@ -608,6 +630,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/organizations/{organization}/workloads/{workload} (the `GetWorkload` operationId).
 	GetWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// StopWorkload Stop a running pod, so that its controller starts another with what is active now
+	//
+	// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+	// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+	StopWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOpenAPI This document
 	//
 	// Corresponds with GET /openapi.json (the `GetOpenAPI` operationId).
@@ -679,6 +709,40 @@ func (c *Client) VerifyInstallationAuditChain(ctx context.Context, reqEditors ..
 // Corresponds with GET /api/v1/me (the `GetMe` operationId).
 func (c *Client) GetMe(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetMeRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSessions List the caller's sessions
+//
+// Where the caller is signed in, newest first. Programs have none.
+//
+// Corresponds with GET /api/v1/me/sessions (the `ListSessions` operationId).
+func (c *Client) ListSessions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSessionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeSession End one of the caller's sessions
+//
+// Every request that begins after the answer is refused, by every replica.
+//
+// Corresponds with DELETE /api/v1/me/sessions/{session} (the `RevokeSession` operationId).
+func (c *Client) RevokeSession(ctx context.Context, session SessionRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeSessionRequest(c.Server, session)
 	if err != nil {
 		return nil, err
 	}
@@ -1546,6 +1610,24 @@ func (c *Client) ListReferences(ctx context.Context, organization OrganizationRe
 	return c.Client.Do(req)
 }
 
+// StopWorkloads Stop the running pods that received a secret
+//
+// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+// them, and nothing is stopped.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+func (c *Client) StopWorkloads(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopWorkloadsRequest(c.Server, organization, secret, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // UndeleteSecret Restore a deleted secret with all its versions
 //
 // Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/undelete (the `UndeleteSecret` operationId).
@@ -1775,6 +1857,24 @@ func (c *Client) ListWorkloads(ctx context.Context, organization OrganizationRef
 // Corresponds with GET /api/v1/organizations/{organization}/workloads/{workload} (the `GetWorkload` operationId).
 func (c *Client) GetWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetWorkloadRequest(c.Server, organization, workload)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StopWorkload Stop a running pod, so that its controller starts another with what is active now
+//
+// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+func (c *Client) StopWorkload(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStopWorkloadRequest(c.Server, organization, workload, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2102,6 +2202,67 @@ func NewGetMeRequest(server string) (*http.Request, error) {
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListSessionsRequest constructs an http.Request for the ListSessions method
+func NewListSessionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/me/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeSessionRequest constructs an http.Request for the RevokeSession method
+func NewRevokeSessionRequest(server string, session SessionRef) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/me/sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4580,6 +4741,113 @@ func NewListReferencesRequest(server string, organization OrganizationRef, secre
 	return req, nil
 }
 
+// NewStopWorkloadsRequest constructs an http.Request for the StopWorkloads method
+func NewStopWorkloadsRequest(server string, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "secret", secret, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/secrets/%s/stop-workloads", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Force != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", *params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Stale != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "stale", *params.Stale, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewUndeleteSecretRequest constructs an http.Request for the UndeleteSecret method
 func NewUndeleteSecretRequest(server string, organization OrganizationRef, secret SecretRef, params *UndeleteSecretParams) (*http.Request, error) {
 	var err error
@@ -5420,6 +5688,101 @@ func NewGetWorkloadRequest(server string, organization OrganizationRef, workload
 	return req, nil
 }
 
+// NewStopWorkloadRequest constructs an http.Request for the StopWorkload method
+func NewStopWorkloadRequest(server string, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "workload", workload, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/workloads/%s/stop", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Force != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", *params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DryRun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", *params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	var err error
@@ -5555,6 +5918,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/me (the `GetMe` operationId).
 	GetMeWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMeResponse, error)
+
+	// ListSessionsWithResponse List the caller's sessions
+	//
+	// Where the caller is signed in, newest first. Programs have none.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/me/sessions (the `ListSessions` operationId).
+	ListSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error)
+
+	// RevokeSessionWithResponse End one of the caller's sessions
+	//
+	// Every request that begins after the answer is refused, by every replica.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/me/sessions/{session} (the `RevokeSession` operationId).
+	RevokeSessionWithResponse(ctx context.Context, session SessionRef, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error)
 
 	// ListOrganizationsWithResponse List the organizations the caller is a member of
 	//
@@ -5985,6 +6366,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/organizations/{organization}/secrets/{secret}/references (the `ListReferences` operationId).
 	ListReferencesWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, reqEditors ...RequestEditorFn) (*ListReferencesResponse, error)
 
+	// StopWorkloadsWithResponse Stop the running pods that received a secret
+	//
+	// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+	// them, and nothing is stopped.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+	StopWorkloadsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*StopWorkloadsResponse, error)
+
 	// UndeleteSecretWithResponse Restore a deleted secret with all its versions
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6103,6 +6494,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/workloads/{workload} (the `GetWorkload` operationId).
 	GetWorkloadWithResponse(ctx context.Context, organization OrganizationRef, workload WorkloadRef, reqEditors ...RequestEditorFn) (*GetWorkloadResponse, error)
+
+	// StopWorkloadWithResponse Stop a running pod, so that its controller starts another with what is active now
+	//
+	// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+	// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+	StopWorkloadWithResponse(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*StopWorkloadResponse, error)
 
 	// GetOpenAPIWithResponse This document
 	//
@@ -6298,6 +6699,95 @@ func (r GetMeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetMeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSessionsResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSessionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RevokeSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeSessionResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeSessionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8046,6 +8536,54 @@ func (r ListReferencesResponse) ContentType() string {
 	return ""
 }
 
+type StopWorkloadsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StopResultList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopWorkloadsResponse) GetJSON200() *StopResultList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StopWorkloadsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StopWorkloadsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopWorkloadsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopWorkloadsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopWorkloadsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UndeleteSecretResponse200Headers the declared response headers of an HTTP 200 response for UndeleteSecret
 type UndeleteSecretResponse200Headers struct {
 	ETag string
@@ -8673,6 +9211,54 @@ func (r GetWorkloadResponse) ContentType() string {
 	return ""
 }
 
+type StopWorkloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *StopResult
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StopWorkloadResponse) GetJSON200() *StopResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StopWorkloadResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StopWorkloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StopWorkloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StopWorkloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StopWorkloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOpenAPIResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8829,6 +9415,36 @@ func (c *ClientWithResponses) GetMeWithResponse(ctx context.Context, reqEditors 
 		return nil, err
 	}
 	return ParseGetMeResponse(rsp)
+}
+
+// ListSessionsWithResponse List the caller's sessions
+//
+// Where the caller is signed in, newest first. Programs have none.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/me/sessions (the `ListSessions` operationId).
+func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListSessionsResponse, error) {
+	rsp, err := c.ListSessions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSessionsResponse(rsp)
+}
+
+// RevokeSessionWithResponse End one of the caller's sessions
+//
+// Every request that begins after the answer is refused, by every replica.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/me/sessions/{session} (the `RevokeSession` operationId).
+func (c *ClientWithResponses) RevokeSessionWithResponse(ctx context.Context, session SessionRef, reqEditors ...RequestEditorFn) (*RevokeSessionResponse, error) {
+	rsp, err := c.RevokeSession(ctx, session, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeSessionResponse(rsp)
 }
 
 // ListOrganizationsWithResponse List the organizations the caller is a member of
@@ -9542,6 +10158,22 @@ func (c *ClientWithResponses) ListReferencesWithResponse(ctx context.Context, or
 	return ParseListReferencesResponse(rsp)
 }
 
+// StopWorkloadsWithResponse Stop the running pods that received a secret
+//
+// For owners. Each pod is stopped as by `stopWorkload`, up to 100 by one request; `more` says that there are others. With `dry_run` the API server checks each of
+// them, and nothing is stopped.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads (the `StopWorkloads` operationId).
+func (c *ClientWithResponses) StopWorkloadsWithResponse(ctx context.Context, organization OrganizationRef, secret SecretRef, params *StopWorkloadsParams, reqEditors ...RequestEditorFn) (*StopWorkloadsResponse, error) {
+	rsp, err := c.StopWorkloads(ctx, organization, secret, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopWorkloadsResponse(rsp)
+}
+
 // UndeleteSecretWithResponse Restore a deleted secret with all its versions
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9745,6 +10377,22 @@ func (c *ClientWithResponses) GetWorkloadWithResponse(ctx context.Context, organ
 	return ParseGetWorkloadResponse(rsp)
 }
 
+// StopWorkloadWithResponse Stop a running pod, so that its controller starts another with what is active now
+//
+// For owners. The pod is evicted, so disruption budgets hold, by the registry's own service account, in namespaces where the operator allows it
+// (`registry.stopWorkloads.namespaces` of the chart). The answer does not wait for its end.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/workloads/{workload}/stop (the `StopWorkload` operationId).
+func (c *ClientWithResponses) StopWorkloadWithResponse(ctx context.Context, organization OrganizationRef, workload WorkloadRef, params *StopWorkloadParams, reqEditors ...RequestEditorFn) (*StopWorkloadResponse, error) {
+	rsp, err := c.StopWorkload(ctx, organization, workload, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStopWorkloadResponse(rsp)
+}
+
 // GetOpenAPIWithResponse This document
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9883,6 +10531,68 @@ func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSessionsResponse parses an HTTP response from a ListSessionsWithResponse call
+func ParseListSessionsResponse(rsp *http.Response) (*ListSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRevokeSessionResponse parses an HTTP response from a RevokeSessionWithResponse call
+func ParseRevokeSessionResponse(rsp *http.Response) (*RevokeSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -11299,6 +12009,39 @@ func ParseListReferencesResponse(rsp *http.Response) (*ListReferencesResponse, e
 	return response, nil
 }
 
+// ParseStopWorkloadsResponse parses an HTTP response from a StopWorkloadsWithResponse call
+func ParseStopWorkloadsResponse(rsp *http.Response) (*StopWorkloadsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopWorkloadsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StopResultList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseUndeleteSecretResponse parses an HTTP response from a UndeleteSecretWithResponse call
 func ParseUndeleteSecretResponse(rsp *http.Response) (*UndeleteSecretResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11783,6 +12526,39 @@ func ParseGetWorkloadResponse(rsp *http.Response) (*GetWorkloadResponse, error) 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Workload
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStopWorkloadResponse parses an HTTP response from a StopWorkloadWithResponse call
+func ParseStopWorkloadResponse(rsp *http.Response) (*StopWorkloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StopWorkloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest StopResult
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

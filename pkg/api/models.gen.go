@@ -106,6 +106,30 @@ func (e ConsumerKind) Valid() bool {
 	}
 }
 
+// Defines values for Delivery.
+const (
+	DeliveryDirect  Delivery = "direct"
+	DeliveryEnvfile Delivery = "envfile"
+	DeliveryExec    Delivery = "exec"
+	DeliveryFile    Delivery = "file"
+)
+
+// Valid indicates whether the value is a known member of the Delivery enum.
+func (e Delivery) Valid() bool {
+	switch e {
+	case DeliveryDirect:
+		return true
+	case DeliveryEnvfile:
+		return true
+	case DeliveryExec:
+		return true
+	case DeliveryFile:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Existing.
 const (
 	ExistingFail Existing = "fail"
@@ -208,6 +232,42 @@ func (e Staleness) Valid() bool {
 	case StalenessStorage:
 		return true
 	case StalenessVersion:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StopOutcome.
+const (
+	StopOutcomeDisruptionBudget StopOutcome = "disruption_budget"
+	StopOutcomeFailed           StopOutcome = "failed"
+	StopOutcomeForbidden        StopOutcome = "forbidden"
+	StopOutcomeGone             StopOutcome = "gone"
+	StopOutcomeNoController     StopOutcome = "no_controller"
+	StopOutcomeOtherCluster     StopOutcome = "other_cluster"
+	StopOutcomeStopped          StopOutcome = "stopped"
+	StopOutcomeWouldStop        StopOutcome = "would_stop"
+)
+
+// Valid indicates whether the value is a known member of the StopOutcome enum.
+func (e StopOutcome) Valid() bool {
+	switch e {
+	case StopOutcomeDisruptionBudget:
+		return true
+	case StopOutcomeFailed:
+		return true
+	case StopOutcomeForbidden:
+		return true
+	case StopOutcomeGone:
+		return true
+	case StopOutcomeNoController:
+		return true
+	case StopOutcomeOtherCluster:
+		return true
+	case StopOutcomeStopped:
+		return true
+	case StopOutcomeWouldStop:
 		return true
 	default:
 		return false
@@ -364,8 +424,10 @@ type AuditEventList struct {
 
 // AuditGrant One value that was released, by name.
 type AuditGrant struct {
-	// Consumer Example: acme/billing-api
-	Consumer   string  `json:"consumer"`
+	// Consumer Not set if the pod referred to the secret inline.
+	//
+	// Example: acme/billing-api
+	Consumer   *string `json:"consumer,omitempty"`
 	ConsumerID *string `json:"consumer_id,omitempty"`
 	Container  string  `json:"container"`
 	Env        string  `json:"env"`
@@ -458,7 +520,7 @@ type BatchSecret struct {
 	ValueBase64 *SecretValueBase64 `json:"value_base64,omitempty"`
 }
 
-// Binding Lets the pods of one service account claim the consumer. All three match exactly; there are no patterns.
+// Binding Lets the pods of one service account claim the consumer or, as a grant, refer to the secret. All three match exactly; there are no patterns.
 type Binding struct {
 	// Cluster The registry's own cluster if left out. Answers always hold it.
 	Cluster        *string `json:"cluster,omitempty"`
@@ -504,11 +566,14 @@ type CheckResult struct {
 
 // Consumer defines model for Consumer.
 type Consumer struct {
-	Bindings    []Binding `json:"bindings"`
-	CreatedAt   time.Time `json:"created_at"`
-	CreatedBy   string    `json:"created_by"`
-	Description string    `json:"description"`
-	Envs        []Env     `json:"envs"`
+	Bindings  []Binding `json:"bindings"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Deliveries The ways in which pods may receive the ENVs; none means all.
+	Deliveries  []Delivery `json:"deliveries"`
+	Description string     `json:"description"`
+	Envs        []Env      `json:"envs"`
 
 	// Etag The ETag header's content.
 	Etag string `json:"etag"`
@@ -526,6 +591,9 @@ type Consumer struct {
 // ConsumerCreate defines model for ConsumerCreate.
 type ConsumerCreate struct {
 	Bindings *Bindings `json:"bindings,omitempty"`
+
+	// Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
+	Deliveries *Deliveries `json:"deliveries,omitempty"`
 
 	// Description For people. At most 1,024 bytes.
 	Description *Description `json:"description,omitempty"`
@@ -559,6 +627,9 @@ type ConsumerList struct {
 type ConsumerUpdate struct {
 	Bindings *Bindings `json:"bindings,omitempty"`
 
+	// Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
+	Deliveries *Deliveries `json:"deliveries,omitempty"`
+
 	// Description For people. At most 1,024 bytes.
 	Description *Description `json:"description,omitempty"`
 	Envs        *Envs        `json:"envs,omitempty"`
@@ -575,6 +646,12 @@ type ConsumerUpdate struct {
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name *Name `json:"name,omitempty"`
 }
+
+// Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
+type Deliveries = []Delivery
+
+// Delivery How values reach a container.
+type Delivery string
 
 // Description For people. At most 1,024 bytes.
 type Description = string
@@ -634,6 +711,9 @@ type Generate struct {
 	Length  *int     `json:"length,omitempty"`
 }
 
+// Grants Whose pods may refer to the secret inline, without a consumer. Replaced as a whole.
+type Grants = []Binding
+
 // ImportFormat `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
 type ImportFormat string
 
@@ -647,13 +727,22 @@ type Me struct {
 	// Admin It may do everything in the installation, except read values, which nobody may.
 	Admin bool `json:"admin"`
 
+	// Email Of somebody who signed in, if the OpenID provider verified it. It is for people: nothing is decided by it.
+	Email *string `json:"email,omitempty"`
+
 	// Memberships The organizations it may use, and as what. An administrator needs none.
 	Memberships []Membership `json:"memberships"`
+
+	// Name Of somebody who signed in.
+	Name *string `json:"name,omitempty"`
 
 	// Principal `<type>:<id>`, as in the audit log.
 	//
 	// Example: token:bootstrap
 	Principal string `json:"principal"`
+
+	// Session One sign-in of a person. Its text is not reachable from it.
+	Session *Session `json:"session,omitempty"`
 }
 
 // Member defines model for Member.
@@ -677,10 +766,11 @@ type Member struct {
 
 // MemberCreate defines model for MemberCreate.
 type MemberCreate struct {
-	// Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
+	// Principal `user:<issuer>#<subject>` of somebody who signs in at an OpenID provider, or `serviceaccount:<namespace>/<name>`; printable ASCII without spaces,
+	// compared byte for byte.
 	//
 	//
-	// Example: user:alice@acme.example
+	// Example: user:https://login.acme.example#248289761001
 	Principal Principal `json:"principal"`
 
 	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
@@ -766,9 +856,10 @@ type OrganizationUpdate struct {
 	Quota *Quota `json:"quota,omitempty"`
 }
 
-// Principal `user:<subject>` or `serviceaccount:<namespace>/<name>`, printable ASCII without spaces; compared byte for byte.
+// Principal `user:<issuer>#<subject>` of somebody who signs in at an OpenID provider, or `serviceaccount:<namespace>/<name>`; printable ASCII without spaces,
+// compared byte for byte.
 //
-// Example: user:alice@acme.example
+// Example: user:https://login.acme.example#248289761001
 type Principal = string
 
 // Problem RFC 9457.
@@ -977,9 +1068,12 @@ type Secret struct {
 	Etag string `json:"etag"`
 
 	// ExpiresAt A reminder; the secret goes on resolving.
-	ExpiresAt *time.Time        `json:"expires_at,omitempty"`
-	ID        string            `json:"id"`
-	Labels    map[string]string `json:"labels"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Grants Whose pods may refer to the secret inline.
+	Grants []Binding         `json:"grants"`
+	ID     string            `json:"id"`
+	Labels map[string]string `json:"labels"`
 
 	// LastVersion The highest number given to a version so far.
 	LastVersion    *VersionNumber `json:"last_version,omitempty"`
@@ -1028,6 +1122,9 @@ type SecretCreate struct {
 
 	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
 	Generate *Generate `json:"generate,omitempty"`
+
+	// Grants Whose pods may refer to the secret inline, without a consumer. Replaced as a whole.
+	Grants *Grants `json:"grants,omitempty"`
 
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
@@ -1105,6 +1202,9 @@ type SecretUpdate struct {
 	// Generate Has the registry make a random value of `length` characters, which nobody sees. It is refused below 64 bits: 11 letters and digits, 16 hexadecimal digits, 20 digits.
 	Generate *Generate `json:"generate,omitempty"`
 
+	// Grants Whose pods may refer to the secret inline, without a consumer. Replaced as a whole.
+	Grants *Grants `json:"grants,omitempty"`
+
 	// Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 	//
 	//
@@ -1146,9 +1246,71 @@ type SecretValue = string
 // SecretValueBase64 The value as standard base64 of any bytes, at most 65,536 of them; line breaks are ignored. It is never returned. Give either this or `value`.
 type SecretValueBase64 = string
 
+// Session One sign-in of a person. Its text is not reachable from it.
+type Session struct {
+	// Client What signed in, as it calls itself.
+	Client    *string   `json:"client,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current It is the session of this request.
+	Current bool `json:"current"`
+
+	// ExpiresAt When it ends however much it is used.
+	ExpiresAt time.Time `json:"expires_at"`
+	ID        string    `json:"id"`
+
+	// IdleSeconds It ends when it was not used for this long.
+	IdleSeconds int64 `json:"idle_seconds"`
+
+	// Kind `browser` or `cli`.
+	//
+	// Example: browser
+	Kind string `json:"kind"`
+
+	// LastUsedAt Exact to about a minute.
+	LastUsedAt time.Time `json:"last_used_at"`
+
+	// SourceIP Where from.
+	SourceIP *string `json:"source_ip,omitempty"`
+}
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	Items []Session `json:"items"`
+}
+
 // Staleness Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
-// gone, of the consumer or of its ENV; the secret is `deleted` or has no active version. What changes at a provider is not known here.
+// gone, of the consumer, of its ENV, or of the grant that an inline reference needs; the secret is `deleted` or has no active version. What changes at a provider is not known here.
 type Staleness string
+
+// StopOutcome `stopped`: it is being deleted. `would_stop`: a dry run found nothing against it. `gone`: it is gone or going already. `disruption_budget`: a PodDisruptionBudget
+// does not allow it now. `no_controller`: nothing would start another; `force` stops it all the same. `forbidden`: the registry may not stop pods of this namespace.
+// `other_cluster`: this registry does not reach its cluster. `failed`: the API server did not do it.
+type StopOutcome string
+
+// StopResult defines model for StopResult.
+type StopResult struct {
+	// ID The uid of the pod.
+	ID string `json:"id"`
+
+	// Message For people.
+	Message   string `json:"message"`
+	Namespace string `json:"namespace"`
+
+	// Outcome `stopped`: it is being deleted. `would_stop`: a dry run found nothing against it. `gone`: it is gone or going already. `disruption_budget`: a PodDisruptionBudget
+	// does not allow it now. `no_controller`: nothing would start another; `force` stops it all the same. `forbidden`: the registry may not stop pods of this namespace.
+	// `other_cluster`: this registry does not reach its cluster. `failed`: the API server did not do it.
+	Outcome StopOutcome `json:"outcome"`
+	Pod     string      `json:"pod"`
+}
+
+// StopResultList defines model for StopResultList.
+type StopResultList struct {
+	Items []StopResult `json:"items"`
+
+	// More Whether pods were left out because there are too many for one request.
+	More bool `json:"more"`
+}
 
 // Storage `local`: encrypted here, in numbered versions. `remote`: a reference into a provider; the value is never stored here.
 type Storage string
@@ -1216,7 +1378,7 @@ type Workload struct {
 
 // WorkloadContainer defines model for WorkloadContainer.
 type WorkloadContainer struct {
-	// Consumer The name of the consumer it claimed, without the organization.
+	// Consumer The name of the consumer it claimed, without the organization; empty if it refers to secrets inline only.
 	//
 	// Example: billing-api
 	Consumer string `json:"consumer"`
@@ -1239,7 +1401,7 @@ type WorkloadEnv struct {
 	SecretID string  `json:"secret_id"`
 
 	// Stale Why a pod that started now would not receive this: another `version` is active or pinned; the secret moved between local and remote `storage`; the `reference` is
-	// gone, of the consumer or of its ENV; the secret is `deleted` or has no active version. What changes at a provider is not known here.
+	// gone, of the consumer, of its ENV, or of the grant that an inline reference needs; the secret is `deleted` or has no active version. What changes at a provider is not known here.
 	Stale   *Staleness     `json:"stale,omitempty"`
 	Version *VersionNumber `json:"version,omitempty"`
 }
@@ -1323,6 +1485,15 @@ type Search = string
 
 // SecretRef defines model for SecretRef.
 type SecretRef = string
+
+// SessionRef defines model for SessionRef.
+type SessionRef = string
+
+// StopDryRun defines model for StopDryRun.
+type StopDryRun = bool
+
+// StopForce defines model for StopForce.
+type StopForce = bool
 
 // TokenRef defines model for TokenRef.
 type TokenRef = string
@@ -1702,6 +1873,23 @@ type CheckSecretParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// StopWorkloadsParams defines parameters for StopWorkloads.
+type StopWorkloadsParams struct {
+	// Force Deletes pods instead of evicting them, against disruption budgets and although nothing may start another.
+	Force *StopForce `form:"force,omitempty" json:"force,omitempty"`
+
+	// DryRun Has everything checked, and does nothing.
+	DryRun *StopDryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// Stale Leaves out pods that have of this secret what a start would give them now.
+	Stale *bool `form:"stale,omitempty" json:"stale,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // UndeleteSecretParams defines parameters for UndeleteSecret.
 type UndeleteSecretParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
@@ -1802,6 +1990,20 @@ type ListWorkloadsParams struct {
 
 	// Stale Keeps pods that have, or with `false` have not, something a pod that started now would not receive.
 	Stale *bool `form:"stale,omitempty" json:"stale,omitempty"`
+}
+
+// StopWorkloadParams defines parameters for StopWorkload.
+type StopWorkloadParams struct {
+	// Force Deletes pods instead of evicting them, against disruption budgets and although nothing may start another.
+	Force *StopForce `form:"force,omitempty" json:"force,omitempty"`
+
+	// DryRun Has everything checked, and does nothing.
+	DryRun *StopDryRun `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.

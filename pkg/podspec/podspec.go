@@ -33,6 +33,9 @@ const (
 	AnnotationDelivery = Domain + "delivery"
 	// AnnotationDeliveryPrefix, followed by a container's name, chooses it for that container alone.
 	AnnotationDeliveryPrefix = AnnotationDelivery + "."
+	// AnnotationOrder is the init agent's place among the init containers: [OrderFirst], [OrderLast] or [OrderAfter] with a name. Without it it is in front of
+	// them, but behind native sidecars that are known to carry the pod's network.
+	AnnotationOrder = Domain + "order"
 	// AnnotationFilesPath is the directory in which containers with the file delivery find their values; [MountFiles] without it.
 	AnnotationFilesPath = Domain + "files-path"
 	// AnnotationFilesMode is the mode of those files: one of [FileModes].
@@ -45,6 +48,13 @@ const (
 	AnnotationRefreshSignal = Domain + "refresh-signal"
 	// AnnotationRefreshRestart, if "true", has the kubelet restart all containers of the pod in place.
 	AnnotationRefreshRestart = Domain + "refresh-restart"
+)
+
+// Values of [AnnotationOrder].
+const (
+	OrderFirst = "first"
+	OrderLast  = "last"
+	OrderAfter = "after:" // followed by the name of an init container
 )
 
 // AllContainers, as the value of [AnnotationContainers], means every container of spec.containers that no other injector is known to add. Init containers

@@ -11,6 +11,8 @@ const (
 	CodeTooLarge         Code = "request_too_large"
 	CodeUnauthenticated  Code = "unauthenticated"
 	CodeNotBound         Code = "not_bound"
+	CodeNotGranted       Code = "not_granted"
+	CodeDeliveryDenied   Code = "delivery_denied"
 	CodePodNotEligible   Code = "pod_not_eligible"
 	CodeNodeUnsupported  Code = "node_unsupported"
 	CodeUnresolved       Code = "unresolved" // Items say which and why
@@ -53,6 +55,8 @@ var Codes = []CodeInfo{
 	{CodeTooLarge, 413, false, "The request's body or token exceeds its limit.", "Split the pod's ENVs over fewer containers or consumers."},
 	{CodeUnauthenticated, 401, false, "The pod's token was not accepted: not for our audience, expired, not bound to a pod, or its pod or service account is gone.", "Recreate the pod. If it happens to every pod, compare the audience of the injector with that of the registry."},
 	{CodeNotBound, 403, false, "The consumer does not exist or no binding lets this namespace and service account claim it.", "Add the binding to the consumer, or correct the consumer annotation or the pod's service account."},
+	{CodeNotGranted, 403, false, "A secret that the pod refers to inline does not exist, or no grant lets this namespace and service account refer to it.", "Grant the secret to the pod's service account, or correct the reference or the pod's service account."},
+	{CodeDeliveryDenied, 403, false, "The consumer does not allow the delivery by which a container is to receive its values.", "Recreate the pod, so that admission chooses another, change the annotation lanyard.dev/delivery, or allow the delivery at the consumer."},
 	{CodePodNotEligible, 409, true, "The live pod does not match its token yet, or it is being deleted.", "Nothing if it passes by itself; a deleted pod gets no values."},
 	{CodeNodeUnsupported, 409, false, "The pod's node cannot do the delivery: its kubelet, or for direct its container runtime, is too old.", "Upgrade the node, keep the pod off it, or choose another delivery."},
 	{CodeUnresolved, 424, false, "At least one ENV has no value; the items say which and why.", "See the code of each item."},

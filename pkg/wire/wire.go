@@ -23,8 +23,8 @@
 //	GET /v1/names
 //	Authorization: Bearer <the injector's own service account token, same audience>
 //
-// The answer is an endless stream of [NamesEvent] lines (NDJSON): every consumer as put events, then synced, then changes as they happen and a ping at
-// least every [NamesPingInterval]. It never carries a value.
+// The answer is an endless stream of [NamesEvent] lines (NDJSON): every consumer and every secret with a grant in this cluster as put events, then synced, then
+// changes as they happen and a ping at least every [NamesPingInterval]. It never carries a value.
 //
 // # Compatibility
 //
@@ -40,8 +40,15 @@ const (
 	NamesPath   = "/v1/names"
 )
 
-// Protocol is the version an agent sends; the registry refuses one it does not know with [CodeInvalid].
-const Protocol = 1
+// Versions of the resolve request. The registry and the agent refuse others, the registry with [CodeInvalid].
+const (
+	// ProtocolConsumers is what a request says whose containers all have a consumer and nothing else.
+	ProtocolConsumers = 1
+	// ProtocolInline is what a request says in which a container refers to secrets directly: who does not know that must not send a part of the values.
+	ProtocolInline = 2
+	// Protocol is the newest version. Requests are of the oldest that says all they have to.
+	Protocol = ProtocolInline
+)
 
 // Limits, enforced by the registry before it does any work and by the agent when it reads the answer.
 const (
@@ -75,6 +82,9 @@ const (
 	DeliveryFile    Delivery = "file"
 )
 
+// Deliveries are those that a request may name and a policy may allow.
+var Deliveries = []Delivery{DeliveryEnvfile, DeliveryExec, DeliveryDirect, DeliveryFile}
+
 // ResolveRequest asks for the ENV values of one pod.
 type ResolveRequest struct {
 	Protocol   int                `json:"protocol"`
@@ -86,10 +96,31 @@ type ResolveRequest struct {
 // ContainerRequest asks for the ENVs of one container.
 type ContainerRequest struct {
 	Name     string   `json:"name"`     // the container's name in the pod
-	Consumer string   `json:"consumer"` // <organization>/<consumer>
+	Consumer string   `json:"consumer"` // <organization>/<consumer>; may be empty with Inline, and is without Envs then
 	Delivery Delivery `json:"delivery"`
 	// Envs are the names the pod spec refers to, fixed at admission. A name the consumer has lost since fails the request; a name it gained is not sent.
 	Envs []string `json:"envs"`
+	// Inline are ENVs that refer to secrets directly. It needs [ProtocolInline].
+	Inline []InlineEnv `json:"inline,omitempty"`
+}
+
+// InlineEnv is an ENV that refers to a secret without a consumer. A grant on the secret has to let the pod do that.
+type InlineEnv struct {
+	Name   string `json:"name"`
+	Secret string `json:"secret"` // as ref.ParseSecret reads it
+}
+
+// Names returns the names of all ENVs the container asks for, in the order of the answer: of its consumer, then inline ones.
+func (c *ContainerRequest) Names() []string {
+	if len(c.Inline) == 0 {
+		return c.Envs
+	}
+	names := make([]string, 0, len(c.Envs)+len(c.Inline))
+	names = append(names, c.Envs...)
+	for _, env := range c.Inline {
+		names = append(names, env.Name)
+	}
+	return names
 }
 
 // ResolveResponse holds the values of every container asked for. It exists only complete; use [AppendResponse] and [DecodeResponse] to move it.
@@ -130,6 +161,7 @@ type ItemProblem struct {
 type NamesEvent struct {
 	Type     NamesEventType `json:"type"`
 	Consumer *ConsumerNames `json:"consumer,omitempty"` // with put; with delete only Ref is set
+	Secret   *SecretNames   `json:"secret,omitempty"`   // with put_secret; with delete_secret only Ref is set
 }
 
 // NamesEventType says what a [NamesEvent] means.
@@ -139,8 +171,11 @@ type NamesEventType string
 const (
 	NamesPut    NamesEventType = "put"    // the consumer is as told, replacing what was known of it
 	NamesDelete NamesEventType = "delete" // the consumer is gone
-	NamesSynced NamesEventType = "synced" // everything that existed when the stream began has been sent
-	NamesPing   NamesEventType = "ping"
+	// The same of a secret that pods of this cluster may refer to inline. Injectors that know no inline references ignore both.
+	NamesPutSecret    NamesEventType = "put_secret"
+	NamesDeleteSecret NamesEventType = "delete_secret"
+	NamesSynced       NamesEventType = "synced" // everything that existed when the stream began has been sent
+	NamesPing         NamesEventType = "ping"
 )
 
 // ConsumerNames is what admission needs to know about a consumer: names and who may claim it, never a value.
@@ -148,6 +183,8 @@ type ConsumerNames struct {
 	Ref      string    `json:"ref"` // <organization>/<consumer>
 	Envs     []EnvName `json:"envs"`
 	Bindings []Binding `json:"bindings"` // of this cluster only
+	// Deliveries are those the consumer allows; empty means all.
+	Deliveries []Delivery `json:"deliveries,omitempty"`
 }
 
 // EnvName is one ENV of a consumer.
@@ -159,7 +196,16 @@ type EnvName struct {
 	NoExec string `json:"no_exec,omitempty"`
 }
 
-// Binding allows the pods of one service account to claim a consumer.
+// SecretNames is what admission needs to know about a secret that pods may refer to inline.
+type SecretNames struct {
+	Ref    string    `json:"ref"`    // <organization>/<secret>
+	Grants []Binding `json:"grants"` // of this cluster only
+	// NoEnvfile and NoExec say of the active version what those of [EnvName] say. Of pinned versions nothing is told.
+	NoEnvfile string `json:"no_envfile,omitempty"`
+	NoExec    string `json:"no_exec,omitempty"`
+}
+
+// Binding allows the pods of one service account to claim a consumer or, as a grant, to refer to a secret.
 type Binding struct {
 	Namespace      string `json:"namespace"`
 	ServiceAccount string `json:"service_account"`

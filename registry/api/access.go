@@ -15,6 +15,7 @@ import (
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
+	"github.com/lanyard-dev/lanyard/registry/authn/session"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
@@ -76,7 +77,8 @@ func (s *server) authorize(c *gin.Context) {
 	switch authz.Decide(call.principal, there, call.operation.id) {
 	case authz.Allowed:
 	case authz.Unauthenticated:
-		if errors.Is(call.unsure, bearer.ErrUnchecked) { // a program must not take an outage for a revocation
+		// A program must not take an outage for a revocation, nor a person a refused page for the end of the session.
+		if errors.Is(call.unsure, session.ErrCrossOrigin) || errors.Is(call.unsure, bearer.ErrUnchecked) {
 			s.refuse(c, call.unsure)
 			return
 		}

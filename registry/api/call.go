@@ -71,8 +71,11 @@ func (s *server) begin(c *gin.Context) {
 	s.recovered(c, call)
 
 	operation := "unknown"
-	if call.operation != nil {
+	switch {
+	case call.operation != nil:
 		operation = call.operation.id
+	case c.FullPath() == signInPath:
+		operation = "signIn"
 	}
 	s.duration.WithLabelValues(operation, strconv.Itoa(c.Writer.Status())).Observe(time.Since(start).Seconds())
 	attrs := []slog.Attr{

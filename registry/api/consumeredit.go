@@ -7,6 +7,7 @@ import (
 	"context"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -33,10 +34,9 @@ func (s *server) consumers(ctx context.Context, list ...store.Consumer) ([]contr
 			Envs: each(c.Envs, func(e store.Env) contract.Env {
 				return contract.Env{Name: e.Name, Value: e.Value, Secret: optional(cmp.Or(names[e.SecretID], e.SecretID)), Version: optional(e.Version)}
 			}),
-			Bindings: each(c.Bindings, func(b store.Binding) contract.Binding {
-				return contract.Binding{Cluster: &b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
-			}),
-			CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy, Etag: etag(c.Meta),
+			Bindings:   each(c.Bindings, binding),
+			Deliveries: each(c.Deliveries, func(d wire.Delivery) contract.Delivery { return contract.Delivery(d) }),
+			CreatedAt:  c.CreatedAt, CreatedBy: c.CreatedBy, UpdatedAt: c.UpdatedAt, UpdatedBy: c.UpdatedBy, Etag: etag(c.Meta),
 		}
 	}), nil
 }
@@ -59,6 +59,9 @@ func (e consumerEdit) apply(c *store.Consumer) error {
 	if e.Bindings != nil {
 		c.Bindings = bindings(*e.Bindings, e.cluster)
 	}
+	if e.Deliveries != nil {
+		c.Deliveries = deliveries(*e.Deliveries)
+	}
 	return nil
 }
 
@@ -74,7 +77,7 @@ func (w consumerWrite) apply(c *store.Consumer) error {
 	c.Kind = store.ConsumerKind(or(w.Kind, contract.ConsumerKindService))
 	c.Description = or(w.Description, "")
 	c.Labels = or(w.Labels, nil)
-	c.Envs, c.Bindings = envs(or(w.Envs, nil)), bindings(or(w.Bindings, nil), w.cluster)
+	c.Envs, c.Bindings, c.Deliveries = envs(or(w.Envs, nil)), bindings(or(w.Bindings, nil), w.cluster), deliveries(or(w.Deliveries, nil))
 	return nil
 }
 
@@ -83,6 +86,14 @@ func envs(list []contract.Env) []store.Env {
 	return each(list, func(e contract.Env) store.Env {
 		return store.Env{Name: e.Name, Value: e.Value, SecretID: or(e.Secret, ""), Version: or(e.Version, 0)}
 	})
+}
+
+func deliveries(list []contract.Delivery) []wire.Delivery {
+	return each(list, func(d contract.Delivery) wire.Delivery { return wire.Delivery(d) })
+}
+
+func binding(b store.Binding) contract.Binding {
+	return contract.Binding{Cluster: &b.Cluster, Namespace: b.Namespace, ServiceAccount: b.ServiceAccount}
 }
 
 func bindings(list []contract.Binding, cluster string) []store.Binding {

@@ -18,12 +18,21 @@ func (s *server) GetMe(ctx context.Context, _ ginapi.GetMeRequestObject) (ginapi
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.GetMe200JSONResponse(contract.Me{
+	me := contract.Me{
 		Principal: call.principal.String(), Admin: call.principal.Admin,
 		Memberships: each(memberships, func(m store.Membership) contract.Membership {
 			return contract.Membership{OrganizationID: m.Organization.ID, Organization: m.Organization.Slug, Role: contract.Role(m.Role)}
 		}),
-	}), nil
+	}
+	if call.principal.Session != "" {
+		own, err := s.store.Session(ctx, me.Principal, call.principal.Session)
+		if err != nil {
+			return nil, err
+		}
+		told := contractSession(call, own)
+		me.Session, me.Email, me.Name = &told, optional(own.Email), optional(own.Name)
+	}
+	return ginapi.GetMe200JSONResponse(me), nil
 }
 
 func (s *server) memberships(ctx context.Context, p authz.Principal) ([]store.Membership, error) {

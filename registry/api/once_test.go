@@ -18,7 +18,8 @@ type post struct {
 }
 
 // posts is a request of each POST of the document, in an organization "acme" with what [world.organization] puts there, a secret "gone" that is deleted, providers
-// "vault-prod" and "vault-dev", and a second version of "stripe", which is active. What each does, it would do again, or refuse, if it were sent without a key.
+// "vault-prod" and "vault-dev", a second version of "stripe", which is active, and two
+// running pods. What each does, it would do again, or refuse, if it were sent without a key.
 var posts = map[string]post{ // :: operationId → request
 	"createOrganization": {"/api/v1/organizations", `{"slug":"umbrella"}`, `{"slug":"globex"}`},
 	"createSecret":       {acme + "/secrets", `{"name":"once","value":"v"}`, `{"name":"once","value":"w"}`},
@@ -33,6 +34,8 @@ var posts = map[string]post{ // :: operationId → request
 	"testProvider":       {acme + "/providers/vault-prod/test", "", acme + "/providers/vault-dev/test"},
 	"createConsumer":     {acme + "/consumers", `{"name":"once","envs":[{"name":"A","secret":"stripe"}]}`, `{"name":"once"}`},
 	"addMember":          {acme + "/members", `{"principal":"user:once","role":"owner"}`, `{"principal":"user:once","role":"member"}`},
+	"stopWorkload":       {acme + "/workloads/uid-api-1/stop", "", acme + "/workloads/uid-api-2/stop"},
+	"stopWorkloads":      {acme + "/secrets/stripe/stop-workloads", "", acme + "/secrets/stripe/stop-workloads?force=true"},
 	"createToken":        {acme + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},
 }
 
@@ -64,7 +67,10 @@ func TestEveryPostWithAKeyIsAnsweredTwiceAndDoneOnce(t *testing.T) {
 			w.organization("acme")
 			w.vault("acme", "vault-prod", "https://127.0.0.1:1", "", "t")
 			w.vault("acme", "vault-dev", "https://127.0.0.1:1", "", "t")
-			decode[contract.Secret](t, w.do("POST", acme+"/secrets", `{"name":"gone"}`))
+			gone := decode[contract.Secret](t, w.do("POST", acme+"/secrets", `{"name":"gone"}`))
+			for _, pod := range []string{"api-1", "api-2"} {
+				w.started(pod, contract.Consumer{OrganizationID: gone.OrganizationID, ID: "c"}, contract.Secret{ID: "s"})
+			}
 			w.do("DELETE", acme+"/secrets/gone", "")
 			decode[contract.Version](t, w.do("POST", acme+"/secrets/stripe/versions", `{"value":"second"}`))
 			headers := []string{"Idempotency-Key", "key-" + id}

@@ -140,7 +140,8 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 		return list.Items[0].ID
 	}
 	acmeID := decode[contract.Organization](t, w.do("GET", acme, "")).ID
-	ids := map[string]string{":secret": id("/secrets"), ":consumer": id("/consumers"), ":provider": id("/providers"), ":member": id("/members"), ":token": id("/tokens")}
+	w.started("api-1", contract.Consumer{OrganizationID: acmeID, ID: id("/consumers")}, contract.Secret{ID: id("/secrets")})
+	ids := map[string]string{":workload": "uid-api-1", ":secret": id("/secrets"), ":consumer": id("/consumers"), ":provider": id("/providers"), ":member": id("/members"), ":token": id("/tokens")}
 	bodies := map[string]string{
 		"updateOrganization": `{"display_name":"x"}`, "createSecret": `{"name":"x"}`, "updateSecret": `{"value":"x"}`, "putVersion": `{"value":"x"}`,
 		"createConsumer": `{"name":"x"}`, "replaceConsumer": `{"name":"x"}`, "updateConsumer": `{"description":"x"}`,
@@ -162,7 +163,7 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 			continue
 		}
 		body := bodies[operation]
-		if body == "" && (method == "PATCH" || method == "PUT" || method == "POST" && !strings.Contains(pattern, "/undelete") && !strings.Contains(pattern, "/activate") && !strings.Contains(pattern, "/destroy") && !strings.Contains(pattern, "/check") && !strings.Contains(pattern, "/test")) {
+		if body == "" && (method == "PATCH" || method == "PUT" || method == "POST" && !strings.Contains(pattern, "/undelete") && !strings.Contains(pattern, "/activate") && !strings.Contains(pattern, "/destroy") && !strings.Contains(pattern, "/check") && !strings.Contains(pattern, "/test") && !strings.Contains(pattern, "/stop")) {
 			t.Errorf("%s: no body to try it with", operation)
 		}
 		var pairs, unknown []string

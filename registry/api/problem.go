@@ -15,6 +15,7 @@ import (
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/authn/bearer"
+	"github.com/lanyard-dev/lanyard/registry/authn/session"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -25,6 +26,7 @@ var errorTable = []struct {
 	detail string // what is said when the error has no more to tell
 	report bool   // the cause is logged: an operator may have to act
 }{
+	{session.ErrCrossOrigin, contract.CodeForbidden, "A page of another origin made the browser send this. Nothing was done.", false},
 	{bearer.ErrUnchecked, contract.CodeUnavailable, "The credential could not be checked now. Nothing was done; try again.", true},
 	{store.ErrInvalid, contract.CodeValidation, "", false},
 	{store.ErrKeyReused, contract.CodeIdempotencyKeyReuse, "The key was sent with another request before. Nothing was done now.", false},

@@ -14,11 +14,11 @@ import (
 
 var errDeleted = errors.New("secret is deleted")
 
-// secretBody is a secret as answers have it.
+// secretBody is a secret as answers have it. Its grants tell an organization's members which workloads use it, as a consumer's bindings do.
 func (s *server) secretBody(from store.Secret) contract.Secret {
 	out := contract.Secret{
 		ID: from.ID, OrganizationID: from.OrgID, Name: from.Name, Description: from.Description, Labels: nonNil(from.Labels), Storage: contract.Storage(from.Storage),
-		ActiveVersion: optional(from.ActiveVersion), LastVersion: optional(from.LastVersion), ExpiresAt: from.ExpiresAt, DeletedAt: from.DeletedAt, PurgeAt: s.store.PurgeAt(from),
+		Grants: each(from.Grants, binding), ActiveVersion: optional(from.ActiveVersion), LastVersion: optional(from.LastVersion), ExpiresAt: from.ExpiresAt, DeletedAt: from.DeletedAt, PurgeAt: s.store.PurgeAt(from),
 		CreatedAt: from.CreatedAt, CreatedBy: from.CreatedBy, UpdatedAt: from.UpdatedAt, UpdatedBy: from.UpdatedBy, Etag: etag(from.Meta),
 	}
 	if r := from.Remote; r != nil {
@@ -90,7 +90,7 @@ func (s *server) CreateSecret(ctx context.Context, r ginapi.CreateSecretRequestO
 	}
 	n := store.NewSecret{
 		Name: r.Body.Name, Description: or(r.Body.Description, ""), Labels: or(r.Body.Labels, nil),
-		Storage: store.Storage(or(r.Body.Storage, "")), Value: value, ExpiresAt: r.Body.ExpiresAt,
+		Storage: store.Storage(or(r.Body.Storage, "")), Value: value, Grants: bindings(or(r.Body.Grants, nil), s.cluster), ExpiresAt: r.Body.ExpiresAt,
 	}
 	edit := remoteEdit{r.Body.ProviderID, r.Body.RemotePath, r.Body.RemoteKey, r.Body.RemoteVersion}
 	if edit.given() {
@@ -142,7 +142,7 @@ func (s *server) UpdateSecret(ctx context.Context, r ginapi.UpdateSecretRequestO
 	if err != nil {
 		return nil, err
 	}
-	changed, err := s.store.ReviseSecret(ctx, call.act(), found.OrgID, found.ID, expect, secretEdit(*r.Body).apply, value)
+	changed, err := s.store.ReviseSecret(ctx, call.act(), found.OrgID, found.ID, expect, secretEdit{*r.Body, s.cluster}.apply, value)
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,11 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// secretEdit is a PATCH of a secret.
-type secretEdit contract.SecretUpdate
+// secretEdit is a PATCH of a secret. cluster is what grants mean that name none.
+type secretEdit struct {
+	contract.SecretUpdate
+	cluster string
+}
 
 // apply changes the fields that are given. It may be called more than once.
 func (e secretEdit) apply(s *store.Secret) error {
@@ -22,6 +25,9 @@ func (e secretEdit) apply(s *store.Secret) error {
 		if t, err := e.ExpiresAt.Get(); err == nil {
 			s.ExpiresAt = &t
 		}
+	}
+	if e.Grants != nil {
+		s.Grants = bindings(*e.Grants, e.cluster)
 	}
 	return e.applyStorage(s)
 }

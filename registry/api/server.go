@@ -25,6 +25,7 @@ type Config struct {
 	Store         Store
 	Authenticator Authenticator
 	Checker       Checker
+	Stopper       Stopper // if nil, pods are in clusters that cannot be reached
 	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
 	Log        *slog.Logger          // if nil, nothing is logged
@@ -35,6 +36,8 @@ type Config struct {
 	// RequireIfMatch refuses changes without an ETag.
 	RequireIfMatch bool
 	Denials        Denials // hears of every refusal of a known caller; if nil, nobody does
+	// SignIn serves /auth/…, after the request id, the log, the rate limit and the body cap; it authenticates on its own. If nil, nobody can sign in.
+	SignIn http.Handler
 }
 
 // server implements the generated ginapi.StrictServerInterface.
@@ -42,6 +45,7 @@ type server struct {
 	store          Store
 	authenticator  Authenticator
 	checker        Checker
+	stopper        Stopper
 	log            *slog.Logger
 	cluster        string
 	duration       *prometheus.HistogramVec
@@ -50,13 +54,14 @@ type server struct {
 	requireIfMatch bool
 	denials        Denials
 	operations     operations
+	signIn         http.Handler
 	document       []byte        // JSON
 	waiters        chan struct{} // holds one of each request that waits for an audit event
 }
 
 var _ ginapi.StrictServerInterface = (*server)(nil)
 
-// New returns the handler of the API: /api/v1/… and /openapi.json. What else is asked for is a 404 problem.
+// New returns the handler of the API: /api/v1/…, /openapi.json and, with Config.SignIn, /auth/…. What else is asked for is a 404 problem.
 func New(config Config) (http.Handler, error) {
 	s, err := newServer(config)
 	if err != nil {
@@ -78,8 +83,8 @@ func newServer(config Config) (*server, error) {
 		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
 	s := &server{
-		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, log: config.Log,
-		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, document: document, duration: newDuration(),
+		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, stopper: config.Stopper, log: config.Log,
+		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
 		waiters: make(chan struct{}, maxWaiters),
 	}
 	if config.Registerer != nil {
@@ -106,6 +111,9 @@ func (s *server) engine() *gin.Engine {
 	e.Use(s.begin, headers, s.limitRate, s.limitBody)
 	e.NoRoute(func(c *gin.Context) { s.fail(c, contract.CodeNotFound) })
 	e.NoMethod(func(c *gin.Context) { s.fail(c, contract.CodeMethodNotAllowed) })
+	if s.signIn != nil {
+		e.Any(signInPath, gin.WrapH(s.signIn))
+	}
 	operations := e.Group("", s.authenticate, s.limitCaller, s.authorize, s.validate)
 	operations.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", s.document) })
 	operations.GET("/openapi.yaml", func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", contract.Document) })
@@ -116,6 +124,9 @@ func (s *server) engine() *gin.Engine {
 	}), ginapi.GinServerOptions{ErrorHandler: func(c *gin.Context, err error, _ int) { s.refuse(c, undecodable(err)) }})
 	return e
 }
+
+// signInPath is Gin's pattern of the pages for signing in, which are no operations of the document.
+const signInPath = "/auth/*page"
 
 // undecodable is what passed validation and still does not fit the generated types: 1.0 for a whole number. The text of such an error may quote it.
 func undecodable(error) error {

@@ -66,6 +66,9 @@ type Store interface {
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
 
+	Session(ctx context.Context, principal, id string) (store.Session, error)
+	Sessions(ctx context.Context, principal string) ([]store.Session, error)
+	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
 	Recall(ctx context.Context, act store.Act, results ...any) (bool, error)
 	Keep(ctx context.Context, act store.Act, results ...any) error
 

@@ -25,7 +25,7 @@ func (s *server) ListWorkloads(ctx context.Context, r ginapi.ListWorkloadsReques
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.ListWorkloads200JSONResponse{Items: each(page.Items, workload), NextPageToken: optional(page.Next)}, nil
+	return ginapi.ListWorkloads200JSONResponse{Items: each(page.Items, workloadOf), NextPageToken: optional(page.Next)}, nil
 }
 
 // GetWorkload implements ginapi.StrictServerInterface.
@@ -39,10 +39,10 @@ func (s *server) GetWorkload(ctx context.Context, r ginapi.GetWorkloadRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return ginapi.GetWorkload200JSONResponse(workload(w)), nil
+	return ginapi.GetWorkload200JSONResponse(workloadOf(w)), nil
 }
 
-func workload(w store.Workload) contract.Workload {
+func workloadOf(w store.Workload) contract.Workload {
 	return contract.Workload{
 		ID: w.ID, OrganizationID: w.OrgID, Cluster: w.Cluster, Namespace: w.Namespace, Pod: w.Pod, Node: optional(w.Node), ServiceAccount: w.ServiceAccount,
 		ReceivedAt: w.ReceivedAt, Stale: w.Stale(),

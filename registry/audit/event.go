@@ -45,13 +45,14 @@ type Workload struct {
 // Grant is one value that was released, by name.
 type Grant struct {
 	Container string `json:"container"`
-	Consumer  string `json:"consumer"` // <organization>/<consumer>
+	Consumer  string `json:"consumer,omitempty"` // <organization>/<consumer>; empty if the pod referred to the secret inline
 	// ConsumerID tells consumers apart that had the same name one after the other.
 	ConsumerID string `json:"consumer_id,omitempty"`
 	Env        string `json:"env"`
 	Secret     string `json:"secret,omitempty"`
 	SecretID   string `json:"secret_id,omitempty"`
 	Version    uint64 `json:"version,omitempty"`
+	Pinned     bool   `json:"pinned,omitempty"` // an inline reference named the version
 	Leased     bool   `json:"leased,omitempty"` // the provider made the value for this pod alone
 }
 
@@ -90,10 +91,13 @@ const (
 	MemberRemove       Action = "member.remove"
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
+	SessionCreate      Action = "session.create"
+	SessionRevoke      Action = "session.revoke"
 	ProviderCreate     Action = "provider.create"
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"
 	LeaseGrant         Action = "lease.grant"
 	LeaseRevoke        Action = "lease.revoke"
 	WorkloadResolve    Action = "workload.resolve"
+	WorkloadStop       Action = "workload.stop"
 )

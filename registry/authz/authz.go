@@ -15,6 +15,8 @@ type Principal struct {
 	// Org and Role are set for an API token, which belongs to one organization, by id, and has this role there and none elsewhere.
 	Org  string
 	Role Role
+	// Session is the id of the session of somebody who signed in.
+	Session string
 }
 
 // Anonymous reports whether nobody was authenticated.

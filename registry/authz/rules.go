@@ -15,6 +15,9 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"getOpenAPIYAML": {"document.read", Anyone},
 	"getMe":          {"me.read", Authenticated},
 
+	"listSessions":  {"session.list", Authenticated}, // the caller's own
+	"revokeSession": {"session.revoke", Authenticated},
+
 	"listOrganizations":  {"organization.list", Authenticated}, // of those the caller is a member of
 	"createOrganization": {"organization.create", Admin},
 	"getOrganization":    {"organization.read", Member},
@@ -54,6 +57,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 
 	"listWorkloads": {"workload.list", Member},
 	"getWorkload":   {"workload.read", Member},
+	"stopWorkload":  {"workload.stop", Owner},
+	"stopWorkloads": {"workload.stop", Owner},
 
 	"listInstallationAuditEvents": {"audit.list", Admin},
 	"listAuditEvents":             {"audit.list", Owner},

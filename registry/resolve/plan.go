@@ -5,6 +5,7 @@ package resolve
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
 	"github.com/lanyard-dev/lanyard/pkg/execfile"
@@ -17,7 +18,7 @@ import (
 // containers of one pod never see different versions of it.
 type plan struct {
 	request   Request
-	consumers []store.Consumer // of each container
+	consumers []store.Consumer // of each container; zero if it has none
 	items     []item
 	secrets   []*secret
 	end       func(delivered bool) // ends the fetches; nil if there were none
@@ -27,6 +28,8 @@ type plan struct {
 type item struct {
 	container int
 	env       string
+	orgID     string        // of the consumer, or of a secret referred to inline
+	inline    bool          // the container refers to the secret itself, without its consumer
 	plain     *redact.Value // a copy of a value that is not secret; nil with secret
 	secret    *secret       // nil with plain, or if the ENV is missing
 }
@@ -50,39 +53,68 @@ func (s *secret) fail(code wire.Code, message string, err error) {
 	s.code, s.message, s.err = code, message, err
 }
 
-// lookUp finds what each ENV refers to, without opening anything.
-func lookUp(view View, req Request, consumers []store.Consumer) *plan {
+// lookUp finds what each ENV refers to, without opening anything. inline are the secrets of the inline references of each container.
+func lookUp(view View, req Request, consumers []store.Consumer, inline [][]store.Secret) *plan {
 	p := &plan{request: req, consumers: consumers}
-	type key struct {
-		orgID, id string
-		pinned    uint64
-	}
-	var known map[key]*secret
+	known := make(map[secretKey]*secret)
 	for i, c := range req.containers {
 		for _, name := range c.Envs {
-			it := item{container: i, env: name}
+			it := item{container: i, env: name, orgID: consumers[i].OrgID}
 			switch env, found := find(consumers[i].Envs, name); {
 			case !found:
 			case env.Value != nil:
 				value := redact.New([]byte(*env.Value))
 				it.plain = &value
 			default:
-				k := key{consumers[i].OrgID, env.SecretID, env.Version}
-				s, ok := known[k]
-				if !ok {
-					s = newSecret(view, k.orgID, k.id, k.pinned)
-					p.secrets = append(p.secrets, s)
-					if known == nil {
-						known = make(map[key]*secret)
-					}
-					known[k] = s
-				}
-				it.secret = s
+				it.secret = p.secret(known, secretKey{consumers[i].OrgID, env.SecretID, env.Version}, func() *secret {
+					return newSecret(view, consumers[i].OrgID, env.SecretID, env.Version)
+				})
 			}
 			p.items = append(p.items, it)
 		}
+		for j, env := range c.Inline {
+			meta, pinned := inline[i][j], req.inline[i][j].Version
+			p.items = append(p.items, item{container: i, env: env.Name, orgID: meta.OrgID, inline: true,
+				secret: p.secret(known, secretKey{meta.OrgID, meta.ID, pinned}, func() *secret {
+					return &secret{orgID: meta.OrgID, id: meta.ID, pinned: pinned, meta: meta}
+				})})
+		}
 	}
 	return p
+}
+
+// secretKey is one version of a secret; pinned is 0 for the active one.
+type secretKey struct {
+	orgID, id string
+	pinned    uint64
+}
+
+// secret returns the secret of the plan with this key, made by find if there is none yet.
+func (p *plan) secret(known map[secretKey]*secret, k secretKey, find func() *secret) *secret {
+	s, ok := known[k]
+	if !ok {
+		s = find()
+		p.secrets, known[k] = append(p.secrets, s), s
+	}
+	return s
+}
+
+// orgs are the organizations the plan takes something from, each once, in the order of the containers.
+func (p *plan) orgs() []string {
+	var orgs []string
+	add := func(id string) {
+		if id != "" && !slices.Contains(orgs, id) {
+			orgs = append(orgs, id)
+		}
+	}
+	next := 0 // items are in the order of the containers
+	for i := range p.request.containers {
+		add(p.consumers[i].OrgID)
+		for ; next < len(p.items) && p.items[next].container == i; next++ {
+			add(p.items[next].orgID)
+		}
+	}
+	return orgs
 }
 
 func find(envs []store.Env, name string) (store.Env, bool) {
@@ -136,7 +168,7 @@ func (s *secret) openLocal(view View) error {
 func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemProblem) {
 	response := &wire.ResolveResponse{RequestID: requestID, Containers: make([]wire.ContainerValues, len(p.request.containers))}
 	for i, c := range p.request.containers {
-		response.Containers[i] = wire.ContainerValues{Name: c.Name, Envs: make([]wire.Env, 0, len(c.Envs))}
+		response.Containers[i] = wire.ContainerValues{Name: c.Name, Envs: make([]wire.Env, 0, len(c.Envs)+len(c.Inline))}
 	}
 	var problems []wire.ItemProblem
 	for _, it := range p.items {

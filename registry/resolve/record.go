@@ -34,15 +34,13 @@ func (c Call) Event(outcome audit.Outcome, reason string) audit.Event {
 	return e
 }
 
-// perOrg returns one event for each organization among the consumers, in their order: members of one must not read what was released of another.
-func perOrg(call Call, consumers []store.Consumer, outcome audit.Outcome, reason string) []audit.Event {
-	var events []audit.Event
-	for _, c := range consumers {
-		if event(events, c.OrgID) == nil {
-			e := call.Event(outcome, reason)
-			e.OrgID = c.OrgID
-			events = append(events, e)
-		}
+// perOrg returns one event for each organization of the plan: members of one must not read what was released of another.
+func perOrg(call Call, p *plan, outcome audit.Outcome, reason string) []audit.Event {
+	orgs := p.orgs()
+	events := make([]audit.Event, len(orgs))
+	for i, id := range orgs {
+		events[i] = call.Event(outcome, reason)
+		events[i].OrgID = id
 	}
 	return events
 }
@@ -65,13 +63,17 @@ func released(call Call, p *plan) []audit.Event {
 	if p.request.Refresh() {
 		reason = ReasonRefreshed
 	}
-	events := perOrg(call, p.consumers, audit.Allowed, reason)
+	events := perOrg(call, p, audit.Allowed, reason)
 	for _, it := range p.items {
-		grant := audit.Grant{Container: p.request.containers[it.container].Name, Consumer: p.request.consumers[it.container].String(), ConsumerID: p.consumers[it.container].ID, Env: it.env}
+		grant := audit.Grant{Container: p.request.containers[it.container].Name, Env: it.env}
+		grant.Pinned = it.inline && it.secret.pinned != 0
+		if !it.inline {
+			grant.Consumer, grant.ConsumerID = p.request.consumers[it.container].String(), p.consumers[it.container].ID
+		}
 		if s := it.secret; s != nil {
 			grant.Secret, grant.SecretID, grant.Version, grant.Leased = s.meta.Name, s.id, s.version, s.leased
 		}
-		w := event(events, p.consumers[it.container].OrgID).Workload
+		w := event(events, it.orgID).Workload
 		w.Released = append(w.Released, grant)
 	}
 	return events
@@ -79,7 +81,7 @@ func released(call Call, p *plan) []audit.Event {
 
 // unresolved tells each organization that a pod it allowed got nothing.
 func unresolved(call Call, p *plan) []audit.Event {
-	return perOrg(call, p.consumers, audit.Denied, string(wire.CodeUnresolved))
+	return perOrg(call, p, audit.Denied, string(wire.CodeUnresolved))
 }
 
 // unbound tells of every consumer that was claimed without a binding. Consumers that do not exist belong to no organization.
@@ -87,13 +89,32 @@ func unbound(call Call, refs []ref.Consumer, consumers []store.Consumer) []audit
 	var events []audit.Event
 	seen := map[ref.Consumer]bool{}
 	for i, r := range refs {
-		if seen[r] || binds(consumers[i], call.Principal) {
+		if r == (ref.Consumer{}) || seen[r] || binds(consumers[i], call.Principal) {
 			continue
 		}
 		seen[r] = true
 		e := call.Event(audit.Denied, string(wire.CodeNotBound))
 		e.OrgID, e.ResourceKind, e.ResourceID, e.ResourceName = consumers[i].OrgID, "consumer", consumers[i].ID, r.String()
 		events = append(events, e)
+	}
+	return events
+}
+
+// ungranted tells of every secret that was referred to without a grant. Secrets that do not exist belong to no organization.
+func ungranted(call Call, inline [][]ref.Secret, secrets [][]store.Secret) []audit.Event {
+	var events []audit.Event
+	seen := map[string]bool{}
+	for i, refs := range inline {
+		for j, r := range refs {
+			secret := secrets[i][j]
+			if seen[r.Path()] || grants(secret, call.Principal) {
+				continue
+			}
+			seen[r.Path()] = true
+			e := call.Event(audit.Denied, string(wire.CodeNotGranted))
+			e.OrgID, e.ResourceKind, e.ResourceID, e.ResourceName = secret.OrgID, "secret", secret.ID, r.Path()
+			events = append(events, e)
+		}
 	}
 	return events
 }

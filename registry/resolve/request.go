@@ -18,7 +18,8 @@ const maxContainerName = 63
 // Request is a resolve request that keeps every rule which does not depend on who asks. [Parse] and [Decode] make it; the zero Request asks for nothing.
 type Request struct {
 	containers []wire.ContainerRequest
-	consumers  []ref.Consumer // of each container
+	consumers  []ref.Consumer // of each container; zero if it has none
+	inline     [][]ref.Secret // of each container, as its Inline; nil if there are none
 	mark       string         // of the answer the caller has; empty if it has none
 }
 
@@ -58,8 +59,8 @@ func invalid(format string, args ...any) *Refusal {
 // Parse checks a request, which the caller must not change afterwards.
 func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 	switch {
-	case req.Protocol != wire.Protocol:
-		return Request{}, invalid("protocol %d is unknown, this registry speaks %d", req.Protocol, wire.Protocol)
+	case req.Protocol < wire.ProtocolConsumers, req.Protocol > wire.Protocol:
+		return Request{}, invalid("protocol %d is unknown, this registry speaks %d to %d", req.Protocol, wire.ProtocolConsumers, wire.Protocol)
 	case len(req.Containers) == 0:
 		return Request{}, invalid("no container is asked for")
 	case len(req.Containers) > wire.MaxContainers:
@@ -67,7 +68,7 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 	case len(req.Mark) > wire.MaxMarkBytes:
 		return Request{}, invalid("the mark is none of this registry's")
 	}
-	refs := make([]ref.Consumer, len(req.Containers))
+	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil, req.Mark}
 	envs := 0
 	for i, c := range req.Containers {
 		if !isContainerName(c.Name) {
@@ -78,32 +79,48 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 				return Request{}, invalid("container %s is asked for twice", c.Name)
 			}
 		}
-		consumer, err := ref.ParseConsumer(c.Consumer)
-		if err != nil {
-			return Request{}, invalid("container %s: %v", c.Name, err)
+		if len(c.Inline) > 0 && req.Protocol < wire.ProtocolInline {
+			return Request{}, invalid("container %s: inline references need protocol %d", c.Name, wire.ProtocolInline)
 		}
-		refs[i] = consumer
+		if c.Consumer != "" || len(c.Envs) > 0 || len(c.Inline) == 0 {
+			consumer, err := ref.ParseConsumer(c.Consumer)
+			if err != nil {
+				return Request{}, invalid("container %s: %v", c.Name, err)
+			}
+			parsed.consumers[i] = consumer
+		}
 		switch c.Delivery {
 		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
 		default:
 			return Request{}, invalid("container %s: the delivery must be %s, %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile)
 		}
-		if envs += len(c.Envs); envs > wire.MaxEnvs {
+		if envs += len(c.Envs) + len(c.Inline); envs > wire.MaxEnvs {
 			return Request{}, invalid("more than %d ENVs", wire.MaxEnvs)
 		}
-		for j, name := range c.Envs {
+		if len(c.Inline) > 0 && parsed.inline == nil {
+			parsed.inline = make([][]ref.Secret, len(req.Containers))
+		}
+		for _, env := range c.Inline {
+			secret, err := ref.ParseSecret(env.Secret)
+			if err != nil {
+				return Request{}, invalid("container %s: %v", c.Name, err)
+			}
+			parsed.inline[i] = append(parsed.inline[i], secret)
+		}
+		names := c.Names()
+		for j, name := range names {
 			// Names that have become reserved are no error here: the consumer has the last word on what it has.
 			if name == "" || len(name) > ref.MaxEnvName {
 				return Request{}, invalid("container %s: ENV %d has no proper name", c.Name, j)
 			}
-			for _, before := range c.Envs[:j] {
+			for _, before := range names[:j] {
 				if before == name {
 					return Request{}, invalid("container %s: ENV %s is asked for twice", c.Name, name)
 				}
 			}
 		}
 	}
-	return Request{req.Containers, refs, req.Mark}, nil
+	return parsed, nil
 }
 
 func isContainerName(name string) bool {

@@ -20,6 +20,9 @@ func TestDecode(t *testing.T) {
 	request := func(containers ...string) string {
 		return `{"protocol":1,"containers":[` + strings.Join(containers, ",") + `]}`
 	}
+	inline := func(protocol int, fields, secret string) string {
+		return fmt.Sprintf(`{"protocol":%d,"containers":[{"name":"app",%s,"inline":[{"name":"STRIPE","secret":%q}]}]}`, protocol, fields, secret)
+	}
 	many := func(n int) (names []string) {
 		for i := range n {
 			names = append(names, fmt.Sprintf("E%d", i))
@@ -43,7 +46,15 @@ func TestDecode(t *testing.T) {
 		"an array":                         {"[]", "no resolve request"},
 		"null":                             {"null", "protocol 0 is unknown"},
 		"a wrong type":                     {`{"protocol":1,"containers":[{"name":{"x":"` + canary + `"}}]}`, "containers.name is of the wrong type"},
-		"a newer protocol":                 {`{"protocol":2,"containers":[` + good + `]}`, "protocol 2 is unknown"},
+		"a newer protocol":                 {`{"protocol":3,"containers":[` + good + `]}`, "protocol 3 is unknown, this registry speaks 1 to 2"},
+		"the newest protocol":              {`{"protocol":2,"containers":[` + good + `]}`, ""},
+		"inline and nothing else":          {inline(2, `"delivery":"envfile"`, "lanyard://shop/stripe#3"), ""},
+		"inline beside a consumer":         {inline(2, `"consumer":"shop/web","delivery":"exec","envs":["A"]`, "lanyard://shop/stripe"), ""},
+		"inline for an older protocol":     {inline(1, `"delivery":"envfile"`, "lanyard://shop/stripe"), "inline references need protocol 2"},
+		"inline that is malformed":         {inline(2, `"delivery":"envfile"`, "lanyard://shop"), "must be lanyard://<organization>/<secret>"},
+		"inline and an ENV of the name":    {inline(2, `"consumer":"shop/web","delivery":"envfile","envs":["STRIPE"]`, "lanyard://shop/stripe"), "ENV STRIPE is asked for twice"},
+		"ENVs without a consumer":          {inline(2, `"delivery":"envfile","envs":["A"]`, "lanyard://shop/stripe"), "must be <organization>/<consumer>"},
+		"inline under an improper name":    {`{"protocol":2,"containers":[{"name":"app","delivery":"exec","inline":[{"name":"","secret":"lanyard://shop/a"}]}]}`, "ENV 0 has no proper name"},
 		"no container":                     {request(), "no container"},
 		"too many containers":              {request(crowd...), "more than 64 containers"},
 		"the same container twice":         {request(good, good), "container app is asked for twice"},
@@ -99,7 +110,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		envs := 0
 		for _, c := range req.Containers {
-			envs += len(c.Envs)
+			envs += len(c.Names())
 		}
 		if len(req.Containers) == 0 || len(req.Containers) > wire.MaxContainers || envs > wire.MaxEnvs {
 			t.Errorf("accepted %d containers with %d ENVs", len(req.Containers), envs)

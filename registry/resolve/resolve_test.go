@@ -58,6 +58,16 @@ func (w *world) FindSecret(orgID, id string) (store.Secret, error) {
 	return s, w.openErr[orgID+"/"+id]
 }
 
+func (w *world) FindSecretByName(org, name string) (store.Secret, error) {
+	id := map[string]string{"shop": "o1", "other": "o2"}[org]
+	for key, s := range w.secrets {
+		if s.OrgID == id && s.Name == name {
+			return s, w.openErr[key]
+		}
+	}
+	return store.Secret{}, store.ErrNotFound
+}
+
 func (w *world) OpenVersion(orgID, id string, n uint64) (redact.Value, error) {
 	key := fmt.Sprintf("%s/%s@%d", orgID, id, n)
 	if err := w.openErr[key]; err != nil {

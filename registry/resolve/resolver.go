@@ -2,8 +2,9 @@
 
 // Package resolve decides which values one pod receives, and fetches them.
 //
-// The order is the promise: the request's limits; then, for every consumer it names, whether a binding lets this pod claim it; only then what the
-// consumers refer to. A pod that may not claim a consumer learns nothing of it, not even whether it exists. All values or none: what cannot be resolved
+// The order is the promise: the request's limits; then, for every consumer it names, whether a binding lets this pod claim it, and for every secret it refers to
+// inline, whether a grant lets it do that; only then what the consumers refer to. A pod that may not claim a consumer or refer to a secret learns nothing of it,
+// not even whether it exists. All values or none: what cannot be resolved
 // fails the request as a whole and is told ENV by ENV. Before anything is returned the audit log has accepted a record of it.
 package resolve
 
@@ -27,6 +28,8 @@ type View interface {
 	FindConsumer(org, name string) (store.Consumer, error)
 	// FindSecret does not find soft-deleted secrets.
 	FindSecret(orgID, id string) (store.Secret, error)
+	// FindSecretByName is the same by the slug of an organization and the secret's name.
+	FindSecretByName(org, name string) (store.Secret, error)
 	// OpenVersion returns a value that the caller owns and may wipe.
 	OpenVersion(orgID, secretID string, number uint64) (redact.Value, error)
 }
@@ -121,7 +124,16 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 		r.config.Denied.Record(ctx, unbound(call, req.consumers, consumers)...)
 		return nil, refusal
 	}
-	plan := lookUp(view, req, consumers)
+	if refusal := allowed(req, consumers); refusal != nil {
+		r.config.Denied.Record(ctx, disallowed(call, req, consumers)...)
+		return nil, refusal
+	}
+	secrets, refusal := granted(view, call.Principal, req.inline)
+	if refusal != nil {
+		r.config.Denied.Record(ctx, ungranted(call, req.inline, secrets)...)
+		return nil, refusal
+	}
+	plan := lookUp(view, req, consumers, secrets)
 	if err := r.open(ctx, call, view, plan); err != nil {
 		plan.wipe()
 		return nil, unreadable(err)

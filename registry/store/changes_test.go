@@ -14,7 +14,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
 )
 
-func TestConsumersAreToldOnceThenSyncedThenAsTheyChange(t *testing.T) {
+func TestNamesAreToldOnceThenSyncedThenAsTheyChange(t *testing.T) {
 	s := storetest.Start(t)
 	o := organization(t, s, "acme")
 	secret := local(t, s, o.ID, "db", "plain")
@@ -27,10 +27,15 @@ func TestConsumersAreToldOnceThenSyncedThenAsTheyChange(t *testing.T) {
 	changes := make(chan string)
 	go func() {
 		defer close(changes)
-		for c := range s.WatchConsumers(ctx) {
+		for c := range s.WatchNames(ctx, "main") {
 			text := "synced"
 			switch {
 			case c.Synced:
+			case c.Secret.Name != "" && c.Granted == nil:
+				text = "ungranted " + c.Secret.Path()
+			case c.Secret.Name != "":
+				v, _ := c.View.Version(c.OrgID, c.Granted.ID, c.Granted.ActiveVersion)
+				text = c.Secret.String() + ":" + v.NoEnvfile
 			case c.Consumer == nil:
 				text = "gone " + c.Ref.String()
 			default:
@@ -72,6 +77,34 @@ func TestConsumersAreToldOnceThenSyncedThenAsTheyChange(t *testing.T) {
 	want("gone acme/api", "acme/web x DB:it contains a single quote")
 	must(s.DeleteConsumer(t.Context(), act, o.ID, c.ID, 0))
 	want("gone acme/web")
+
+	// A secret is told of while a grant lets pods of the cluster refer to it.
+	grant := func(name string, clusters ...string) {
+		t.Helper()
+		_, err := s.UpdateSecret(t.Context(), act, o.ID, secret.ID, 0, func(x *store.Secret) error {
+			x.Name, x.Grants = name, nil
+			for _, cluster := range clusters {
+				x.Grants = append(x.Grants, store.Binding{Cluster: cluster, Namespace: "shop", ServiceAccount: "web"})
+			}
+			return nil
+		})
+		must(err)
+	}
+	grant("db", "edge")
+	grant("db", "edge", "main")
+	want("lanyard://acme/db:it contains a single quote")
+	_, _, err = s.PutVersion(t.Context(), act, o.ID, secret.ID, 0, *secretValue("plain again"), true)
+	must(err)
+	want("lanyard://acme/db:")
+	grant("database", "edge", "main")
+	want("ungranted acme/db", "lanyard://acme/database:")
+	must(s.DeleteSecret(t.Context(), act, o.ID, secret.ID, 0, false))
+	want("ungranted acme/database")
+	_, err = s.UndeleteSecret(t.Context(), act, o.ID, secret.ID, 0)
+	must(err)
+	want("lanyard://acme/database:")
+	grant("database")
+	want("ungranted acme/database")
 	stop()
 	if text, more := <-changes; more {
 		t.Errorf("after the end: %q", text)

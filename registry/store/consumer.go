@@ -90,7 +90,7 @@ func (s *Store) resolveEnvs(m *image, orgID string, envs []Env, had []Env) error
 	return nil
 }
 
-// UpdateConsumer changes name, kind, description, labels, ENVs and bindings; edit's changes of other fields are undone. It returns [ErrNotFound], a
+// UpdateConsumer changes name, kind, description, labels, ENVs, bindings and deliveries; edit's changes of other fields are undone. It returns [ErrNotFound], a
 // [ConflictError], a [FieldError], [ErrExists] or edit's error. edit may be called more than once.
 func (s *Store) UpdateConsumer(ctx context.Context, act Act, orgID, id string, expect int64, edit func(*Consumer) error) (Consumer, error) {
 	var c Consumer
@@ -165,7 +165,7 @@ func (s *Store) DeleteConsumer(ctx context.Context, act Act, orgID, id string, e
 func (c *Consumer) clone() Consumer {
 	d := *c
 	d.Labels = maps.Clone(c.Labels)
-	d.Envs, d.Bindings = slices.Clone(c.Envs), slices.Clone(c.Bindings)
+	d.Envs, d.Bindings, d.Deliveries = slices.Clone(c.Envs), slices.Clone(c.Bindings), slices.Clone(c.Deliveries)
 	for i := range d.Envs {
 		d.Envs[i].Value = clonePointer(d.Envs[i].Value)
 	}
@@ -189,5 +189,6 @@ func changedConsumerFields(a, b Consumer) []string {
 			equalPointers(x.Value, y.Value, func(v, w string) bool { return v == w })
 	}))
 	add("bindings", !slices.Equal(a.Bindings, b.Bindings))
+	add("deliveries", !slices.Equal(a.Deliveries, b.Deliveries))
 	return names
 }

@@ -20,12 +20,13 @@ type edit struct {
 	space keyspace
 
 	labels   map[string]map[string]string // :: text of a set of labels → the one copy of it this edit keeps
-	touched  map[consumerKey]struct{}     // consumers whose names stream may have changed
+	touched  map[namedKey]struct{}        // what the names stream may have to tell anew
 	failures []failure                    // records that did not verify
 	stale    int                          // changes older than what is there; etcd promises that there are none
 }
 
-type consumerKey struct{ org, id string }
+// namedKey is a consumer, or a secret with grants, whose names admission needs.
+type namedKey struct{ kind, org, id string }
 
 type failure struct {
 	key string
@@ -33,7 +34,7 @@ type failure struct {
 }
 
 func newEdit(from *image, keys Keys, space keyspace) *edit {
-	return &edit{image: from, keys: keys, space: space, labels: make(map[string]map[string]string), touched: make(map[consumerKey]struct{})}
+	return &edit{image: from, keys: keys, space: space, labels: make(map[string]map[string]string), touched: make(map[namedKey]struct{})}
 }
 
 // put applies a key that was written at revision rev. It keeps no part of value but copies.
@@ -108,8 +109,9 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		if i, ok := e.secretNames.Get(index{org: s.OrgID, name: s.Name}); ok && i.id == s.ID {
 			s.ID, s.Name = i.id, i.name
 		}
-		e.secrets.ReplaceOrInsert(s)
-		e.touchUsers(s.ID)
+		old, _ := e.secrets.ReplaceOrInsert(s)
+		e.touchGranted(old)
+		e.touchUsers(s.OrgID, s.ID)
 	case kindVersion:
 		var v Version
 		sealed, err := unsealWith(e.keys, key, kindVersion, value, &v)
@@ -122,7 +124,7 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		v.CreatedBy = unique.Make(v.CreatedBy).Value()
 		v.NoEnvfile, v.NoExec = unique.Make(v.NoEnvfile).Value(), unique.Make(v.NoExec).Value()
 		e.versions.ReplaceOrInsert(&sealedVersion{v, unique.Make(a.org).Value(), e.shareID(a.org, a.id), bytes.Clone(sealed), rev})
-		e.touchUsers(a.id)
+		e.touchUsers(a.org, a.id)
 	case kindProvider:
 		p := new(sealedProvider)
 		sealed, err := unsealWith(e.keys, key, kindProvider, value, &p.Provider)
@@ -148,11 +150,15 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		e.removeConsumer(a)
 		e.consumers.ReplaceOrInsert(c)
 		e.addUses(c)
-		e.touched[consumerKey{c.OrgID, c.ID}] = struct{}{}
+		e.touched[namedKey{kindConsumer, c.OrgID, c.ID}] = struct{}{}
 	case kindMember:
 		return e.loadMember(key, a, value, rev)
 	case kindAPIToken:
 		return e.loadAPIToken(key, a, value, rev)
+	case kindSession:
+		return e.loadSession(key, a, value, rev)
+	case kindSessionUse:
+		return e.loadSessionUse(key, a, value, rev)
 	}
 	return nil
 }
@@ -212,22 +218,27 @@ func (e *edit) remove(key string, a address) {
 	case kindOrganization:
 		e.orgs.Delete(&Organization{Meta: Meta{ID: a.id}})
 	case kindSecret:
-		e.secrets.Delete(&Secret{OrgID: a.org, Meta: Meta{ID: a.id}})
-		e.touchUsers(a.id)
+		old, _ := e.secrets.Delete(&Secret{OrgID: a.org, Meta: Meta{ID: a.id}})
+		e.touchGranted(old)
+		e.touchUsers(a.org, a.id)
 	case kindVersion:
 		if v, err := e.version(e.space, a.org, a.id, a.number); err == nil {
 			e.versions.Delete(v)
-			e.touchUsers(a.id)
+			e.touchUsers(a.org, a.id)
 		}
 	case kindProvider:
 		e.providers.Delete(&sealedProvider{Provider: Provider{OrgID: a.org, Meta: Meta{ID: a.id}}})
 	case kindConsumer:
 		e.removeConsumer(a)
-		e.touched[consumerKey{a.org, a.id}] = struct{}{}
+		e.touched[namedKey{kindConsumer, a.org, a.id}] = struct{}{}
 	case kindMember:
 		e.removeMember(a)
 	case kindAPIToken:
 		e.removeAPIToken(a)
+	case kindSession:
+		e.removeSession(a)
+	case kindSessionUse:
+		e.used.Delete(&sessionUse{id: a.id})
 	}
 }
 
@@ -243,11 +254,22 @@ func (e *edit) removeConsumer(a address) {
 	}
 }
 
-func (e *edit) touchUsers(secret string) {
+// touchUsers marks everything that depends on a secret: the consumers that refer to it, and itself if pods may.
+func (e *edit) touchUsers(org, secret string) {
+	if s, ok := e.secrets.Get(&Secret{OrgID: org, Meta: Meta{ID: secret}}); ok {
+		e.touchGranted(s)
+	}
 	e.users(secret, func(c *Consumer) bool {
-		e.touched[consumerKey{c.OrgID, c.ID}] = struct{}{}
+		e.touched[namedKey{kindConsumer, c.OrgID, c.ID}] = struct{}{}
 		return true
 	})
+}
+
+// touchGranted marks a secret, if there is one and it has grants.
+func (e *edit) touchGranted(s *Secret) {
+	if s != nil && len(s.Grants) > 0 {
+		e.touched[namedKey{kindSecret, s.OrgID, s.ID}] = struct{}{}
+	}
 }
 
 func (m *image) indexes(kind string) interface {
@@ -302,6 +324,14 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindAPIToken:
 		if t, ok := m.tokens.Get(tokenAt(a)); ok {
 			return t.Revision, true
+		}
+	case kindSession:
+		if s, ok := m.sessions.byID.Get(sessionAt(a.id)); ok {
+			return s.Revision, true
+		}
+	case kindSessionUse:
+		if u, ok := m.used.Get(&sessionUse{id: a.id}); ok {
+			return u.rev, true
 		}
 	}
 	return 0, false

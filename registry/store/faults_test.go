@@ -347,7 +347,7 @@ func TestAStoreThatStoppedLeavesNothingRunning(t *testing.T) { // not parallel: 
 	t.Run("", func(t *testing.T) {
 		s := storetest.Open(t, store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t))})
 		o := organization(t, s, "acme")
-		for range s.WatchConsumers(t.Context()) {
+		for range s.WatchNames(t.Context(), "main") {
 			break
 		}
 		if err := s.AppendAudit(t.Context(), []audit.Event{{OrgID: o.ID}}); err != nil {

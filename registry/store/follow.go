@@ -107,7 +107,7 @@ func (s *Store) apply(resp clientv3.WatchResponse) {
 		if resp.IsProgressNotify() && resp.Header.Revision > old.rev {
 			next := *old // trees may be shared: nothing in them changes
 			next.rev = resp.Header.Revision
-			s.publish(&next, map[consumerKey]struct{}{})
+			s.publish(&next, map[namedKey]struct{}{})
 		}
 		return
 	}

@@ -32,7 +32,7 @@ type grant struct {
 type grantContainer struct {
 	Name       string     `json:"name"`
 	ConsumerID string     `json:"consumer_id,omitempty"`
-	Consumer   string     `json:"consumer"` // its name at the time, without the organization
+	Consumer   string     `json:"consumer"` // its name at the time, without the organization; empty if the container has inline references only
 	Envs       []grantEnv `json:"envs,omitempty"`
 }
 
@@ -41,6 +41,8 @@ type grantEnv struct {
 	Name     string `json:"name"`
 	SecretID string `json:"secret_id"`
 	Version  uint64 `json:"version,omitempty"` // 0 of a remote secret
+	Inline   bool   `json:"inline,omitempty"`  // the pod referred to the secret itself, without a consumer
+	Pinned   bool   `json:"pinned,omitempty"`  // and to this version
 }
 
 // grantOps write the grants of events. An answer replaces the one before it to the same containers of the same pod; of several in one transaction, which
@@ -56,7 +58,7 @@ func (s *Store) grantOps(events []audit.Event) ([]clientv3.Op, error) {
 		for _, released := range w.Released {
 			c := g.container(released)
 			if released.SecretID != "" {
-				c.Envs = append(c.Envs, grantEnv{released.Env, released.SecretID, released.Version})
+				c.Envs = append(c.Envs, grantEnv{released.Env, released.SecretID, released.Version, released.Consumer == "", released.Pinned})
 			}
 		}
 		key := s.space.grant(podKey{e.OrgID, w.Cluster, w.Namespace, w.Pod, w.PodUID}, g.Containers[0].Name)

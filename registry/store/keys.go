@@ -34,6 +34,8 @@ const (
 	kindMember       = "member"
 	kindAPIToken     = "api-token"
 	kindTokenUse     = "token-use"
+	kindSession      = "session"
+	kindSessionUse   = "session-use"
 	kindGrant        = "grant"
 	kindAnswer       = "answer"
 	kindSweep        = "sweep"
@@ -70,6 +72,8 @@ func (k keyspace) apiToken(org, name string) string { return k.under(org, "token
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
+func (k keyspace) session(id string) string       { return string(k) + "sessions/" + id }
+func (k keyspace) sessionUse(id string) string    { return string(k) + "sessionuses/" + id }
 func (k keyspace) sweep() string                  { return string(k) + "activity/sweep" }
 func (k keyspace) reminders(org string) string    { return string(k) + "activity/" + org + "/reminders/" }
 func (k keyspace) reminder(org, id string) string { return k.reminders(org) + id }
@@ -123,6 +127,10 @@ func (k keyspace) parse(key string) (a address, ok bool) {
 		return address{kind: kindKeyCheck, id: part[1]}, true
 	case len(part) == 2 && part[0] == "slugs":
 		return address{kind: kindSlug, id: part[1]}, true
+	case len(part) == 2 && part[0] == "sessions":
+		return address{kind: kindSession, id: part[1]}, true
+	case len(part) == 2 && part[0] == "sessionuses":
+		return address{kind: kindSessionUse, id: part[1]}, true
 	case len(part) == 2 && part[0] == "orgs":
 		return address{kind: kindOrganization, org: part[1], id: part[1]}, true
 	case len(part) == 4 && part[0] == "orgs":

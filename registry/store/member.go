@@ -205,25 +205,34 @@ func (s *Store) Memberships(ctx context.Context, principal string) ([]Membership
 	return list, nil
 }
 
-const maxPrincipal = 255
+// maxPrincipal has room for an issuer of 250 bytes and a subject of 255, which is all a provider may give.
+const maxPrincipal = 512
 
-// checkMember checks principal and role. Types of principals are a closed set: a typing error must not look like somebody who was let in.
+// checkMember checks principal and role.
 func checkMember(m Member) error {
-	kind, id, ok := strings.Cut(m.Principal, ":")
+	if err := checkPrincipal(m.Principal); err != nil {
+		return err
+	}
+	return checkRole(m.Role)
+}
+
+// checkPrincipal takes principals that can be members. Their types are a closed set: a typing error must not look like somebody who was let in.
+func checkPrincipal(principal string) error {
+	kind, id, ok := strings.Cut(principal, ":")
 	switch {
-	case m.Principal == "":
+	case principal == "":
 		return invalid("/principal", "required", "it is required")
-	case len(m.Principal) > maxPrincipal:
+	case len(principal) > maxPrincipal:
 		return invalid("/principal", "too_long", "it may have %d bytes", maxPrincipal)
 	case !ok || id == "" || kind != "user" && kind != "serviceaccount":
-		return invalid("/principal", "syntax", "it must be user:<subject> or serviceaccount:<namespace>/<name>")
+		return invalid("/principal", "syntax", "it must be user:<issuer>#<subject> or serviceaccount:<namespace>/<name>")
 	case strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return invalid("/principal", "syntax", "it may hold printable ASCII characters without spaces")
 	}
 	if namespace, name, ok := strings.Cut(id, "/"); kind == "serviceaccount" && (!ok || namespace == "" || name == "" || strings.ContainsAny(name, "/:") || strings.Contains(namespace, ":")) {
 		return invalid("/principal", "syntax", "a service account is written serviceaccount:<namespace>/<name>")
 	}
-	return checkRole(m.Role)
+	return nil
 }
 
 func checkRole(role Role) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // Meta is what every stored object has. The store fills it; callers only read it.
@@ -48,10 +49,12 @@ type Secret struct {
 	// ActiveVersion is the version that resolves; 0 when there is none (a remote secret, or every version staged or destroyed).
 	ActiveVersion uint64 `json:"active_version,omitempty"`
 	// LastVersion is the highest number ever given; numbers of destroyed versions stay claimed.
-	LastVersion uint64     `json:"last_version,omitempty"`
-	Remote      *Remote    `json:"remote,omitempty"` // with StorageRemote only
-	ExpiresAt   *time.Time `json:"expires_at,omitempty"`
-	DeletedAt   *time.Time `json:"deleted_at,omitempty"` // soft-deleted: does not resolve, can be undeleted
+	LastVersion uint64  `json:"last_version,omitempty"`
+	Remote      *Remote `json:"remote,omitempty"` // with StorageRemote only
+	// Grants say whose pods may refer to the secret inline, without a consumer. None means nobody's.
+	Grants    []Binding  `json:"grants,omitempty"`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	DeletedAt *time.Time `json:"deleted_at,omitempty"` // soft-deleted: does not resolve, can be undeleted
 }
 
 // Remote is a reference into a secret provider.
@@ -106,6 +109,7 @@ type NewSecret struct {
 	Storage     Storage
 	Value       *redact.Value
 	Remote      *Remote
+	Grants      []Binding
 	ExpiresAt   *time.Time
 }
 
@@ -130,6 +134,8 @@ type Consumer struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Envs        []Env             `json:"envs,omitempty"`
 	Bindings    []Binding         `json:"bindings,omitempty"`
+	// Deliveries are the ways in which pods may receive the ENVs; none means all.
+	Deliveries []wire.Delivery `json:"deliveries,omitempty"`
 }
 
 // Env is one environment variable of a consumer: exactly one of Value and SecretID is set.
@@ -140,7 +146,7 @@ type Env struct {
 	Version  uint64  `json:"version,omitempty"`   // pinned; 0 means the active one
 }
 
-// Binding lets the pods of one service account claim a consumer. All three match exactly.
+// Binding lets the pods of one service account claim a consumer or, as a grant, refer to a secret. All three match exactly.
 type Binding struct {
 	Cluster        string `json:"cluster"`
 	Namespace      string `json:"namespace"`
@@ -204,6 +210,7 @@ const (
 	MaxLabelKey      = 63
 	MaxLabelValue    = 255
 	MaxBindings      = 256
+	MaxGrants        = 256 // of one secret
 	MaxPlainValue    = 64 << 10
 	MaxPrefixes      = 256
 	MaxPrefix        = 1024

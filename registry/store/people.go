@@ -17,6 +17,7 @@ type people struct {
 	memberships *btree.BTree[*Member] // by principal, organization
 	tokens      *btree.BTree[*token]  // by organization, name
 	tokenIDs    *btree.BTree[*token]  // by id
+	sessions
 }
 
 // token is an API token as it is stored.
@@ -31,15 +32,16 @@ func newPeople() people {
 		memberships: btree.New(degree, func(a, b *Member) bool { return less(a.Principal, a.OrgID, b.Principal, b.OrgID) }),
 		tokens:      btree.New(degree, func(a, b *token) bool { return less(a.OrgID, a.Name, b.OrgID, b.Name) }),
 		tokenIDs:    btree.New(degree, func(a, b *token) bool { return a.ID < b.ID }),
+		sessions:    newSessions(),
 	}
 }
 
 func (p people) clone() people {
-	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone()}
+	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.sessions.clone()}
 }
 
 // size is how many keys of etcd it stands for.
-func (p people) size() int { return p.members.Len() + p.tokens.Len() }
+func (p people) size() int { return p.members.Len() + p.tokens.Len() + p.sessions.size() }
 
 func memberAt(a address) *Member {
 	principal, _ := url.PathUnescape(a.id) // what cannot be unescaped is the key of nobody

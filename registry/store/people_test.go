@@ -173,7 +173,7 @@ func TestPrincipalsThatAreNoneAreRefused(t *testing.T) {
 	for name, principal := range map[string]string{
 		"nothing": "", "no type": "alice", "no id": "user:", "another type": "group:admins", "a token": "token:bootstrap", "a space": "user:alice b",
 		"a control character": "user:a\x00", "not ASCII": "user:älice", "a service account without a namespace": "serviceaccount:deployer",
-		"a service account with a slash too many": "serviceaccount:a/b/c", "too long": "user:" + strings.Repeat("x", 251),
+		"a service account with a slash too many": "serviceaccount:a/b/c", "too long": "user:" + strings.Repeat("x", 508),
 	} {
 		if _, err := s.AddMember(ctx, act, o.ID, store.Member{Principal: principal, Role: store.RoleMember}); pointer(err) != "/principal" {
 			t.Errorf("%s: %v", name, err)

@@ -26,8 +26,8 @@ func (p *published) init(m *image) {
 
 func (p *published) image() *image { return p.current.Load() }
 
-// publish replaces the image. touched are the consumers subscribers must look at again; all of them if nil.
-func (p *published) publish(m *image, touched map[consumerKey]struct{}) {
+// publish replaces the image. touched are the objects subscribers must look at again; all of them if nil.
+func (p *published) publish(m *image, touched map[namedKey]struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.current.Store(m)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -29,6 +30,7 @@ func (s *Store) CreateSecret(ctx context.Context, act Act, orgID string, n NewSe
 		Description: n.Description,
 		Labels:      maps.Clone(n.Labels),
 		Storage:     n.Storage,
+		Grants:      slices.Clone(n.Grants),
 		ExpiresAt:   clonePointer(n.ExpiresAt),
 	}
 	if n.Value != nil {
@@ -111,7 +113,7 @@ func (s *Store) mutateSecret(ctx context.Context, act Act, orgID, id string, exp
 	return secret, nil
 }
 
-// UpdateSecret changes name, description, labels, expiry, storage and remote reference; edit's changes of other fields are undone. A secret that becomes
+// UpdateSecret changes name, description, labels, expiry, storage, remote reference and grants; edit's changes of other fields are undone. A secret that becomes
 // remote loses its active version but keeps the versions; one that becomes local has no active version until one is put or activated. It returns
 // [ErrNotFound], a [ConflictError], a [FieldError], [ErrExists] or edit's error. edit may be called more than once.
 func (s *Store) UpdateSecret(ctx context.Context, act Act, orgID, id string, expect int64, edit func(*Secret) error) (Secret, error) {
@@ -156,7 +158,7 @@ func (s *Store) editSecret(m *image, act Act, secret *Secret, edit func(*Secret)
 	if secret.Storage == StorageRemote {
 		secret.ActiveVersion = 0
 	}
-	secret.Remote = clonePointer(secret.Remote) // what the caller put in stays the caller's
+	secret.Remote, secret.Grants = clonePointer(secret.Remote), slices.Clone(secret.Grants) // what the caller put in stays the caller's
 	if len(changedFields(old, *secret)) == 0 {
 		return nil, nil
 	}
@@ -250,7 +252,7 @@ func (n NewSecret) storage() Storage {
 // clone returns a copy that shares nothing a caller could change.
 func (s *Secret) clone() Secret {
 	c := *s
-	c.Labels = maps.Clone(s.Labels)
+	c.Labels, c.Grants = maps.Clone(s.Labels), slices.Clone(s.Grants)
 	c.Remote, c.ExpiresAt, c.DeletedAt = clonePointer(s.Remote), clonePointer(s.ExpiresAt), clonePointer(s.DeletedAt)
 	return c
 }
@@ -277,6 +279,7 @@ func changedFields(a, b Secret) []string {
 	add("storage", a.Storage != b.Storage)
 	add("active_version", a.ActiveVersion != b.ActiveVersion)
 	add("remote", !equalPointers(a.Remote, b.Remote, func(x, y Remote) bool { return x == y }))
+	add("grants", !slices.Equal(a.Grants, b.Grants))
 	add("expires_at", !equalPointers(a.ExpiresAt, b.ExpiresAt, time.Time.Equal))
 	return names
 }

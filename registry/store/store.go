@@ -64,6 +64,7 @@ type Store struct {
 	barrier barrier
 	chains  sync.Map // :: chain → *chain
 	uses    tokenUses
+	seen    sessionUses
 
 	keyState  atomic.Pointer[keyState]
 	contact   atomic.Int64 // when the watch last said something, Unix nanoseconds; 0 before the first time
@@ -137,6 +138,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s.barrier.read = s.readTip
 	s.uses.init()
+	s.seen.init()
 	s.published.init(newImage())
 	if err := s.checkFormat(ctx); err != nil {
 		return nil, fmt.Errorf("opening store: %w", err)
@@ -157,6 +159,7 @@ func (s *Store) Run(ctx context.Context) error {
 	group.Go(func() error { return every(ctx, 10*time.Minute, s.dropAnswers) })
 	group.Go(func() error { return every(ctx, sweepEvery/10, s.sweep) })
 	group.Go(func() error { return s.writeTokenUses(ctx) })
+	group.Go(func() error { return s.writeSessionUses(ctx) })
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

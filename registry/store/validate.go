@@ -123,6 +123,7 @@ func checkSecret(s Secret) error {
 		func() error { return checkText("/description", s.Description, MaxDescription) },
 		func() error { return checkLabels(s.Labels) },
 		func() error { return checkStorage(s.Storage, s.Remote) },
+		func() error { return checkBindings("grant", MaxGrants, s.Grants) },
 		func() error {
 			if s.ExpiresAt != nil && (s.ExpiresAt.Year() < 2000 || s.ExpiresAt.Year() > 9999) {
 				return invalid("/expires_at", "syntax", "it is not a time of our era")
@@ -135,7 +136,7 @@ func checkSecret(s Secret) error {
 func checkNewSecret(n NewSecret) error {
 	return firstOf(
 		func() error {
-			return checkSecret(Secret{Name: n.Name, Description: n.Description, Labels: n.Labels, Storage: n.Storage, Remote: n.Remote, ExpiresAt: n.ExpiresAt})
+			return checkSecret(Secret{Name: n.Name, Description: n.Description, Labels: n.Labels, Storage: n.Storage, Remote: n.Remote, Grants: n.Grants, ExpiresAt: n.ExpiresAt})
 		},
 		func() error {
 			switch {
@@ -198,7 +199,8 @@ func checkConsumer(c Consumer) error {
 		func() error { return checkText("/description", c.Description, MaxDescription) },
 		func() error { return checkLabels(c.Labels) },
 		func() error { return checkEnvs(c.Envs) },
-		func() error { return checkBindings(c.Bindings) },
+		func() error { return checkBindings("binding", MaxBindings, c.Bindings) },
+		func() error { return checkDeliveries(c.Deliveries) },
 	)
 }
 
@@ -255,12 +257,13 @@ func envNameCode(name string, err error) string {
 	return "syntax"
 }
 
-func checkBindings(bindings []Binding) error {
-	if len(bindings) > MaxBindings {
-		return invalid("/bindings", "too_many", "a consumer may have %d bindings", MaxBindings)
+// checkBindings checks the bindings of a consumer or the grants of a secret; what is the singular word for them.
+func checkBindings(what string, limit int, bindings []Binding) error {
+	if len(bindings) > limit {
+		return invalid("/"+what+"s", "too_many", "there may be %d %ss", limit, what)
 	}
 	for i, b := range bindings {
-		at := func(field string) string { return fmt.Sprintf("/bindings/%d/%s", i, field) }
+		at := func(field string) string { return fmt.Sprintf("/%ss/%d/%s", what, i, field) }
 		switch {
 		case !dnsName(b.Cluster, ref.MaxSlug, false):
 			return invalid(at("cluster"), "syntax", "it must be a DNS label: a-z, 0-9 and '-', 1 to %d bytes", ref.MaxSlug)
@@ -270,7 +273,20 @@ func checkBindings(bindings []Binding) error {
 			return invalid(at("service_account"), "syntax", "it must be the name of one service account; there are no patterns")
 		}
 		if first := slices.Index(bindings, b); first < i {
-			return invalid(fmt.Sprintf("/bindings/%d", i), "duplicate", "the binding is there already, at position %d", first)
+			return invalid(fmt.Sprintf("/%ss/%d", what, i), "duplicate", "the %s is there already, at position %d", what, first)
+		}
+	}
+	return nil
+}
+
+func checkDeliveries(deliveries []wire.Delivery) error {
+	for i, d := range deliveries {
+		pointer := fmt.Sprintf("/deliveries/%d", i)
+		switch {
+		case !slices.Contains(wire.Deliveries, d):
+			return invalid(pointer, "unknown", "it must be one of %q", wire.Deliveries)
+		case slices.Contains(deliveries[:i], d):
+			return invalid(pointer, "duplicate", "the delivery is there already")
 		}
 	}
 	return nil

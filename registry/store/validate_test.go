@@ -38,6 +38,11 @@ func TestSecretsAreCheckedBeforeTheyAreWritten(t *testing.T) {
 	for i := range MaxLabels + 1 {
 		many[fmt.Sprint("k", i)] = ""
 	}
+	grant := Binding{"prod", "billing", "api"}
+	crowd := make([]Binding, MaxGrants+1)
+	for i := range crowd {
+		crowd[i] = Binding{"prod", "billing", fmt.Sprint("a", i)}
+	}
 	long := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		n    NewSecret
@@ -69,6 +74,12 @@ func TestSecretsAreCheckedBeforeTheyAreWritten(t *testing.T) {
 		"remote without path":               {NewSecret{Name: "a", Remote: &Remote{ProviderID: "x"}}, "/remote_path required"},
 		"remote with a path of two lines":   {NewSecret{Name: "a", Remote: &Remote{ProviderID: "x", Path: "a\nb"}}, "/remote_path syntax"},
 		"remote with a value":               {NewSecret{Name: "a", Remote: remote, Value: value("x")}, "/value forbidden"},
+		"a grant":                           {NewSecret{Name: "a", Grants: []Binding{grant}}, ""},
+		"the most grants":                   {NewSecret{Name: "a", Grants: crowd[1:]}, ""},
+		"one grant more":                    {NewSecret{Name: "a", Grants: crowd}, "/grants too_many"},
+		"a grant twice":                     {NewSecret{Name: "a", Grants: []Binding{grant, grant}}, "/grants/1 duplicate"},
+		"a grant to any account":            {NewSecret{Name: "a", Grants: []Binding{{"prod", "billing", "*"}}}, "/grants/0/service_account syntax"},
+		"a grant to no namespace":           {NewSecret{Name: "a", Grants: []Binding{{"prod", "", "api"}}}, "/grants/0/namespace syntax"},
 		"an expiry beyond time":             {NewSecret{Name: "a", ExpiresAt: &long}, "/expires_at syntax"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,6 +127,9 @@ func TestConsumersAreCheckedBeforeTheyAreWritten(t *testing.T) {
 		"a binding of no cluster":    {func(c *Consumer) { c.Bindings = []Binding{{"", "a", "api"}} }, "/bindings/0/cluster syntax"},
 		"a binding of no account":    {func(c *Consumer) { c.Bindings = []Binding{{"a", "a", ""}} }, "/bindings/0/service_account syntax"},
 		"a binding in capitals":      {func(c *Consumer) { c.Bindings = []Binding{{"a", "a", "API"}} }, "/bindings/0/service_account syntax"},
+		"deliveries":                 {func(c *Consumer) { c.Deliveries = []wire.Delivery{"file", "exec"} }, ""},
+		"a delivery twice":           {func(c *Consumer) { c.Deliveries = []wire.Delivery{"file", "file"} }, "/deliveries/1 duplicate"},
+		"a delivery that is none":    {func(c *Consumer) { c.Deliveries = []wire.Delivery{"exec", "auto"} }, "/deliveries/1 unknown"},
 		"a namespace with a dot":     {func(c *Consumer) { c.Bindings = []Binding{{"a", "a.b", "api"}} }, "/bindings/0/namespace syntax"},
 	} {
 		t.Run(name, func(t *testing.T) {

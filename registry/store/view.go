@@ -64,6 +64,22 @@ func (v *View) FindSecret(orgID, id string) (Secret, error) {
 	return *s, nil
 }
 
+// FindSecretByName is [View.FindSecret] by the slug of an organization and the secret's name.
+func (v *View) FindSecretByName(orgSlug, name string) (Secret, error) {
+	o, err := v.image.orgBySlug(v.store.space, orgSlug)
+	if err != nil {
+		return Secret{}, err
+	}
+	s, err := v.image.secretByName(v.store.space, o.ID, name)
+	switch {
+	case err != nil:
+		return Secret{}, err
+	case s.DeletedAt != nil:
+		return Secret{}, ErrNotFound
+	}
+	return *s, nil
+}
+
 // Version returns the metadata of a version.
 func (v *View) Version(orgID, secretID string, number uint64) (Version, bool) {
 	sealed, err := v.image.version(v.store.space, orgID, secretID, number)

@@ -28,7 +28,7 @@ type Workload struct {
 type WorkloadContainer struct {
 	Name       string
 	ConsumerID string
-	Consumer   string // its name now, or then if it is gone
+	Consumer   string // its name now, or then if it is gone; empty if there was none
 	ReceivedAt time.Time
 	Envs       []WorkloadEnv // those whose values are secrets
 }
@@ -39,6 +39,8 @@ type WorkloadEnv struct {
 	SecretID string
 	Secret   string // its name now; empty if it is gone
 	Version  uint64 // 0 of a remote secret
+	Inline   bool   // the pod refers to the secret itself
+	Pinned   bool   // and to this version
 	Stale    Staleness
 }
 
@@ -50,7 +52,7 @@ const (
 	Current        Staleness = ""
 	StaleVersion   Staleness = "version"   // another version is active, or pinned
 	StaleStorage   Staleness = "storage"   // the secret was local and is remote now, or the other way round
-	StaleReference Staleness = "reference" // the consumer is gone, or its ENV is, or refers to something else
+	StaleReference Staleness = "reference" // the consumer is gone, or its ENV is, or refers to something else; or the grant is gone that an inline reference needs
 	StaleDeleted   Staleness = "deleted"   // the secret is deleted, or has no active version
 )
 
@@ -187,7 +189,7 @@ func (w *Workload) add(g grant) {
 	for _, from := range g.Containers {
 		c := WorkloadContainer{Name: from.Name, ConsumerID: from.ConsumerID, Consumer: from.Consumer, ReceivedAt: g.At}
 		for _, e := range from.Envs {
-			c.Envs = append(c.Envs, WorkloadEnv{Name: e.Name, SecretID: e.SecretID, Version: e.Version})
+			c.Envs = append(c.Envs, WorkloadEnv{Name: e.Name, SecretID: e.SecretID, Version: e.Version, Inline: e.Inline, Pinned: e.Pinned})
 		}
 		i := slices.IndexFunc(w.Containers, func(have WorkloadContainer) bool { return have.Name == c.Name })
 		switch {
@@ -218,7 +220,11 @@ func (s *Store) describe(m *image, w *Workload) {
 			} else {
 				secret = nil
 			}
-			e.Stale = staleness(consumer, secret, *e)
+			if e.Inline {
+				e.Stale = inlineStaleness(secret, Binding{w.Cluster, w.Namespace, w.ServiceAccount}, *e)
+			} else {
+				e.Stale = staleness(consumer, secret, *e)
+			}
 		}
 	}
 }
@@ -234,12 +240,32 @@ func staleness(c *Consumer, secret *Secret, e WorkloadEnv) Staleness {
 		return StaleReference
 	case secret == nil || secret.DeletedAt != nil:
 		return StaleDeleted
-	case (secret.Storage == StorageRemote) != (e.Version == 0):
+	}
+	return secret.staleness(c.Envs[i].Version, e)
+}
+
+// inlineStaleness compares an ENV that refers to a secret itself with what the pod's service account would receive now.
+func inlineStaleness(secret *Secret, pod Binding, e WorkloadEnv) Staleness {
+	switch {
+	case secret == nil || secret.DeletedAt != nil:
+		return StaleDeleted
+	case !slices.Contains(secret.Grants, pod):
+		return StaleReference
+	case e.Pinned:
+		return secret.staleness(e.Version, e)
+	}
+	return secret.staleness(0, e)
+}
+
+// staleness compares an ENV with the version of the secret that would be sent now: the pinned one, or the active one if pinned is 0.
+func (s *Secret) staleness(pinned uint64, e WorkloadEnv) Staleness {
+	switch {
+	case (s.Storage == StorageRemote) != (e.Version == 0):
 		return StaleStorage
-	case secret.Storage == StorageRemote:
+	case s.Storage == StorageRemote:
 		return Current
 	}
-	switch want := cmp.Or(c.Envs[i].Version, secret.ActiveVersion); want {
+	switch want := cmp.Or(pinned, s.ActiveVersion); want {
 	case 0:
 		return StaleDeleted
 	case e.Version:

@@ -20,28 +20,31 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Names is where the names stream comes from: every consumer, then one Change with Synced, then changes as they happen, until ctx ends or the channel is
-// closed because the watch broke. A consumer is sent again when the active version of a secret it refers to changes.
+// Names is where the names stream comes from: every consumer and every secret with a grant in the cluster, then one Change with Synced, then changes as they
+// happen, until ctx ends or the channel is closed because the watch broke. A consumer is sent again when the active version of a secret it refers to changes,
+// and so is a secret.
 type Names func(ctx context.Context) <-chan Change
 
-// Change tells that a consumer is as told, or is gone.
+// Change tells that a consumer, or a secret with grants, is as told, or is gone.
 type Change struct {
-	Ref      ref.Consumer
 	OrgID    string
+	Ref      ref.Consumer    // zero for a secret
 	Consumer *store.Consumer // nil: deleted
+	Secret   ref.Secret      // zero for a consumer
+	Granted  *store.Secret   // nil: deleted, or without grants in the cluster
 	View     NamesView       // at or after the change
 	Synced   bool            // everything that existed has been sent; nothing else is set
 }
 
-// StoreNames returns the Names of a store.
-func StoreNames(s *store.Store) Names {
+// StoreNames returns the Names of a store, for one cluster.
+func StoreNames(s *store.Store, cluster string) Names {
 	return func(ctx context.Context) <-chan Change {
 		changes := make(chan Change, burst)
 		go func() {
 			defer close(changes)
-			for c := range s.WatchConsumers(ctx) {
+			for c := range s.WatchNames(ctx, cluster) {
 				select {
-				case changes <- Change{c.Ref, c.OrgID, c.Consumer, c.View, c.Synced}:
+				case changes <- Change{c.OrgID, c.Ref, c.Consumer, c.Secret, c.Granted, c.View, c.Synced}:
 				case <-ctx.Done():
 					return
 				}
@@ -105,7 +108,7 @@ func (s *server) follow(ctx context.Context, e *exchange) error {
 				if ctx.Err() != nil {
 					return nil
 				}
-				return errors.New("the watch of consumers broke")
+				return errors.New("the watch of names broke")
 			}
 			for _, c := range gather(first, changes) {
 				if err := out.write(s.event(c)); err != nil {
@@ -149,6 +152,10 @@ func (s *server) event(c Change) wire.NamesEvent {
 	switch {
 	case c.Synced:
 		return wire.NamesEvent{Type: wire.NamesSynced}
+	case c.Secret != (ref.Secret{}) && c.Granted == nil:
+		return wire.NamesEvent{Type: wire.NamesDeleteSecret, Secret: &wire.SecretNames{Ref: c.Secret.Path()}}
+	case c.Secret != (ref.Secret{}):
+		return wire.NamesEvent{Type: wire.NamesPutSecret, Secret: secretNames(c, s.config.Cluster)}
 	case c.Consumer == nil:
 		return wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: c.Ref.String()}}
 	}
@@ -157,16 +164,30 @@ func (s *server) event(c Change) wire.NamesEvent {
 
 // namesOf returns what admission in one cluster needs to know of a consumer.
 func namesOf(c Change, cluster string) *wire.ConsumerNames {
-	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}}
+	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}, Deliveries: c.Consumer.Deliveries}
 	for _, env := range c.Consumer.Envs {
 		names.Envs = append(names.Envs, envName(c.View, c.OrgID, env))
 	}
-	for _, b := range c.Consumer.Bindings {
+	names.Bindings = inCluster(names.Bindings, c.Consumer.Bindings, cluster)
+	return names
+}
+
+// secretNames returns what admission in one cluster needs to know of a secret that pods refer to inline.
+func secretNames(c Change, cluster string) *wire.SecretNames {
+	names := &wire.SecretNames{Ref: c.Secret.Path(), Grants: inCluster([]wire.Binding{}, c.Granted.Grants, cluster)}
+	version, _ := c.View.Version(c.OrgID, c.Granted.ID, c.Granted.ActiveVersion)
+	names.NoEnvfile, names.NoExec = version.NoEnvfile, version.NoExec
+	return names
+}
+
+// inCluster appends those bindings that are of the cluster.
+func inCluster(dst []wire.Binding, bindings []store.Binding, cluster string) []wire.Binding {
+	for _, b := range bindings {
 		if b.Cluster == cluster {
-			names.Bindings = append(names.Bindings, wire.Binding{Namespace: b.Namespace, ServiceAccount: b.ServiceAccount})
+			dst = append(dst, wire.Binding{Namespace: b.Namespace, ServiceAccount: b.ServiceAccount})
 		}
 	}
-	return names
+	return dst
 }
 
 // envName tells of an ENV which deliveries are known not to carry its current value. Of remote and missing secrets nothing is known.

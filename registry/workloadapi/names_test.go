@@ -136,8 +136,9 @@ func consumer() *store.Consumer {
 	quote := "it's"
 	plain := "info"
 	return &store.Consumer{OrgID: "o1", Name: "web",
-		Envs:     []store.Env{{Name: "PLAIN", Value: &plain}, {Name: "QUOTE", Value: &quote}, {Name: "ACTIVE", SecretID: "s1"}, {Name: "PINNED", SecretID: "s1", Version: 1}, {Name: "GONE", SecretID: "s2"}},
-		Bindings: []store.Binding{{Cluster: "main", Namespace: "billing", ServiceAccount: "api"}, {Cluster: "edge", Namespace: "billing", ServiceAccount: "api"}},
+		Envs:       []store.Env{{Name: "PLAIN", Value: &plain}, {Name: "QUOTE", Value: &quote}, {Name: "ACTIVE", SecretID: "s1"}, {Name: "PINNED", SecretID: "s1", Version: 1}, {Name: "GONE", SecretID: "s2"}},
+		Bindings:   []store.Binding{{Cluster: "main", Namespace: "billing", ServiceAccount: "api"}, {Cluster: "edge", Namespace: "billing", ServiceAccount: "api"}},
+		Deliveries: []wire.Delivery{wire.DeliveryExec},
 	}
 }
 
@@ -146,6 +147,8 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		f := newFeed(t)
 		web := ref.Consumer{Org: "shop", Name: "web"}
 		f.changes <- workloadapi.Change{Ref: web, OrgID: "o1", Consumer: consumer(), View: namesView{}}
+		f.changes <- workloadapi.Change{Secret: ref.Secret{Org: "shop", Name: "stripe"}, OrgID: "o1", View: namesView{},
+			Granted: &store.Secret{Meta: store.Meta{ID: "s1"}, ActiveVersion: 2, Grants: consumer().Bindings}}
 		f.changes <- workloadapi.Change{Synced: true}
 		answer := f.open(t)
 		if answer.StatusCode != 200 || answer.Header.Get("Content-Type") != "application/x-ndjson" || answer.Header.Get("Cache-Control") != "no-store" {
@@ -154,13 +157,18 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		want := wire.NamesEvent{Type: wire.NamesPut, Consumer: &wire.ConsumerNames{Ref: "shop/web",
 			Envs: []wire.EnvName{{Name: "PLAIN"}, {Name: "QUOTE", NoEnvfile: "it contains a single quote"},
 				{Name: "ACTIVE", NoEnvfile: "it contains a single quote"}, {Name: "PINNED"}, {Name: "GONE"}},
-			Bindings: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}},
+			Bindings: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}}, Deliveries: []wire.Delivery{wire.DeliveryExec},
 		}}
 		if diff := cmp.Diff(want, f.next(t)); diff != "" {
 			t.Errorf("first event (-want +got):\n%s", diff)
 		}
+		want = wire.NamesEvent{Type: wire.NamesPutSecret, Secret: &wire.SecretNames{Ref: "shop/stripe", NoEnvfile: "it contains a single quote",
+			Grants: []wire.Binding{{Namespace: "billing", ServiceAccount: "api"}}}}
+		if diff := cmp.Diff(want, f.next(t)); diff != "" {
+			t.Errorf("second event (-want +got):\n%s", diff)
+		}
 		if e := f.next(t); e.Type != wire.NamesSynced {
-			t.Errorf("second event = %+v, want synced", e)
+			t.Errorf("third event = %+v, want synced", e)
 		}
 
 		// A quarter of an hour of silence outlives every timeout of the server, and no silence is longer than promised.
@@ -176,6 +184,11 @@ func TestTheInjectorFollowsNames(t *testing.T) {
 		}
 		f.changes <- workloadapi.Change{Ref: web, OrgID: "o1"}
 		if diff := cmp.Diff(wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: "shop/web"}}, f.next(t)); diff != "" {
+			t.Errorf("delete (-want +got):\n%s", diff)
+		}
+
+		f.changes <- workloadapi.Change{Secret: ref.Secret{Org: "shop", Name: "stripe"}, OrgID: "o1"}
+		if diff := cmp.Diff(wire.NamesEvent{Type: wire.NamesDeleteSecret, Secret: &wire.SecretNames{Ref: "shop/stripe"}}, f.next(t)); diff != "" {
 			t.Errorf("delete (-want +got):\n%s", diff)
 		}
 

@@ -56,7 +56,7 @@ func TestWithARealStore(t *testing.T) {
 	})
 	w := newWorld(t)
 	w.config.Denied = audit.NewDenials(log.Record, nil)
-	w.config.Names = workloadapi.StoreNames(s)
+	w.config.Names = workloadapi.StoreNames(s, w.config.Cluster)
 	w.config.Resolver, err = resolve.New(resolve.Config{
 		View: func(ctx context.Context) (resolve.View, error) { return s.View(ctx) }, Audit: log, Denied: w.config.Denied,
 	})

@@ -46,6 +46,10 @@ func (v view) FindSecret(orgID, id string) (store.Secret, error) {
 	return store.Secret{Meta: store.Meta{ID: id}, OrgID: orgID, Name: id, Storage: store.StorageLocal, ActiveVersion: 3}, nil
 }
 
+func (v view) FindSecretByName(string, string) (store.Secret, error) {
+	return store.Secret{}, store.ErrNotFound
+}
+
 func (v view) OpenVersion(_, id string, _ uint64) (redact.Value, error) {
 	return redact.New([]byte(canary + id)), nil
 }

@@ -47,12 +47,13 @@ func checkEnvs(want wire.ContainerRequest, envs []wire.Env) error {
 	for _, env := range envs {
 		got[env.Name] = true
 	}
-	for _, name := range want.Envs {
+	names := want.Names()
+	for _, name := range names {
 		if !got[name] {
 			return fmt.Errorf("%w: container %q: ENV %s is missing", ErrProtocol, want.Name, name)
 		}
 	}
-	if len(envs) != len(want.Envs) {
+	if len(envs) != len(names) {
 		return fmt.Errorf("%w: container %q: it holds an ENV twice, or one that was not asked for", ErrProtocol, want.Name)
 	}
 	return nil

@@ -31,6 +31,12 @@ type ServerInterface interface {
 	// GetMe Who the caller is
 	// (GET /api/v1/me)
 	GetMe(c *gin.Context)
+	// ListSessions List the caller's sessions
+	// (GET /api/v1/me/sessions)
+	ListSessions(c *gin.Context)
+	// RevokeSession End one of the caller's sessions
+	// (DELETE /api/v1/me/sessions/{session})
+	RevokeSession(c *gin.Context, session SessionRef)
 	// ListOrganizations List the organizations the caller is a member of
 	// (GET /api/v1/organizations)
 	ListOrganizations(c *gin.Context, params ListOrganizationsParams)
@@ -133,6 +139,9 @@ type ServerInterface interface {
 	// ListReferences List everything that uses a secret
 	// (GET /api/v1/organizations/{organization}/secrets/{secret}/references)
 	ListReferences(c *gin.Context, organization OrganizationRef, secret SecretRef)
+	// StopWorkloads Stop the running pods that received a secret
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads)
+	StopWorkloads(c *gin.Context, organization OrganizationRef, secret SecretRef, params StopWorkloadsParams)
 	// UndeleteSecret Restore a deleted secret with all its versions
 	// (POST /api/v1/organizations/{organization}/secrets/{secret}/undelete)
 	UndeleteSecret(c *gin.Context, organization OrganizationRef, secret SecretRef, params UndeleteSecretParams)
@@ -169,6 +178,9 @@ type ServerInterface interface {
 	// GetWorkload Get a running pod and what it received
 	// (GET /api/v1/organizations/{organization}/workloads/{workload})
 	GetWorkload(c *gin.Context, organization OrganizationRef, workload WorkloadRef)
+	// StopWorkload Stop a running pod, so that its controller starts another with what is active now
+	// (POST /api/v1/organizations/{organization}/workloads/{workload}/stop)
+	StopWorkload(c *gin.Context, organization OrganizationRef, workload WorkloadRef, params StopWorkloadParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -346,6 +358,44 @@ func (siw *ServerInterfaceWrapper) GetMe(c *gin.Context) {
 	}
 
 	siw.Handler.GetMe(c)
+}
+
+// ListSessions operation middleware
+func (siw *ServerInterfaceWrapper) ListSessions(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSessions(c)
+}
+
+// RevokeSession operation middleware
+func (siw *ServerInterfaceWrapper) RevokeSession(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "session" -------------
+	var session SessionRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", c.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter session: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeSession(c, session)
 }
 
 // ListOrganizations operation middleware
@@ -2352,6 +2402,88 @@ func (siw *ServerInterfaceWrapper) ListReferences(c *gin.Context) {
 	siw.Handler.ListReferences(c, organization, secret)
 }
 
+// StopWorkloads operation middleware
+func (siw *ServerInterfaceWrapper) StopWorkloads(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "secret" -------------
+	var secret SecretRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "secret", c.Param("secret"), &secret, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter secret: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StopWorkloadsParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", c.Request.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter force: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "stale" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "stale", c.Request.URL.Query(), &params.Stale, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter stale: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StopWorkloads(c, organization, secret, params)
+}
+
 // UndeleteSecret operation middleware
 func (siw *ServerInterfaceWrapper) UndeleteSecret(c *gin.Context) {
 
@@ -3117,6 +3249,80 @@ func (siw *ServerInterfaceWrapper) GetWorkload(c *gin.Context) {
 	siw.Handler.GetWorkload(c, organization, workload)
 }
 
+// StopWorkload operation middleware
+func (siw *ServerInterfaceWrapper) StopWorkload(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "workload" -------------
+	var workload WorkloadRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "workload", c.Param("workload"), &workload, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter workload: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StopWorkloadParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", c.Request.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter force: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.StopWorkload(c, organization, workload, params)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -3145,6 +3351,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	}
 
 	router.GET(options.BaseURL+"/api/v1/me", wrapper.GetMe)
+	router.GET(options.BaseURL+"/api/v1/me/sessions", wrapper.ListSessions)
+	router.DELETE(options.BaseURL+"/api/v1/me/sessions/:session", wrapper.RevokeSession)
 	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListInstallationAuditEvents)
 	router.GET(options.BaseURL+"/api/v1/audit-events/chain", wrapper.ReadInstallationAuditChain)
 	router.GET(options.BaseURL+"/api/v1/audit-events/verify", wrapper.VerifyInstallationAuditChain)
@@ -3191,6 +3399,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/tokens/:token", wrapper.GetToken)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads", wrapper.ListWorkloads)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload", wrapper.GetWorkload)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload/stop", wrapper.StopWorkload)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/stop-workloads", wrapper.StopWorkloads)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events", wrapper.ListAuditEvents)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events/chain", wrapper.ReadAuditChain)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events/verify", wrapper.VerifyAuditChain)
@@ -3384,6 +3594,77 @@ type GetMedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetMedefaultApplicationProblemPlusJSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsRequestObject struct {
+}
+
+type ListSessionsResponseObject interface {
+	VisitListSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListSessions200JSONResponse SessionList
+
+func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSessionsdefaultApplicationProblemPlusJSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeSessionRequestObject struct {
+	Session SessionRef `json:"session"`
+}
+
+type RevokeSessionResponseObject interface {
+	VisitRevokeSessionResponse(w http.ResponseWriter) error
+}
+
+type RevokeSession204Response struct {
+}
+
+func (response RevokeSession204Response) VisitRevokeSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeSessiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeSessiondefaultApplicationProblemPlusJSONResponse) VisitRevokeSessionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4956,6 +5237,47 @@ func (response ListReferencesdefaultApplicationProblemPlusJSONResponse) VisitLis
 	return err
 }
 
+type StopWorkloadsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Secret       SecretRef       `json:"secret"`
+	Params       StopWorkloadsParams
+}
+
+type StopWorkloadsResponseObject interface {
+	VisitStopWorkloadsResponse(w http.ResponseWriter) error
+}
+
+type StopWorkloads200JSONResponse StopResultList
+
+func (response StopWorkloads200JSONResponse) VisitStopWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopWorkloadsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StopWorkloadsdefaultApplicationProblemPlusJSONResponse) VisitStopWorkloadsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type UndeleteSecretRequestObject struct {
 	Organization OrganizationRef `json:"organization"`
 	Secret       SecretRef       `json:"secret"`
@@ -5515,6 +5837,47 @@ func (response GetWorkloaddefaultApplicationProblemPlusJSONResponse) VisitGetWor
 	return err
 }
 
+type StopWorkloadRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Workload     WorkloadRef     `json:"workload"`
+	Params       StopWorkloadParams
+}
+
+type StopWorkloadResponseObject interface {
+	VisitStopWorkloadResponse(w http.ResponseWriter) error
+}
+
+type StopWorkload200JSONResponse StopResult
+
+func (response StopWorkload200JSONResponse) VisitStopWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StopWorkloaddefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StopWorkloaddefaultApplicationProblemPlusJSONResponse) VisitStopWorkloadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListInstallationAuditEvents List the installation's audit events
@@ -5529,6 +5892,12 @@ type StrictServerInterface interface {
 	// GetMe Who the caller is
 	// (GET /api/v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
+	// ListSessions List the caller's sessions
+	// (GET /api/v1/me/sessions)
+	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// RevokeSession End one of the caller's sessions
+	// (DELETE /api/v1/me/sessions/{session})
+	RevokeSession(ctx context.Context, request RevokeSessionRequestObject) (RevokeSessionResponseObject, error)
 	// ListOrganizations List the organizations the caller is a member of
 	// (GET /api/v1/organizations)
 	ListOrganizations(ctx context.Context, request ListOrganizationsRequestObject) (ListOrganizationsResponseObject, error)
@@ -5631,6 +6000,9 @@ type StrictServerInterface interface {
 	// ListReferences List everything that uses a secret
 	// (GET /api/v1/organizations/{organization}/secrets/{secret}/references)
 	ListReferences(ctx context.Context, request ListReferencesRequestObject) (ListReferencesResponseObject, error)
+	// StopWorkloads Stop the running pods that received a secret
+	// (POST /api/v1/organizations/{organization}/secrets/{secret}/stop-workloads)
+	StopWorkloads(ctx context.Context, request StopWorkloadsRequestObject) (StopWorkloadsResponseObject, error)
 	// UndeleteSecret Restore a deleted secret with all its versions
 	// (POST /api/v1/organizations/{organization}/secrets/{secret}/undelete)
 	UndeleteSecret(ctx context.Context, request UndeleteSecretRequestObject) (UndeleteSecretResponseObject, error)
@@ -5667,6 +6039,9 @@ type StrictServerInterface interface {
 	// GetWorkload Get a running pod and what it received
 	// (GET /api/v1/organizations/{organization}/workloads/{workload})
 	GetWorkload(ctx context.Context, request GetWorkloadRequestObject) (GetWorkloadResponseObject, error)
+	// StopWorkload Stop a running pod, so that its controller starts another with what is active now
+	// (POST /api/v1/organizations/{organization}/workloads/{workload}/stop)
+	StopWorkload(ctx context.Context, request StopWorkloadRequestObject) (StopWorkloadResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -5819,6 +6194,56 @@ func (sh *strictHandler) GetMe(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetMeResponseObject); ok {
 		if err := validResponse.VisitGetMeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSessions operation middleware
+func (sh *strictHandler) ListSessions(ctx *gin.Context) {
+	var request ListSessionsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSessions(ctx, request.(ListSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListSessionsResponseObject); ok {
+		if err := validResponse.VisitListSessionsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeSession operation middleware
+func (sh *strictHandler) RevokeSession(ctx *gin.Context, session SessionRef) {
+	var request RevokeSessionRequestObject
+
+	request.Session = session
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeSession(ctx, request.(RevokeSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeSession")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RevokeSessionResponseObject); ok {
+		if err := validResponse.VisitRevokeSessionResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -6990,6 +7415,34 @@ func (sh *strictHandler) ListReferences(ctx *gin.Context, organization Organizat
 	}
 }
 
+// StopWorkloads operation middleware
+func (sh *strictHandler) StopWorkloads(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params StopWorkloadsParams) {
+	var request StopWorkloadsRequestObject
+
+	request.Organization = organization
+	request.Secret = secret
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StopWorkloads(ctx, request.(StopWorkloadsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StopWorkloads")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StopWorkloadsResponseObject); ok {
+		if err := validResponse.VisitStopWorkloadsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // UndeleteSecret operation middleware
 func (sh *strictHandler) UndeleteSecret(ctx *gin.Context, organization OrganizationRef, secret SecretRef, params UndeleteSecretParams) {
 	var request UndeleteSecretRequestObject
@@ -7352,6 +7805,34 @@ func (sh *strictHandler) GetWorkload(ctx *gin.Context, organization Organization
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetWorkloadResponseObject); ok {
 		if err := validResponse.VisitGetWorkloadResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StopWorkload operation middleware
+func (sh *strictHandler) StopWorkload(ctx *gin.Context, organization OrganizationRef, workload WorkloadRef, params StopWorkloadParams) {
+	var request StopWorkloadRequestObject
+
+	request.Organization = organization
+	request.Workload = workload
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StopWorkload(ctx, request.(StopWorkloadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StopWorkload")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(StopWorkloadResponseObject); ok {
+		if err := validResponse.VisitStopWorkloadResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -70,6 +70,21 @@ spec:
         {{- if .Values.bootstrapToken.enabled }}
         - --bootstrap-token-file=/etc/lanyard/bootstrap/token
         {{- end }}
+        {{- with $registry.publicURL }}
+        - --public-url={{ . }}
+        {{- end }}
+        {{- with .Values.oidc }}
+        {{- if .issuer }}
+        - --oidc-issuer={{ .issuer }}
+        - --oidc-client-id={{ .clientID }}
+        - --oidc-client-secret-file=/etc/lanyard/oidc/client-secret
+        {{- if .privateCA }}
+        - --oidc-ca-file=/etc/lanyard/oidc/ca.crt
+        {{- end }}
+        - --session-lifetime={{ .sessionLifetime }}
+        - --session-idle={{ .sessionIdle }}
+        {{- end }}
+        {{- end }}
         {{- range .Values.providers.allowCIDRs }}
         - --provider-allow-cidr={{ . }}
         {{- end }}
@@ -135,6 +150,11 @@ spec:
           mountPath: /etc/lanyard/bootstrap
           readOnly: true
         {{- end }}
+        {{- if .Values.oidc.issuer }}
+        - name: oidc
+          mountPath: /etc/lanyard/oidc
+          readOnly: true
+        {{- end }}
         {{- if $registry.audit.file.enabled }}
         - name: audit
           mountPath: /var/log/lanyard
@@ -171,6 +191,12 @@ spec:
     - name: bootstrap
       secret:
         secretName: {{ include "lanyard.bootstrapSecret" . | quote }}
+        defaultMode: 0440
+    {{- end }}
+    {{- if .Values.oidc.issuer }}
+    - name: oidc
+      secret:
+        secretName: {{ .Values.oidc.existingSecret | quote }}
         defaultMode: 0440
     {{- end }}
     {{- if $registry.audit.file.enabled }}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package signin is the part of the administrators' listener that people's browsers visit: /auth/login, /auth/callback, /auth/logout, and /auth/ which says who is
+// signed in.
+//
+// What a sign-in has to remember until the provider sends the browser back (state, nonce, the PKCE verifier) is in a cookie of ten minutes, encrypted under a key
+// derived from the primary key-encryption key: any replica can finish what another began, nobody fills a store by beginning, and a callback that another browser
+// was tricked into finds no cookie. The session is in the store; see package session for its cookie.
+package signin
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn/credential"
+	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
+	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/store"
+)
+
+// Paths.
+const (
+	HomePath     = "/auth/"
+	LoginPath    = "/auth/login"
+	CallbackPath = "/auth/callback"
+	LogoutPath   = "/auth/logout"
+)
+
+// Provider says who somebody is. An *oidc.Provider is one.
+type Provider interface {
+	Begin() (oidc.Begun, string, error)
+	Finish(ctx context.Context, b oidc.Begun, code string) (oidc.Identity, error)
+}
+
+// Store is what is asked of a [store.Store].
+type Store interface {
+	CreateSession(ctx context.Context, act store.Act, n store.Session, hash func(id string) [32]byte) (store.Session, error)
+	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
+}
+
+// Denials records refusals, as in package api.
+type Denials interface {
+	Record(ctx context.Context, events ...audit.Event)
+}
+
+// Config says what sign-ins work with. Provider, Store, Sessions and Derive are required and borrowed.
+type Config struct {
+	Provider Provider
+	Issuer   string // the provider's
+	Store    Store
+	Sessions *session.Authenticator
+	// Derive returns a key for a purpose, the same on every replica; keydir.Keyring has one.
+	Derive func(purpose string) [32]byte
+	// A session lives for Life, and ends when it was not used for Idle; 12 hours and one if 0.
+	Life, Idle time.Duration
+	Denials    Denials      // if nil, refusals are only logged
+	Log        *slog.Logger // if nil, nothing is logged
+}
+
+type server struct {
+	Config
+	mux *http.ServeMux
+}
+
+// New returns the handler of everything below /auth/. It expects the request's id in the answer's X-Request-Id, where package api puts it.
+func New(config Config) (http.Handler, error) {
+	if config.Provider == nil || config.Store == nil || config.Sessions == nil || config.Derive == nil {
+		return nil, errors.New("sign-in needs a provider, a store, sessions and a key")
+	}
+	if config.Life == 0 {
+		config.Life = 12 * time.Hour
+	}
+	if config.Idle == 0 {
+		config.Idle = time.Hour
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &server{config, http.NewServeMux()}
+	s.mux.HandleFunc("GET "+HomePath+"{$}", s.home)
+	s.mux.HandleFunc("GET "+LoginPath, s.login)
+	s.mux.HandleFunc("GET "+CallbackPath, s.callback)
+	s.mux.HandleFunc("POST "+LogoutPath, s.logout)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.show(w, http.StatusNotFound, notFoundPage) })
+	return s.mux, nil
+}
+
+func (s *server) home(w http.ResponseWriter, r *http.Request) {
+	found, err := s.Sessions.Find(r)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		s.show(w, http.StatusOK, signedOutPage)
+	case err != nil:
+		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
+	default:
+		p := signedInPage
+		p.Session = &found
+		s.show(w, http.StatusOK, p)
+	}
+}
+
+func (s *server) login(w http.ResponseWriter, r *http.Request) {
+	to, err := returnTo(r.URL.Query())
+	if err != nil {
+		s.fail(w, r, http.StatusBadRequest, badReturnPage, "return-to", err)
+		return
+	}
+	begun, address, err := s.Provider.Begin()
+	if err != nil {
+		s.fail(w, r, http.StatusServiceUnavailable, notReadyPage, "provider-unavailable", err)
+		return
+	}
+	if err := s.setPending(w, pending{Begun: begun, ReturnTo: to, Until: time.Now().Add(pendingLife)}); err != nil {
+		s.fail(w, r, http.StatusInternalServerError, unavailablePage, "internal", err)
+		return
+	}
+	http.Redirect(w, r, address, http.StatusSeeOther)
+}
+
+func (s *server) callback(w http.ResponseWriter, r *http.Request) {
+	begun, err := s.pending(r)
+	if err != nil {
+		s.fail(w, r, http.StatusBadRequest, stalePage, "state", err)
+		return
+	}
+	query := r.URL.Query()
+	if state := query["state"]; len(state) != 1 || subtle.ConstantTimeCompare([]byte(state[0]), []byte(begun.State)) != 1 {
+		s.fail(w, r, http.StatusBadRequest, stalePage, "state", errors.New("state is not the one of this browser's sign-in"))
+		return
+	}
+	clearPending(w) // whatever comes of it, it is used once
+	if issuer, given := query["iss"]; given && (len(issuer) != 1 || issuer[0] != s.Issuer) {
+		s.fail(w, r, http.StatusForbidden, refusedPage, "issuer", errors.New("answer is of another issuer"))
+		return
+	}
+	code := query["code"]
+	if query.Has("error") || len(code) != 1 || code[0] == "" {
+		s.fail(w, r, http.StatusForbidden, refusedPage, "provider", errors.New("provider did not let the person in"))
+		return
+	}
+	who, err := s.Provider.Finish(r.Context(), begun.Begun, code[0])
+	switch {
+	case errors.Is(err, oidc.ErrNotReady):
+		s.fail(w, r, http.StatusServiceUnavailable, notReadyPage, "provider-unavailable", err)
+		return
+	case errors.Is(err, oidc.ErrExchange):
+		s.fail(w, r, http.StatusForbidden, refusedPage, "code", err)
+		return
+	case err != nil:
+		s.fail(w, r, http.StatusForbidden, refusedPage, "token", err)
+		return
+	}
+	s.enter(w, r, who, begun.ReturnTo)
+}
+
+// enter begins a session.
+func (s *server) enter(w http.ResponseWriter, r *http.Request, who oidc.Identity, to string) {
+	act := act(w, r, who.Principal())
+	var text string
+	made, err := s.Store.CreateSession(r.Context(), act, store.Session{
+		Principal: who.Principal(), Kind: store.SessionBrowser, Email: who.Email, Name: who.Name, Client: r.UserAgent(), SourceIP: act.SourceIP,
+		ExpiresAt: time.Now().Add(s.Life), Idle: s.Idle,
+	}, func(id string) [32]byte {
+		text = credential.New(session.Prefix, id)
+		return credential.Sum(text)
+	})
+	switch {
+	case errors.Is(err, store.ErrInvalid):
+		s.fail(w, r, http.StatusForbidden, refusedPage, "principal", err)
+		return
+	case err != nil:
+		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
+		return
+	}
+	session.SetCookie(w, text, made.ExpiresAt)
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+func (s *server) logout(w http.ResponseWriter, r *http.Request) {
+	found, err := s.Sessions.Find(r)
+	switch {
+	case errors.Is(err, session.ErrCrossOrigin):
+		s.fail(w, r, http.StatusForbidden, crossOriginPage, "cross-origin", err)
+		return
+	case err == nil:
+		err = s.Store.RevokeSession(r.Context(), act(w, r, found.Principal), found.Principal, found.ID)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) { // the cookie stays, so that signing out can be tried again
+		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
+		return
+	}
+	session.ClearCookie(w)
+	http.Redirect(w, r, HomePath, http.StatusSeeOther)
+}
+
+// act is what the store records of a change.
+func act(w http.ResponseWriter, r *http.Request, actor string) store.Act {
+	source, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		source = r.RemoteAddr
+	}
+	return store.Act{Actor: actor, RequestID: w.Header().Get("X-Request-Id"), SourceIP: source}
+}
+
+// fail shows why somebody is not signed in (or out), and has a refusal audited. reason is from a closed set, docs/signin.md lists it.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, status int, p page, reason string, err error) {
+	a := act(w, r, "anonymous")
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	s.Log.LogAttrs(r.Context(), level, "not signed in", slog.String("request_id", a.RequestID), slog.String("reason", reason), slog.Any("err", err))
+	if s.Denials != nil && status < http.StatusInternalServerError && r.URL.Path == CallbackPath {
+		s.Denials.Record(r.Context(), audit.Event{
+			ID: uuid.Must(uuid.NewV7()).String(), Time: time.Now().UTC().Truncate(time.Millisecond), RequestID: a.RequestID, Actor: a.Actor, SourceIP: a.SourceIP,
+			Action: audit.SessionCreate, Outcome: audit.Denied, Reason: reason,
+		})
+	}
+	s.show(w, status, p)
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package signin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lanyard-dev/lanyard/registry/api"
+	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
+	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
+	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
+	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/signin"
+	"github.com/lanyard-dev/lanyard/registry/store"
+	"github.com/lanyard-dev/lanyard/registry/store/storetest"
+)
+
+// world is the administrators' listener over TLS, with a real store, where people sign in at a provider.
+type world struct {
+	t        *testing.T
+	url      string
+	store    *store.Store
+	provider *oidc.Provider
+	log      *buffer
+	denied   *denials
+	handler  http.Handler
+}
+
+// unchecked is a checker nobody asks.
+type unchecked struct{ api.Checker }
+
+type denials struct {
+	mu     sync.Mutex
+	events []audit.Event
+}
+
+func (d *denials) Record(_ context.Context, events ...audit.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, events...)
+}
+
+// reasons are those of the refusals so far, which it forgets.
+func (d *denials) reasons() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var reasons []string
+	for _, e := range d.events {
+		if e.Actor == "anonymous" && e.Action == audit.SessionCreate && e.Outcome == audit.Denied {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	d.events = nil
+	return strings.Join(reasons, " ")
+}
+
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// newWorld starts a listener, then the provider that start returns for its callback, and waits until people can sign in.
+func newWorld(t *testing.T, start func(callback string) *oidctest.Provider) *world {
+	t.Helper()
+	w := &world{t: t, store: storetest.Start(t), log: new(buffer), denied: new(denials)}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }))
+	w.url = "https://" + server.Listener.Addr().String()
+	p := start(w.url + signin.CallbackPath)
+	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	var err error
+	w.provider, err = oidc.New(oidc.Config{
+		Issuer: p.Issuer, ClientID: oidctest.ClientID, SecretFile: p.SecretFile, CAFile: p.CAFile, RedirectURL: w.url + signin.CallbackPath, Log: log, RetryPause: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := storetest.Ring(t, storetest.Key(t))
+	sessions := &session.Authenticator{Sessions: w.store}
+	pages, err := signin.New(signin.Config{Provider: w.provider, Issuer: p.Issuer, Store: w.store, Sessions: sessions, Derive: ring.Derive, Denials: w.denied, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.handler, err = api.New(api.Config{
+		Store: w.store, Authenticator: api.FirstOf(&apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return w
+}
+
+// discover waits until the provider is known.
+func (w *world) discover() {
+	w.t.Helper()
+	if err := w.provider.Run(w.t.Context()); err != nil || w.provider.Ready() != nil {
+		w.t.Fatal(err, w.provider.Ready())
+	}
+}
+
+// signedIn is a browser in which somebody has signed in at the real provider.
+func (w *world) signedIn(user string) *oidctest.Browser {
+	w.t.Helper()
+	b := oidctest.NewBrowser()
+	page, err := b.SignIn(w.t.Context(), w.url+signin.LoginPath, user)
+	if err != nil || page.Status != http.StatusOK || page.URL.Path != signin.HomePath {
+		w.t.Fatalf("signing in ended at %v with %d: %v\n%s", page.URL, page.Status, err, page.Body)
+	}
+	return b
+}
+
+// visit fails the test unless a page has a status and a text.
+func (w *world) visit(b *oidctest.Browser, path string, status int, text string) oidctest.Page {
+	w.t.Helper()
+	page, err := b.Get(w.t.Context(), w.url+path)
+	w.check(page, err, status, text)
+	return page
+}
+
+func (w *world) check(page oidctest.Page, err error, status int, text string) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if page.Status != status || !strings.Contains(page.Body, text) {
+		w.t.Errorf("%s answered %d, want %d with %q:\n%s", page.URL.Path, page.Status, status, text, page.Body)
+	}
+}
+
+// call asks the API with what a browser has.
+func call[T any](w *world, b *oidctest.Browser, path string) T {
+	w.t.Helper()
+	var v T
+	page := w.visit(b, path, http.StatusOK, "")
+	if err := json.Unmarshal([]byte(page.Body), &v); err != nil {
+		w.t.Fatal(err)
+	}
+	return v
+}
