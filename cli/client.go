@@ -112,7 +112,7 @@ func (d *doer) RoundTrip(req *http.Request) (*http.Response, error) {
 			attempt.Header.Set("Authorization", "Bearer "+string(token))
 		}
 		attempt.Header.Set("User-Agent", "lanyard/"+version.String())
-		attempt.Header.Set("Accept", "application/json, application/problem+json")
+		attempt.Header.Set("Accept", "application/json, application/x-ndjson, application/problem+json")
 		if try > 1 && req.GetBody != nil {
 			body, err := req.GetBody()
 			if err != nil {
@@ -195,6 +195,24 @@ func answer[T any](resp *http.Response, err error) (object[T], error) {
 	}
 	code := codeOfStatus(resp.StatusCode)
 	return o, failed(code, "check --server: the API's address and port, and what stands in front of it", fmt.Errorf("what answered is not a Lanyard registry (status %d)", resp.StatusCode))
+}
+
+// answerLines is answer for lines of JSON.
+func answerLines(resp *http.Response, err error) ([]byte, error) {
+	if err != nil {
+		return nil, unreachable(err)
+	}
+	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode != http.StatusOK || media != "application/x-ndjson" {
+		_, err := answer[struct{}](resp, nil)
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, unreachable(fmt.Errorf("reading the answer: %w", err))
+	}
+	return raw, nil
 }
 
 // unreachable explains why there was no answer.

@@ -24,6 +24,7 @@ const (
 	Conflict    ExitCode = 5
 	Unavailable ExitCode = 6
 	CheckFailed ExitCode = 7
+	ChainBroken ExitCode = 8
 	Interrupted ExitCode = 130
 )
 
@@ -40,6 +41,7 @@ var ExitCodes = []struct {
 	{Conflict, "conflict", "The name is taken, the object changed since it was read (`--if-match`), something refers to it, or a pod was not stopped."},
 	{Unavailable, "unavailable", "The registry was not reached, or cannot answer now. The outcome of a change is unknown: look before trying again."},
 	{CheckFailed, "check failed", "`secret check` or `provider test` was carried out, and found that it does not work."},
+	{ChainBroken, "chain broken", "`audit verify` was carried out, and found that events were edited, dropped or reordered."},
 	{Interrupted, "interrupted", "Ctrl-C or SIGTERM. As with 6, the outcome of a change is unknown."},
 }
 

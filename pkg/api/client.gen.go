@@ -100,6 +100,23 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
 	ListInstallationAuditEvents(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ReadInstallationAuditChain Export the installation's audit events as they are chained
+	//
+	// Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+	// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+	// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+	//
+	// Corresponds with GET /api/v1/audit-events/chain (the `ReadInstallationAuditChain` operationId).
+	ReadInstallationAuditChain(ctx context.Context, params *ReadInstallationAuditChainParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifyInstallationAuditChain Verify the chain of the installation's audit events
+	//
+	// Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+	// replaced as a whole by an older one does not lead to it.
+	//
+	// Corresponds with GET /api/v1/audit-events/verify (the `VerifyInstallationAuditChain` operationId).
+	VerifyInstallationAuditChain(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetMe Who the caller is
 	//
 	// Corresponds with GET /api/v1/me (the `GetMe` operationId).
@@ -181,6 +198,23 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
 	ListAuditEvents(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReadAuditChain Export an organization's audit events as they are chained
+	//
+	// For owners. Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+	// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+	// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/audit-events/chain (the `ReadAuditChain` operationId).
+	ReadAuditChain(ctx context.Context, organization OrganizationRef, params *ReadAuditChainParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifyAuditChain Verify the chain of an organization's audit events
+	//
+	// For owners. Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+	// replaced as a whole by an older one does not lead to it.
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/audit-events/verify (the `VerifyAuditChain` operationId).
+	VerifyAuditChain(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListConsumers List consumers
 	//
@@ -633,6 +667,43 @@ func (c *Client) ListInstallationAuditEvents(ctx context.Context, params *ListIn
 	return c.Client.Do(req)
 }
 
+// ReadInstallationAuditChain Export the installation's audit events as they are chained
+//
+// Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+//
+// Corresponds with GET /api/v1/audit-events/chain (the `ReadInstallationAuditChain` operationId).
+func (c *Client) ReadInstallationAuditChain(ctx context.Context, params *ReadInstallationAuditChainParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadInstallationAuditChainRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifyInstallationAuditChain Verify the chain of the installation's audit events
+//
+// Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+// replaced as a whole by an older one does not lead to it.
+//
+// Corresponds with GET /api/v1/audit-events/verify (the `VerifyInstallationAuditChain` operationId).
+func (c *Client) VerifyInstallationAuditChain(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyInstallationAuditChainRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetMe Who the caller is
 //
 // Corresponds with GET /api/v1/me (the `GetMe` operationId).
@@ -815,6 +886,43 @@ func (c *Client) UpdateOrganization(ctx context.Context, organization Organizati
 // Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
 func (c *Client) ListAuditEvents(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAuditEventsRequest(c.Server, organization, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReadAuditChain Export an organization's audit events as they are chained
+//
+// For owners. Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+//
+// Corresponds with GET /api/v1/organizations/{organization}/audit-events/chain (the `ReadAuditChain` operationId).
+func (c *Client) ReadAuditChain(ctx context.Context, organization OrganizationRef, params *ReadAuditChainParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReadAuditChainRequest(c.Server, organization, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifyAuditChain Verify the chain of an organization's audit events
+//
+// For owners. Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+// replaced as a whole by an older one does not lead to it.
+//
+// Corresponds with GET /api/v1/organizations/{organization}/audit-events/verify (the `VerifyAuditChain` operationId).
+func (c *Client) VerifyAuditChain(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyAuditChainRequest(c.Server, organization)
 	if err != nil {
 		return nil, err
 	}
@@ -1907,6 +2015,18 @@ func NewListInstallationAuditEventsRequest(server string, params *ListInstallati
 
 		}
 
+		if params.RequestID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "request_id", *params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Since != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
@@ -1935,6 +2055,123 @@ func NewListInstallationAuditEventsRequest(server string, params *ListInstallati
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReadInstallationAuditChainRequest constructs an http.Request for the ReadInstallationAuditChain method
+func NewReadInstallationAuditChainRequest(server string, params *ReadInstallationAuditChainParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit-events/chain")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Last != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last", *params.Last, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewVerifyInstallationAuditChainRequest constructs an http.Request for the VerifyInstallationAuditChain method
+func NewVerifyInstallationAuditChainRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit-events/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2444,6 +2681,18 @@ func NewListAuditEventsRequest(server string, organization OrganizationRef, para
 
 		}
 
+		if params.RequestID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "request_id", *params.RequestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Since != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
@@ -2472,6 +2721,137 @@ func NewListAuditEventsRequest(server string, organization OrganizationRef, para
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewReadAuditChainRequest constructs an http.Request for the ReadAuditChain method
+func NewReadAuditChainRequest(server string, organization OrganizationRef, params *ReadAuditChainParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/audit-events/chain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Last != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last", *params.Last, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewVerifyAuditChainRequest constructs an http.Request for the VerifyAuditChain method
+func NewVerifyAuditChainRequest(server string, organization OrganizationRef) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/audit-events/verify", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5511,6 +5891,27 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/audit-events (the `ListInstallationAuditEvents` operationId).
 	ListInstallationAuditEventsWithResponse(ctx context.Context, params *ListInstallationAuditEventsParams, reqEditors ...RequestEditorFn) (*ListInstallationAuditEventsResponse, error)
 
+	// ReadInstallationAuditChainWithResponse Export the installation's audit events as they are chained
+	//
+	// Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+	// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+	// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit-events/chain (the `ReadInstallationAuditChain` operationId).
+	ReadInstallationAuditChainWithResponse(ctx context.Context, params *ReadInstallationAuditChainParams, reqEditors ...RequestEditorFn) (*ReadInstallationAuditChainResponse, error)
+
+	// VerifyInstallationAuditChainWithResponse Verify the chain of the installation's audit events
+	//
+	// Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+	// replaced as a whole by an older one does not lead to it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit-events/verify (the `VerifyInstallationAuditChain` operationId).
+	VerifyInstallationAuditChainWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyInstallationAuditChainResponse, error)
+
 	// GetMeWithResponse Who the caller is
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5606,6 +6007,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/audit-events (the `ListAuditEvents` operationId).
 	ListAuditEventsWithResponse(ctx context.Context, organization OrganizationRef, params *ListAuditEventsParams, reqEditors ...RequestEditorFn) (*ListAuditEventsResponse, error)
+
+	// ReadAuditChainWithResponse Export an organization's audit events as they are chained
+	//
+	// For owners. Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+	// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+	// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/audit-events/chain (the `ReadAuditChain` operationId).
+	ReadAuditChainWithResponse(ctx context.Context, organization OrganizationRef, params *ReadAuditChainParams, reqEditors ...RequestEditorFn) (*ReadAuditChainResponse, error)
+
+	// VerifyAuditChainWithResponse Verify the chain of an organization's audit events
+	//
+	// For owners. Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+	// replaced as a whole by an older one does not lead to it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/audit-events/verify (the `VerifyAuditChain` operationId).
+	VerifyAuditChainWithResponse(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*VerifyAuditChainResponse, error)
 
 	// ListConsumersWithResponse List consumers
 	//
@@ -6146,6 +6568,95 @@ func (r ListInstallationAuditEventsResponse) ContentType() string {
 	return ""
 }
 
+type ReadInstallationAuditChainResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReadInstallationAuditChainResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReadInstallationAuditChainResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReadInstallationAuditChainResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReadInstallationAuditChainResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReadInstallationAuditChainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type VerifyInstallationAuditChainResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditVerification
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyInstallationAuditChainResponse) GetJSON200() *AuditVerification {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyInstallationAuditChainResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyInstallationAuditChainResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyInstallationAuditChainResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyInstallationAuditChainResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyInstallationAuditChainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetMeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6587,6 +7098,95 @@ func (r ListAuditEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAuditEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReadAuditChainResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReadAuditChainResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReadAuditChainResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReadAuditChainResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReadAuditChainResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReadAuditChainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type VerifyAuditChainResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditVerification
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyAuditChainResponse) GetJSON200() *AuditVerification {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyAuditChainResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyAuditChainResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyAuditChainResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyAuditChainResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyAuditChainResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8771,6 +9371,39 @@ func (c *ClientWithResponses) ListInstallationAuditEventsWithResponse(ctx contex
 	return ParseListInstallationAuditEventsResponse(rsp)
 }
 
+// ReadInstallationAuditChainWithResponse Export the installation's audit events as they are chained
+//
+// Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit-events/chain (the `ReadInstallationAuditChain` operationId).
+func (c *ClientWithResponses) ReadInstallationAuditChainWithResponse(ctx context.Context, params *ReadInstallationAuditChainParams, reqEditors ...RequestEditorFn) (*ReadInstallationAuditChainResponse, error) {
+	rsp, err := c.ReadInstallationAuditChain(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadInstallationAuditChainResponse(rsp)
+}
+
+// VerifyInstallationAuditChainWithResponse Verify the chain of the installation's audit events
+//
+// Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+// replaced as a whole by an older one does not lead to it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit-events/verify (the `VerifyInstallationAuditChain` operationId).
+func (c *ClientWithResponses) VerifyInstallationAuditChainWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyInstallationAuditChainResponse, error) {
+	rsp, err := c.VerifyInstallationAuditChain(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyInstallationAuditChainResponse(rsp)
+}
+
 // GetMeWithResponse Who the caller is
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8931,6 +9564,39 @@ func (c *ClientWithResponses) ListAuditEventsWithResponse(ctx context.Context, o
 		return nil, err
 	}
 	return ParseListAuditEventsResponse(rsp)
+}
+
+// ReadAuditChainWithResponse Export an organization's audit events as they are chained
+//
+// For owners. Oldest first, one line of JSON an event, in the form `lanyard audit verify` reads: each line holds the hash of the one before it. Ask again with
+// the last `seq` as `after`; an empty answer is the end for now. With `wait` the registry answers as soon as there is an event. With `last` instead of
+// `after` it begins that many events before the end. Events older than the oldest one kept are skipped: their numbers are missing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{organization}/audit-events/chain (the `ReadAuditChain` operationId).
+func (c *ClientWithResponses) ReadAuditChainWithResponse(ctx context.Context, organization OrganizationRef, params *ReadAuditChainParams, reqEditors ...RequestEditorFn) (*ReadAuditChainResponse, error) {
+	rsp, err := c.ReadAuditChain(ctx, organization, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReadAuditChainResponse(rsp)
+}
+
+// VerifyAuditChainWithResponse Verify the chain of an organization's audit events
+//
+// For owners. Reads every event kept and checks that none was edited, dropped or reordered in the store. Note the `end` of the answer elsewhere: a chain that was
+// replaced as a whole by an older one does not lead to it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{organization}/audit-events/verify (the `VerifyAuditChain` operationId).
+func (c *ClientWithResponses) VerifyAuditChainWithResponse(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*VerifyAuditChainResponse, error) {
+	rsp, err := c.VerifyAuditChain(ctx, organization, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyAuditChainResponse(rsp)
 }
 
 // ListConsumersWithResponse List consumers
@@ -9786,6 +10452,65 @@ func ParseListInstallationAuditEventsResponse(rsp *http.Response) (*ListInstalla
 	return response, nil
 }
 
+// ParseReadInstallationAuditChainResponse parses an HTTP response from a ReadInstallationAuditChainWithResponse call
+func ParseReadInstallationAuditChainResponse(rsp *http.Response) (*ReadInstallationAuditChainResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReadInstallationAuditChainResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseVerifyInstallationAuditChainResponse parses an HTTP response from a VerifyInstallationAuditChainWithResponse call
+func ParseVerifyInstallationAuditChainResponse(rsp *http.Response) (*VerifyInstallationAuditChainResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyInstallationAuditChainResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditVerification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetMeResponse parses an HTTP response from a GetMeWithResponse call
 func ParseGetMeResponse(rsp *http.Response) (*GetMeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10117,6 +10842,65 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest AuditEventList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReadAuditChainResponse parses an HTTP response from a ReadAuditChainWithResponse call
+func ParseReadAuditChainResponse(rsp *http.Response) (*ReadAuditChainResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReadAuditChainResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseVerifyAuditChainResponse parses an HTTP response from a VerifyAuditChainWithResponse call
+func ParseVerifyAuditChainResponse(rsp *http.Response) (*VerifyAuditChainResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyAuditChainResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditVerification
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -442,6 +442,21 @@ type AuditGrant struct {
 // AuditOutcome defines model for AuditOutcome.
 type AuditOutcome string
 
+// AuditVerification defines model for AuditVerification.
+type AuditVerification struct {
+	// End `<sequence number>:<hash>` of the newest event.
+	//
+	// Example: 0:
+	End string `json:"end"`
+
+	// Events How many events were read and are right.
+	Events uint64 `json:"events"`
+	Ok     bool   `json:"ok"`
+
+	// Problem If not `ok`, where and what.
+	Problem *string `json:"problem,omitempty"`
+}
+
 // AuditWorkload The pod that asked for values, as its token says.
 type AuditWorkload struct {
 	Cluster        string        `json:"cluster"`
@@ -1405,6 +1420,18 @@ type AuditAction = string
 // AuditActor defines model for AuditActor.
 type AuditActor = string
 
+// AuditAfter defines model for AuditAfter.
+type AuditAfter = uint64
+
+// AuditLast defines model for AuditLast.
+type AuditLast = int
+
+// AuditLimit defines model for AuditLimit.
+type AuditLimit = int
+
+// AuditRequest defines model for AuditRequest.
+type AuditRequest = string
+
 // AuditResource defines model for AuditResource.
 type AuditResource = string
 
@@ -1413,6 +1440,9 @@ type AuditSince = time.Time
 
 // AuditUntil defines model for AuditUntil.
 type AuditUntil = time.Time
+
+// AuditWait defines model for AuditWait.
+type AuditWait = int
 
 // ConsumerRef defines model for ConsumerRef.
 type ConsumerRef = string
@@ -1494,11 +1524,29 @@ type ListInstallationAuditEventsParams struct {
 	// Resource Keeps events of the object with this id.
 	Resource *AuditResource `form:"resource,omitempty" json:"resource,omitempty"`
 
+	// RequestID Keeps events of the request with this id.
+	RequestID *AuditRequest `form:"request_id,omitempty" json:"request_id,omitempty"`
+
 	// Since Keeps events at or after this time.
 	Since *AuditSince `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Keeps events before this time.
 	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ReadInstallationAuditChainParams defines parameters for ReadInstallationAuditChain.
+type ReadInstallationAuditChainParams struct {
+	// After The sequence number behind which to begin. 0 is the beginning, and the default.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// Last Begins this many events before the end. Not together with `after`.
+	Last *AuditLast `form:"last,omitempty" json:"last,omitempty"`
+
+	// Limit Answers with at most this many events.
+	Limit *AuditLimit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Wait Waits at most this many seconds for an event if there is none yet.
+	Wait *AuditWait `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
 // ListOrganizationsParams defines parameters for ListOrganizations.
@@ -1562,11 +1610,29 @@ type ListAuditEventsParams struct {
 	// Resource Keeps events of the object with this id.
 	Resource *AuditResource `form:"resource,omitempty" json:"resource,omitempty"`
 
+	// RequestID Keeps events of the request with this id.
+	RequestID *AuditRequest `form:"request_id,omitempty" json:"request_id,omitempty"`
+
 	// Since Keeps events at or after this time.
 	Since *AuditSince `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Keeps events before this time.
 	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+}
+
+// ReadAuditChainParams defines parameters for ReadAuditChain.
+type ReadAuditChainParams struct {
+	// After The sequence number behind which to begin. 0 is the beginning, and the default.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// Last Begins this many events before the end. Not together with `after`.
+	Last *AuditLast `form:"last,omitempty" json:"last,omitempty"`
+
+	// Limit Answers with at most this many events.
+	Limit *AuditLimit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Wait Waits at most this many seconds for an event if there is none yet.
+	Wait *AuditWait `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
 // ListConsumersParams defines parameters for ListConsumers.

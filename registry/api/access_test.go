@@ -89,9 +89,9 @@ func needs(operation, method string) authz.Role {
 		return authz.Anyone
 	case "getMe", "listOrganizations", "listSessions", "revokeSession":
 		return authz.Authenticated
-	case "createOrganization", "deleteOrganization", "listInstallationAuditEvents":
+	case "createOrganization", "deleteOrganization", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
 		return authz.Admin
-	case "listAuditEvents", "listTokens", "getToken":
+	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken":
 		return authz.Owner
 	}
 	if method == http.MethodGet {

@@ -39,7 +39,7 @@ func (s *server) ListAuditEvents(ctx context.Context, r ginapi.ListAuditEventsRe
 func (s *server) auditEvents(ctx context.Context, orgID string, p contract.ListInstallationAuditEventsParams) (contract.AuditEventList, error) {
 	page, err := s.store.AuditEvents(ctx, orgID, store.AuditQuery{
 		After: or(p.PageToken, ""), Limit: or(p.PageSize, 0), Action: audit.Action(or(p.Action, "")), Outcome: audit.Outcome(or(p.Outcome, "")),
-		Actor: or(p.Actor, ""), ResourceID: or(p.Resource, ""), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
+		Actor: or(p.Actor, ""), ResourceID: or(p.Resource, ""), RequestID: or(p.RequestID, ""), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
 	})
 	if err != nil {
 		return contract.AuditEventList{}, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/pkg/auditchain"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authz"
@@ -42,6 +43,14 @@ func (f failing) CreateOrganization(context.Context, store.Act, store.Organizati
 
 func (f failing) Memberships(context.Context, string) ([]store.Membership, error) {
 	return nil, f.store
+}
+
+func (f failing) AuditChain(context.Context, string, store.ChainQuery) ([]auditchain.Line, error) {
+	return nil, f.store
+}
+
+func (f failing) VerifyAudit(context.Context, string) (uint64, auditchain.Position, error) {
+	return 0, auditchain.Position{}, f.store
 }
 
 func (f failing) AuditEvents(context.Context, string, store.AuditQuery) (store.Page[audit.Event], error) {

@@ -55,7 +55,8 @@ type server struct {
 	denials        Denials
 	operations     operations
 	signIn         http.Handler
-	document       []byte // JSON
+	document       []byte        // JSON
+	waiters        chan struct{} // holds one of each request that waits for an audit event
 }
 
 var _ ginapi.StrictServerInterface = (*server)(nil)
@@ -84,6 +85,7 @@ func newServer(config Config) (*server, error) {
 	s := &server{
 		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, stopper: config.Stopper, log: config.Log,
 		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
+		waiters: make(chan struct{}, maxWaiters),
 	}
 	if config.Registerer != nil {
 		if err := config.Registerer.Register(s.duration); err != nil {

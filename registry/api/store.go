@@ -6,6 +6,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/auditchain"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -71,5 +72,7 @@ type Store interface {
 	Recall(ctx context.Context, act store.Act, results ...any) (bool, error)
 	Keep(ctx context.Context, act store.Act, results ...any) error
 
+	AuditChain(ctx context.Context, orgID string, q store.ChainQuery) ([]auditchain.Line, error)
+	VerifyAudit(ctx context.Context, orgID string) (events uint64, end auditchain.Position, err error)
 	AuditEvents(ctx context.Context, orgID string, q store.AuditQuery) (store.Page[audit.Event], error)
 }

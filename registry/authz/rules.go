@@ -63,6 +63,11 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"listInstallationAuditEvents": {"audit.list", Admin},
 	"listAuditEvents":             {"audit.list", Owner},
 
+	"readInstallationAuditChain":   {"audit.export", Admin},
+	"readAuditChain":               {"audit.export", Owner},
+	"verifyInstallationAuditChain": {"audit.verify", Admin},
+	"verifyAuditChain":             {"audit.verify", Owner},
+
 	"listMembers":  {"member.list", Member},
 	"addMember":    {"member.add", Owner},
 	"getMember":    {"member.read", Member},

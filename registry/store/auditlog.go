@@ -164,6 +164,7 @@ type AuditQuery struct {
 	Outcome    audit.Outcome
 	Actor      string
 	ResourceID string
+	RequestID  string
 	Since      time.Time // events at or after it
 	Until      time.Time // events before it
 }
@@ -173,6 +174,7 @@ func (q AuditQuery) matches(e audit.Event) bool {
 		(q.Outcome == "" || q.Outcome == e.Outcome) &&
 		(q.Actor == "" || q.Actor == e.Actor) &&
 		(q.ResourceID == "" || q.ResourceID == e.ResourceID) &&
+		(q.RequestID == "" || q.RequestID == e.RequestID) &&
 		(q.Since.IsZero() || !e.Time.Before(q.Since)) &&
 		(q.Until.IsZero() || e.Time.Before(q.Until))
 }

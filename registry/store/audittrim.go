@@ -18,36 +18,36 @@ import (
 )
 
 // VerifyAudit walks the audit chain of an organization, or of the installation if orgID is "", from the oldest event kept to the newest. It returns how many
-// events there are, or an error wrapping [ErrIntegrity] that names the first one that was edited, dropped or reordered. A chain whose end was replaced by
-// an older one as a whole cannot be told from here; compare the number and the log outside.
-func (s *Store) VerifyAudit(ctx context.Context, orgID string) (events uint64, err error) {
+// events there are and where the chain ends, or an error wrapping [ErrIntegrity] that names the first one that was edited, dropped or reordered. A chain whose end
+// was replaced by an older one as a whole cannot be told from here; compare the end and the log outside.
+func (s *Store) VerifyAudit(ctx context.Context, orgID string) (events uint64, end auditchain.Position, err error) {
 	name := orgID
 	if name == "" {
 		name = installation
 	}
 	if err := s.keyErr(); err != nil {
-		return 0, err
+		return 0, end, err
 	}
 	_, head, err := s.heads(ctx, name)
 	if err != nil || head.rev == 0 {
-		return 0, err
+		return 0, end, err
 	}
 	seq, hash := head.First, head.Base
-	from, end := s.space.auditEvents(name, 0), s.space.auditHead(name) // "events/" sorts before "head"
+	from, until := s.space.auditEvents(name, 0), s.space.auditHead(name) // "events/" sorts before "head"
 	for more := true; more; {
 		limited, cancel := context.WithTimeout(ctx, writeTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(64), clientv3.WithRev(head.seen))
+		resp, err := s.client.Get(limited, from, clientv3.WithRange(until), clientv3.WithLimit(64), clientv3.WithRev(head.seen))
 		cancel()
 		if err != nil {
-			return 0, fmt.Errorf("verifying audit chain: %w", etcdError(ctx, err))
+			return 0, end, fmt.Errorf("verifying audit chain: %w", etcdError(ctx, err))
 		}
 		for _, kv := range resp.Kvs {
 			batch, err := s.openBatch(string(kv.Key), kv.Value)
 			switch {
 			case err != nil:
-				return 0, fmt.Errorf("verifying audit chain: event %d: %w", seq, err)
+				return 0, end, fmt.Errorf("verifying audit chain: event %d: %w", seq, err)
 			case batch.Seq != seq || !bytes.Equal(batch.Prev, hash):
-				return 0, fmt.Errorf("verifying audit chain: event %d: %w: event %d follows", seq, ErrIntegrity, batch.Seq)
+				return 0, end, fmt.Errorf("verifying audit chain: event %d: %w: event %d follows", seq, ErrIntegrity, batch.Seq)
 			}
 			for _, event := range batch.Events {
 				hash = auditchain.Hash(hash).Next(event)
@@ -58,9 +58,9 @@ func (s *Store) VerifyAudit(ctx context.Context, orgID string) (events uint64, e
 		more = resp.More
 	}
 	if seq != head.Seq+1 || !bytes.Equal(hash, head.Hash) {
-		return 0, fmt.Errorf("verifying audit chain: event %d: %w: the end is missing", seq, ErrIntegrity)
+		return 0, end, fmt.Errorf("verifying audit chain: event %d: %w: the end is missing", seq, ErrIntegrity)
 	}
-	return seq - head.First, nil
+	return seq - head.First, auditchain.Position{Seq: head.Seq, Hash: head.Hash}, nil
 }
 
 // trimAudit drops, of every chain, the events beyond the configured number and age.

@@ -55,7 +55,7 @@ func TestABatchIsPutAsAWholeWithAnEventForEachSecret(t *testing.T) {
 	if events.Items[3].ResourceName != "other" || events.Items[3].Action != audit.SecretCreate {
 		t.Errorf("an event for what did not change: %+v", events.Items[3])
 	}
-	if _, err := s.VerifyAudit(ctx, o.ID); err != nil {
+	if _, _, err := s.VerifyAudit(ctx, o.ID); err != nil {
 		t.Error(err)
 	}
 	view, err := s.View(ctx)

@@ -145,12 +145,12 @@ func TestOldAuditEventsAreDroppedAndTheRestStillVerifies(t *testing.T) {
 				if diff := cmp.Diff([]string{"i", "h", "g", "f", "e"}, ids); diff != "" {
 					t.Error(diff)
 				}
-				if n, err := s.VerifyAudit(t.Context(), o.ID); err != nil || n != 5 {
+				if n, _, err := s.VerifyAudit(t.Context(), o.ID); err != nil || n != 5 {
 					t.Errorf("verified %d: %v", n, err)
 				}
 			}
 			event("j", 0)
-			if n, err := s.VerifyAudit(t.Context(), o.ID); err != nil || n != 6 {
+			if n, _, err := s.VerifyAudit(t.Context(), o.ID); err != nil || n != 6 {
 				t.Errorf("verified %d: %v", n, err)
 			}
 		})

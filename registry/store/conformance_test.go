@@ -378,10 +378,10 @@ func TestEveryMutationIsInTheAuditChain(t *testing.T) {
 	if err != nil || len(page.Items) != 1 || page.Items[0].Version != 2 || page.Items[0].ResourceName != "db" || page.Items[0].Actor != act.Actor {
 		t.Errorf("got %+v, %v", page.Items, err)
 	}
-	if n, err := s.VerifyAudit(ctx, o.ID); err != nil || n != 6 {
+	if n, _, err := s.VerifyAudit(ctx, o.ID); err != nil || n != 6 {
 		t.Errorf("verified %d events: %v", n, err)
 	}
-	if n, err := s.VerifyAudit(ctx, ""); err != nil || n != 1 {
+	if n, _, err := s.VerifyAudit(ctx, ""); err != nil || n != 1 {
 		t.Errorf("verified %d events of the installation: %v", n, err)
 	}
 }

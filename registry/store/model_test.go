@@ -64,7 +64,7 @@ func TestTheStoreDoesWhatAModelDoes(t *testing.T) {
 			"drop consumer":  m.dropConsumer,
 			"another reopen": m.reopen,
 		})
-		if n, err := m.replicas[0].VerifyAudit(context.Background(), m.org); err != nil || n != m.model.events {
+		if n, _, err := m.replicas[0].VerifyAudit(context.Background(), m.org); err != nil || n != m.model.events {
 			rt.Fatalf("the audit chain holds %d events, want %d: %v", n, m.model.events, err)
 		}
 	})

@@ -175,7 +175,7 @@ func TestMutationsGoThroughWhileAuditEventsPourInOnAnotherReplica(t *testing.T) 
 	}
 	stop()
 	wg.Wait()
-	if n, err := r[0].VerifyAudit(ctx, o.ID); err != nil || n != secrets+events.Load() {
+	if n, _, err := r[0].VerifyAudit(ctx, o.ID); err != nil || n != secrets+events.Load() {
 		t.Errorf("the chain holds %d events, want %d: %v", n, secrets+events.Load(), err)
 	}
 }

@@ -100,7 +100,7 @@ func TestADeletedSecretIsPurgedAfterItsRetention(t *testing.T) {
 	if _, err := s.Secret(ctx, o.ID, "used"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("after its last reference: %v", err)
 	}
-	if _, err := s.VerifyAudit(ctx, o.ID); err != nil {
+	if _, _, err := s.VerifyAudit(ctx, o.ID); err != nil {
 		t.Error(err)
 	}
 }

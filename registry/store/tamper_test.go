@@ -215,7 +215,10 @@ func TestAnEditedDroppedOrReorderedAuditEventIsFound(t *testing.T) {
 	}
 	slices.Sort(batches)
 	head := store.DefaultPrefix + "audit/" + org + "/head"
-	verify := func() (uint64, error) { return v.store.VerifyAudit(t.Context(), org) }
+	verify := func() (uint64, error) {
+		n, _, err := v.store.VerifyAudit(t.Context(), org)
+		return n, err
+	}
 	if n, err := verify(); err != nil || n != 11 {
 		t.Fatalf("verified %d: %v", n, err)
 	}

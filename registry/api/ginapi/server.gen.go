@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -21,6 +22,12 @@ type ServerInterface interface {
 	// ListInstallationAuditEvents List the installation's audit events
 	// (GET /api/v1/audit-events)
 	ListInstallationAuditEvents(c *gin.Context, params ListInstallationAuditEventsParams)
+	// ReadInstallationAuditChain Export the installation's audit events as they are chained
+	// (GET /api/v1/audit-events/chain)
+	ReadInstallationAuditChain(c *gin.Context, params ReadInstallationAuditChainParams)
+	// VerifyInstallationAuditChain Verify the chain of the installation's audit events
+	// (GET /api/v1/audit-events/verify)
+	VerifyInstallationAuditChain(c *gin.Context)
 	// GetMe Who the caller is
 	// (GET /api/v1/me)
 	GetMe(c *gin.Context)
@@ -48,6 +55,12 @@ type ServerInterface interface {
 	// ListAuditEvents List an organization's audit events
 	// (GET /api/v1/organizations/{organization}/audit-events)
 	ListAuditEvents(c *gin.Context, organization OrganizationRef, params ListAuditEventsParams)
+	// ReadAuditChain Export an organization's audit events as they are chained
+	// (GET /api/v1/organizations/{organization}/audit-events/chain)
+	ReadAuditChain(c *gin.Context, organization OrganizationRef, params ReadAuditChainParams)
+	// VerifyAuditChain Verify the chain of an organization's audit events
+	// (GET /api/v1/organizations/{organization}/audit-events/verify)
+	VerifyAuditChain(c *gin.Context, organization OrganizationRef)
 	// ListConsumers List consumers
 	// (GET /api/v1/organizations/{organization}/consumers)
 	ListConsumers(c *gin.Context, organization OrganizationRef, params ListConsumersParams)
@@ -236,6 +249,14 @@ func (siw *ServerInterfaceWrapper) ListInstallationAuditEvents(c *gin.Context) {
 		return
 	}
 
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", c.Request.URL.Query(), &params.RequestID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter request_id: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "since" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", c.Request.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
@@ -260,6 +281,70 @@ func (siw *ServerInterfaceWrapper) ListInstallationAuditEvents(c *gin.Context) {
 	}
 
 	siw.Handler.ListInstallationAuditEvents(c, params)
+}
+
+// ReadInstallationAuditChain operation middleware
+func (siw *ServerInterfaceWrapper) ReadInstallationAuditChain(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadInstallationAuditChainParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", c.Request.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter after: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "last" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last", c.Request.URL.Query(), &params.Last, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter last: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", c.Request.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter wait: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReadInstallationAuditChain(c, params)
+}
+
+// VerifyInstallationAuditChain operation middleware
+func (siw *ServerInterfaceWrapper) VerifyInstallationAuditChain(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.VerifyInstallationAuditChain(c)
 }
 
 // GetMe operation middleware
@@ -628,6 +713,14 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
 		return
 	}
 
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", c.Request.URL.Query(), &params.RequestID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter request_id: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	// ------------- Optional query parameter "since" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", c.Request.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
@@ -652,6 +745,91 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(c *gin.Context) {
 	}
 
 	siw.Handler.ListAuditEvents(c, organization, params)
+}
+
+// ReadAuditChain operation middleware
+func (siw *ServerInterfaceWrapper) ReadAuditChain(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReadAuditChainParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", c.Request.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter after: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "last" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "last", c.Request.URL.Query(), &params.Last, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter last: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", c.Request.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter limit: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", c.Request.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter wait: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ReadAuditChain(c, organization, params)
+}
+
+// VerifyAuditChain operation middleware
+func (siw *ServerInterfaceWrapper) VerifyAuditChain(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.VerifyAuditChain(c, organization)
 }
 
 // ListConsumers operation middleware
@@ -3176,6 +3354,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/me/sessions", wrapper.ListSessions)
 	router.DELETE(options.BaseURL+"/api/v1/me/sessions/:session", wrapper.RevokeSession)
 	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListInstallationAuditEvents)
+	router.GET(options.BaseURL+"/api/v1/audit-events/chain", wrapper.ReadInstallationAuditChain)
+	router.GET(options.BaseURL+"/api/v1/audit-events/verify", wrapper.VerifyInstallationAuditChain)
 	router.GET(options.BaseURL+"/api/v1/organizations", wrapper.ListOrganizations)
 	router.POST(options.BaseURL+"/api/v1/organizations", wrapper.CreateOrganization)
 	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization", wrapper.DeleteOrganization)
@@ -3222,6 +3402,14 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload/stop", wrapper.StopWorkload)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/stop-workloads", wrapper.StopWorkloads)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events", wrapper.ListAuditEvents)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events/chain", wrapper.ReadAuditChain)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events/verify", wrapper.VerifyAuditChain)
+}
+
+type AuditChainApplicationXNdjsonResponse struct {
+	Body io.Reader
+
+	ContentLength int64
 }
 
 type AuditEventListJSONResponse AuditEventList
@@ -3263,6 +3451,111 @@ type ListInstallationAuditEventsdefaultApplicationProblemPlusJSONResponse struct
 }
 
 func (response ListInstallationAuditEventsdefaultApplicationProblemPlusJSONResponse) VisitListInstallationAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadInstallationAuditChainRequestObject struct {
+	Params ReadInstallationAuditChainParams
+}
+
+type ReadInstallationAuditChainResponseObject interface {
+	VisitReadInstallationAuditChainResponse(w http.ResponseWriter) error
+}
+
+type ReadInstallationAuditChain200ApplicationXNdjsonResponse struct {
+	AuditChainApplicationXNdjsonResponse
+}
+
+func (response ReadInstallationAuditChain200ApplicationXNdjsonResponse) VisitReadInstallationAuditChainResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ReadInstallationAuditChaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadInstallationAuditChaindefaultApplicationProblemPlusJSONResponse) VisitReadInstallationAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyInstallationAuditChainRequestObject struct {
+}
+
+type VerifyInstallationAuditChainResponseObject interface {
+	VisitVerifyInstallationAuditChainResponse(w http.ResponseWriter) error
+}
+
+type VerifyInstallationAuditChain200JSONResponse AuditVerification
+
+func (response VerifyInstallationAuditChain200JSONResponse) VisitVerifyInstallationAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyInstallationAuditChaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response VerifyInstallationAuditChaindefaultApplicationProblemPlusJSONResponse) VisitVerifyInstallationAuditChainResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3640,6 +3933,113 @@ type ListAuditEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAuditEventsdefaultApplicationProblemPlusJSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReadAuditChainRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       ReadAuditChainParams
+}
+
+type ReadAuditChainResponseObject interface {
+	VisitReadAuditChainResponse(w http.ResponseWriter) error
+}
+
+type ReadAuditChain200ApplicationXNdjsonResponse struct {
+	AuditChainApplicationXNdjsonResponse
+}
+
+func (response ReadAuditChain200ApplicationXNdjsonResponse) VisitReadAuditChainResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ReadAuditChaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReadAuditChaindefaultApplicationProblemPlusJSONResponse) VisitReadAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAuditChainRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+}
+
+type VerifyAuditChainResponseObject interface {
+	VisitVerifyAuditChainResponse(w http.ResponseWriter) error
+}
+
+type VerifyAuditChain200JSONResponse AuditVerification
+
+func (response VerifyAuditChain200JSONResponse) VisitVerifyAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAuditChaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response VerifyAuditChaindefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditChainResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5483,6 +5883,12 @@ type StrictServerInterface interface {
 	// ListInstallationAuditEvents List the installation's audit events
 	// (GET /api/v1/audit-events)
 	ListInstallationAuditEvents(ctx context.Context, request ListInstallationAuditEventsRequestObject) (ListInstallationAuditEventsResponseObject, error)
+	// ReadInstallationAuditChain Export the installation's audit events as they are chained
+	// (GET /api/v1/audit-events/chain)
+	ReadInstallationAuditChain(ctx context.Context, request ReadInstallationAuditChainRequestObject) (ReadInstallationAuditChainResponseObject, error)
+	// VerifyInstallationAuditChain Verify the chain of the installation's audit events
+	// (GET /api/v1/audit-events/verify)
+	VerifyInstallationAuditChain(ctx context.Context, request VerifyInstallationAuditChainRequestObject) (VerifyInstallationAuditChainResponseObject, error)
 	// GetMe Who the caller is
 	// (GET /api/v1/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -5510,6 +5916,12 @@ type StrictServerInterface interface {
 	// ListAuditEvents List an organization's audit events
 	// (GET /api/v1/organizations/{organization}/audit-events)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// ReadAuditChain Export an organization's audit events as they are chained
+	// (GET /api/v1/organizations/{organization}/audit-events/chain)
+	ReadAuditChain(ctx context.Context, request ReadAuditChainRequestObject) (ReadAuditChainResponseObject, error)
+	// VerifyAuditChain Verify the chain of an organization's audit events
+	// (GET /api/v1/organizations/{organization}/audit-events/verify)
+	VerifyAuditChain(ctx context.Context, request VerifyAuditChainRequestObject) (VerifyAuditChainResponseObject, error)
 	// ListConsumers List consumers
 	// (GET /api/v1/organizations/{organization}/consumers)
 	ListConsumers(ctx context.Context, request ListConsumersRequestObject) (ListConsumersResponseObject, error)
@@ -5708,6 +6120,56 @@ func (sh *strictHandler) ListInstallationAuditEvents(ctx *gin.Context, params Li
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListInstallationAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListInstallationAuditEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReadInstallationAuditChain operation middleware
+func (sh *strictHandler) ReadInstallationAuditChain(ctx *gin.Context, params ReadInstallationAuditChainParams) {
+	var request ReadInstallationAuditChainRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadInstallationAuditChain(ctx, request.(ReadInstallationAuditChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadInstallationAuditChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ReadInstallationAuditChainResponseObject); ok {
+		if err := validResponse.VisitReadInstallationAuditChainResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VerifyInstallationAuditChain operation middleware
+func (sh *strictHandler) VerifyInstallationAuditChain(ctx *gin.Context) {
+	var request VerifyInstallationAuditChainRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyInstallationAuditChain(ctx, request.(VerifyInstallationAuditChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyInstallationAuditChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(VerifyInstallationAuditChainResponseObject); ok {
+		if err := validResponse.VisitVerifyInstallationAuditChainResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -5978,6 +6440,59 @@ func (sh *strictHandler) ListAuditEvents(ctx *gin.Context, organization Organiza
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListAuditEventsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReadAuditChain operation middleware
+func (sh *strictHandler) ReadAuditChain(ctx *gin.Context, organization OrganizationRef, params ReadAuditChainParams) {
+	var request ReadAuditChainRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReadAuditChain(ctx, request.(ReadAuditChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReadAuditChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ReadAuditChainResponseObject); ok {
+		if err := validResponse.VisitReadAuditChainResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VerifyAuditChain operation middleware
+func (sh *strictHandler) VerifyAuditChain(ctx *gin.Context, organization OrganizationRef) {
+	var request VerifyAuditChainRequestObject
+
+	request.Organization = organization
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyAuditChain(ctx, request.(VerifyAuditChainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyAuditChain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(VerifyAuditChainResponseObject); ok {
+		if err := validResponse.VisitVerifyAuditChainResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
