@@ -42,7 +42,7 @@ test: ## unit and integration tests with the race detector; no root, no cluster
 
 .PHONY: e2e
 e2e: ## the suites on a real cluster; SUITE=name runs one
-	go -C e2e test -count=1 -timeout 60m -v -run '$(SUITE)' ./suites
+	go -C e2e test -count=1 -p 1 -timeout 60m -v -run '$(SUITE)' ./suites/...
 
 .PHONY: check
 check: format-check vet lint drift tidy-check ## format, vet, lint, drift of generated files, tidiness of modules

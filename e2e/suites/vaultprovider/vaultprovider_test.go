@@ -323,3 +323,5 @@ type one provider.Record
 func (r one) Record(context.Context, string, string) (provider.Record, error) {
 	return provider.Record(r), nil
 }
+
+func (r one) All(context.Context) ([]provider.Key, error) { return nil, nil }
