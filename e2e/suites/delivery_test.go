@@ -83,13 +83,7 @@ func TestDelivery(t *testing.T) {
 		w.create(pod)
 		w.running("app")
 		w.expectEnv("app", "app", values)
-		env, err := lanyard.Env(w.ctx, w.namespace, "app", "app")
-		w.must(err)
-		for name := range env {
-			if strings.HasPrefix(name, "LANYARD_") {
-				t.Errorf("the container has ENV %s of the agent", name)
-			}
-		}
+		w.expectNoAgentEnv("app", "app")
 		w.delete("app")
 	})
 

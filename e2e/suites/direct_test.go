@@ -41,13 +41,7 @@ func TestDeliveryDirect(t *testing.T) {
 			t.Errorf("init containers %v, volumes %v", running.Spec.InitContainers, running.Spec.Volumes)
 		}
 		w.expectEnv("app", "app", values)
-		env, err := lanyard.Env(w.ctx, w.namespace, "app", "app")
-		w.must(err)
-		for name := range env {
-			if strings.HasPrefix(name, "LANYARD_") {
-				t.Errorf("the command has ENV %s of the agent", name)
-			}
-		}
+		w.expectNoAgentEnv("app", "app")
 		w.delete("app")
 	})
 

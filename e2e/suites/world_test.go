@@ -134,6 +134,18 @@ func (w *world) expectEnv(pod, container string, want map[string]string) {
 	}
 }
 
+// expectNoAgentEnv checks that the container's command has none of the ENVs that the agent is told things by.
+func (w *world) expectNoAgentEnv(pod, container string) {
+	w.t.Helper()
+	env, err := lanyard.Env(w.ctx, w.namespace, pod, container)
+	w.must(err)
+	for name := range env {
+		if strings.HasPrefix(name, "LANYARD_") {
+			w.t.Errorf("container %s of pod %s has ENV %s of the agent", container, pod, name)
+		}
+	}
+}
+
 func (w *world) delete(pod string) {
 	w.t.Helper()
 	w.must(lanyard.Delete(w.ctx, w.namespace, pod))

@@ -104,17 +104,7 @@ func TestReinvocationOfPodsWithInlineReferences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := injected(t, strings.Replace(inlinePod, "DELIVERY", "envfile", 1))
 			tc.change(pod, &pod.Spec.Containers[0])
-			raw, err := json.Marshal(pod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			plan := planJSON(t, testMutator(t), raw)
-			if plan.Decision != tc.want || plan.Reason != tc.reason {
-				t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, tc.want, tc.reason, plan.Patch, plan.Problems)
-			}
-			if plan.Decision == Injected {
-				checkSettled(t, testMutator(t), apply(t, raw, plan))
-			}
+			expectPlan(t, pod, tc.want, tc.reason)
 		})
 	}
 }

@@ -105,18 +105,24 @@ func TestReinvocationAfterOthersChangedThePod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := injected(t, strings.Replace(twoContainers, "%s", tc.annotations, 1))
 			tc.change(pod, &pod.Spec.InitContainers[0])
-			raw, err := json.Marshal(pod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			plan := planJSON(t, testMutator(t), raw)
-			if plan.Decision != tc.want || plan.Reason != tc.reason {
-				t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, tc.want, tc.reason, plan.Patch, plan.Problems)
-			}
-			if plan.Decision == Injected {
-				checkSettled(t, testMutator(t), apply(t, raw, plan))
-			}
+			expectPlan(t, pod, tc.want, tc.reason)
 		})
+	}
+}
+
+// expectPlan plans a pod that was injected and changed since. If it is to be injected again, that must settle it.
+func expectPlan(t *testing.T, pod *corev1.Pod, want Decision, reason Reason) {
+	t.Helper()
+	raw, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := planJSON(t, testMutator(t), raw)
+	if plan.Decision != want || plan.Reason != reason {
+		t.Fatalf("got %s (%s), want %s (%s); patch %s, problems %v", plan.Decision, plan.Reason, want, reason, plan.Patch, plan.Problems)
+	}
+	if plan.Decision == Injected {
+		checkSettled(t, testMutator(t), apply(t, raw, plan))
 	}
 }
 
