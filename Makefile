@@ -41,8 +41,9 @@ test: ## unit and integration tests with the race detector; no root, no cluster
 	go -C e2e test ./cluster/internal/... ./internal/... ./images/...
 
 .PHONY: e2e
+# suites/workloadauth is not named: TestWorkloadAuth runs it and tells it where the cluster is.
 e2e: ## the suites on a real cluster; SUITE=name runs one
-	go -C e2e test -count=1 -p 1 -timeout 60m -v -run '$(SUITE)' ./suites/...
+	go -C e2e test -count=1 -p 1 -timeout 60m -v -run '$(SUITE)' ./suites ./suites/vaultprovider
 
 .PHONY: check
 check: format-check vet lint drift tidy-check ## format, vet, lint, drift of generated files, tidiness of modules
