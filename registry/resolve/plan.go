@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
 	"github.com/lanyard-dev/lanyard/pkg/execfile"
@@ -42,6 +43,7 @@ type secret struct {
 	version   uint64 // that was opened; 0 of a remote one
 	value     redact.Value
 	leased    bool      // the value was made for this request alone
+	lastGood  time.Time // when a value was read that is not fresh; else zero
 	code      wire.Code // why there is no value; empty if there is one
 	message   string
 	provider  string
@@ -183,6 +185,7 @@ func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemPro
 			problem.Secret, problem.Provider = it.secret.meta.Name, it.secret.provider
 			problem.Code, problem.Message = it.secret.code, it.secret.message
 			env.Value, env.Secret, env.Version = it.secret.value, it.secret.meta.Name, it.secret.version
+			env.LastKnownGood = it.secret.lastGood
 		}
 		if problem.Code == "" {
 			if err := carries(p.request.containers[it.container].Delivery, it.env, env.Value.Reveal()); err != nil {

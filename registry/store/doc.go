@@ -12,6 +12,7 @@
 //	activity/<org>/tokens/<id>                 token-use      when an API token was last used
 //	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
+//	dynamic/lastgood/<org>/<provider>/<secret> last-known-good JSON, and the envelope of the value a provider gave last; gone with its etcd lease
 //	dynamic/leaders/<work>                     –              which replica does some work; no record, gone with its etcd lease
 //	dynamic/leases/<org>/<id>                  lease          JSON, and the envelope of what renews and revokes it
 //	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>
