@@ -21,11 +21,12 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Config says what the API works with. Store, Authenticator and Checker are required and borrowed.
+// Config says what the API works with. Store, Authenticator, Checker and Explainer are required and borrowed.
 type Config struct {
 	Store         Store
 	Authenticator Authenticator
 	Checker       Checker
+	Explainer     Explainer
 	Stopper       Stopper // if nil, pods are in clusters that cannot be reached
 	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
@@ -46,6 +47,7 @@ type server struct {
 	store          Store
 	authenticator  Authenticator
 	checker        Checker
+	explainer      Explainer
 	stopper        Stopper
 	log            *slog.Logger
 	cluster        string
@@ -72,8 +74,8 @@ func New(config Config) (http.Handler, error) {
 }
 
 func newServer(config Config) (*server, error) {
-	if config.Store == nil || config.Authenticator == nil || config.Checker == nil {
-		return nil, errors.New("API needs a store, an authenticator and a checker")
+	if config.Store == nil || config.Authenticator == nil || config.Checker == nil || config.Explainer == nil {
+		return nil, errors.New("API needs a store, an authenticator, a checker and an explainer")
 	}
 	doc, ops, err := loadDocument()
 	if err != nil {
@@ -84,7 +86,7 @@ func newServer(config Config) (*server, error) {
 		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
 	s := &server{
-		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, stopper: config.Stopper, log: config.Log,
+		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, explainer: config.Explainer, stopper: config.Stopper, log: config.Log,
 		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
 		waiters: make(chan struct{}, maxWaiters),
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/signin"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
@@ -120,7 +121,7 @@ func (w *world) serve(start func(callback string) *oidctest.Provider, change ...
 		t.Fatal(err)
 	}
 	w.handler, err = api.New(api.Config{
-		Store: w.store, Authenticator: api.FirstOf(&apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
+		Store: w.store, Authenticator: api.FirstOf(&apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Explainer: &resolve.Explainer{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
 	})
 	if err != nil {
 		t.Fatal(err)
