@@ -41,6 +41,8 @@ const (
 	kindSweep        = "sweep"
 	kindReminder     = "reminder"
 	kindLease        = "lease"
+	kindDevice       = "device"
+	kindDeviceCode   = "device-code"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -96,6 +98,10 @@ func (k keyspace) auditEvents(chain string, seq uint64) string {
 func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
 func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
 func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
+
+func (k keyspace) devices() string         { return string(k) + "devices/" }
+func (k keyspace) device(id string) string { return k.devices() + id }
+func (k keyspace) deviceCodes() string     { return string(k) + "devicecodes/" }
 
 // watched is the range of keys kept in memory.
 func (k keyspace) watched() (from, to string) { return string(k) + "keys/", k.end() }
