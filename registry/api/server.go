@@ -17,6 +17,7 @@ import (
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
+	"github.com/lanyard-dev/lanyard/registry/ratelimit"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -51,8 +52,8 @@ type server struct {
 	log            *slog.Logger
 	cluster        string
 	duration       *prometheus.HistogramVec
-	limiter        *limiter[netip.Prefix]
-	callers        *limiter[string] // by principal
+	limiter        *ratelimit.Limiter[netip.Prefix]
+	callers        *ratelimit.Limiter[string] // by principal
 	requireIfMatch bool
 	denials        Denials
 	operations     operations
@@ -97,8 +98,8 @@ func newServer(config Config) (*server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.limiter = newLimiter[netip.Prefix](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
-	s.callers = newLimiter[string](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	s.limiter = ratelimit.New[netip.Prefix](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	s.callers = ratelimit.New[string](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
 	return s, nil
 }
 

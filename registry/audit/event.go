@@ -96,6 +96,8 @@ const (
 	TokenRevoke        Action = "token.revoke"
 	SessionCreate      Action = "session.create"
 	SessionRevoke      Action = "session.revoke"
+	DeviceApprove      Action = "device.approve" // a person let a command line in
+	DeviceRefuse       Action = "device.refuse"
 	ProviderCreate     Action = "provider.create"
 	ProviderUpdate     Action = "provider.update"
 	ProviderDelete     Action = "provider.delete"

@@ -42,6 +42,8 @@ const (
 	kindReminder     = "reminder"
 	kindLease        = "lease"
 	kindLastGood     = "last-known-good"
+	kindDevice       = "device"
+	kindDeviceCode   = "device-code"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -105,6 +107,10 @@ func (k keyspace) lastGoodOf(org, provider string) string {
 func (k keyspace) lastGood(org, provider, secret string) string {
 	return k.lastGoodOf(org, provider) + secret
 }
+
+func (k keyspace) devices() string         { return string(k) + "devices/" }
+func (k keyspace) device(id string) string { return k.devices() + id }
+func (k keyspace) deviceCodes() string     { return string(k) + "devicecodes/" }
 
 // watched is the range of keys kept in memory.
 func (k keyspace) watched() (from, to string) { return string(k) + "keys/", k.end() }
