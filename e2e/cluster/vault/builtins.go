@@ -9,6 +9,7 @@ import (
 	secretskv "github.com/hashicorp/vault-plugin-secrets-kv"
 	"github.com/hashicorp/vault/builtin/credential/approle"
 	"github.com/hashicorp/vault/sdk/helper/consts"
+	"github.com/hashicorp/vault/vault"
 )
 
 // builtins names the plugins linked into this server. Vault looks every mount
@@ -16,8 +17,14 @@ import (
 // complete catalog would link every cloud's SDK.
 type builtins struct{}
 
+// leased is an engine that keeps values as they were written and gives them out
+// on leases, which are Vault's own: renewed, revoked and expired like those of
+// engines that make credentials, without a database to make them in. Field ttl
+// of a value is the life of its leases.
+const leased = "leased-kv"
+
 var plugins = map[consts.PluginType]map[string]any{
-	consts.PluginTypeSecrets:    {"kv": secretskv.Factory},
+	consts.PluginTypeSecrets:    {"kv": secretskv.Factory, leased: vault.LeasedPassthroughBackendFactory},
 	consts.PluginTypeCredential: {"approle": approle.Factory, "kubernetes": authkubernetes.Factory},
 }
 

@@ -36,7 +36,7 @@ func open(ctx context.Context, rootToken, logLevel, address string) (*vault.Core
 		Logger:             logger,
 		DisableMlock:       true,
 		RedirectAddr:       address,
-		LogicalBackends:    map[string]logical.Factory{"kv": secretskv.Factory},
+		LogicalBackends:    map[string]logical.Factory{"kv": secretskv.Factory, leased: vault.LeasedPassthroughBackendFactory},
 		CredentialBackends: map[string]logical.Factory{"approle": approle.Factory, "kubernetes": authkubernetes.Factory},
 		BuiltinRegistry:    builtins{},
 	})

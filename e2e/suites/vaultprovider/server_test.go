@@ -27,7 +27,7 @@ const (
 	secretID = "e2e-secret-id"
 )
 
-// server is a real Vault on loopback, with KV version 2 at kv/, version 1 at kv1/, and an AppRole that may read everything below them but denied/.
+// server is a real Vault on loopback, with KV version 2 at kv/, version 1 at kv1/, leased values at leased/, and an AppRole that may read everything below them but denied/.
 type server struct {
 	binary  string
 	listen  string
@@ -71,6 +71,8 @@ func (s *server) up(t *testing.T) {
 		t.Fatalf("vault did not start: %v", err)
 	}
 	s.must(t, "POST", "sys/mounts/kv1", `{"type":"kv","options":{"version":"1"}}`)
+	s.must(t, "POST", "sys/mounts/leased", `{"type":"leased-kv"}`)
+	s.must(t, "PUT", "sys/policies/acl/tenant", `{"policy":"path \"leased/*\" { capabilities = [\"read\"] } path \"sys/leases/revoke\" { capabilities = [\"update\"] }"}`)
 	s.must(t, "PUT", "sys/policies/acl/reader", `{"policy":"path \"kv/*\" { capabilities = [\"read\"] } path \"kv1/*\" { capabilities = [\"read\"] } path \"kv/data/denied/*\" { capabilities = [\"deny\"] } path \"kv1/denied/*\" { capabilities = [\"deny\"] }"}`)
 	s.must(t, "POST", "sys/auth/approle", `{"type":"approle"}`)
 	s.role(t, "1h", "0")
@@ -79,7 +81,7 @@ func (s *server) up(t *testing.T) {
 // role gives the tokens of the AppRole a life.
 func (s *server) role(t *testing.T, ttl, maxTTL string) {
 	t.Helper()
-	s.must(t, "POST", "auth/approle/role/reader", fmt.Sprintf(`{"token_policies":"reader","token_ttl":%q,"token_max_ttl":%q}`, ttl, maxTTL))
+	s.must(t, "POST", "auth/approle/role/reader", fmt.Sprintf(`{"token_policies":"reader,tenant","token_ttl":%q,"token_max_ttl":%q}`, ttl, maxTTL))
 	s.must(t, "POST", "auth/approle/role/reader/role-id", fmt.Sprintf(`{"role_id":%q}`, roleID))
 	if status, body := s.call(t, "POST", "auth/approle/role/reader/custom-secret-id", fmt.Sprintf(`{"secret_id":%q}`, secretID)); status >= 300 && !bytes.Contains(body, []byte("already registered")) {
 		t.Fatalf("creating the secret id: %d %s", status, body)
