@@ -40,7 +40,7 @@ var ExitCodes = []struct {
 	{Denied, "denied", "There is no token, it is not accepted, or its owner may not do this."},
 	{Conflict, "conflict", "The name is taken, the object changed since it was read (`--if-match`), something refers to it, or a pod was not stopped."},
 	{Unavailable, "unavailable", "The registry was not reached, or cannot answer now. The outcome of a change is unknown: look before trying again."},
-	{CheckFailed, "check failed", "`secret check` or `provider test` was carried out, and found that it does not work."},
+	{CheckFailed, "check failed", "`secret check`, `provider test` or `explain` was carried out, and found that it does not work."},
 	{ChainBroken, "chain broken", "`audit verify` was carried out, and found that events were edited, dropped or reordered."},
 	{Interrupted, "interrupted", "Ctrl-C or SIGTERM. As with 6, the outcome of a change is unknown."},
 }

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,85 +20,117 @@ import (
 	"github.com/lanyard-dev/lanyard/cli/internal/profile"
 	"github.com/lanyard-dev/lanyard/internal/version"
 	"github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/pkg/redact"
 )
 
 func newLogin(a *app) *cobra.Command {
-	return &cobra.Command{
+	var web bool
+	cmd := &cobra.Command{
 		Use: "login", Short: "Keep a registry and a token for it as a context", Args: arguments,
 		Long: `Keep a registry, and a token for it, as a context of the configuration file, and make it the current one.
 
-The token comes from --token-file, where - is standard input, from LANYARD_TOKEN or from a prompt without echo. It is tried before it is kept. The file can be
-read by its owner only, and is refused if others have permissions on it. --context names the context, the URL's host otherwise; --ca-file, --server-name and
---org are kept with it.`,
-		Example: `  lanyard login --server https://lanyard.example --ca-file ca.crt --org acme
+The token comes from --token-file, where - is standard input, from LANYARD_TOKEN or from a prompt without echo. It is tried before it is kept. With --web you sign in
+at the registry's page in a browser, on this machine or another one, and type the code that is shown here; what is kept is a session of yours, which ends after a day's
+work and which ` + "`lanyard session`" + ` lists and ends. The file can be read by its owner only, and is refused if others have permissions on it. --context names the context, the
+URL's host otherwise; --ca-file, --server-name and --org are kept with it.`,
+		Example: `  lanyard login --web --server https://lanyard.example --org acme
+  lanyard login --server https://lanyard.example --ca-file ca.crt --org acme
   kubectl get secret lanyard-bootstrap -n lanyard-system -o jsonpath='{.data.token}' | base64 -d | lanyard login --server https://lanyard.example --token-file -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			server := cmp.Or(a.flags.server, a.Getenv("LANYARD_SERVER"))
-			if server == "" {
-				return misuse("", "--server is needed")
-			}
-			if err := checkServer(server); err != nil {
-				return err
-			}
-			path, file, err := a.loadConfig()
+			e, err := a.loginEndpoint()
 			if err != nil {
 				return err
 			}
-			e := endpoint{server: server, serverName: cmp.Or(a.flags.serverName, a.Getenv("LANYARD_SERVER_NAME")), timeout: a.flags.timeout}
-			if ca := cmp.Or(a.flags.caFile, a.Getenv("LANYARD_CA_FILE")); ca != "" {
-				if e.caFile, err = filepath.Abs(ca); err != nil {
-					return fmt.Errorf("finding the CA file: %w", err)
-				}
-			}
-			if e.token, err = a.givenToken(); err != nil {
-				return err
-			}
-			if len(e.token.Reveal()) == 0 {
-				if a.Terminal == nil {
-					return misuse("give it with --token-file, where - is standard input", "a token is missing, and standard input is not a terminal to ask at")
-				}
-				text, err := a.Terminal.ReadLine(cmd.Context(), "Token: ", true)
-				if err != nil {
-					return err
-				}
-				if e.token, err = checkToken(text, "the answer"); err != nil {
-					return err
-				}
-			}
-			client, err := e.client()
+			path, file, err := a.loadConfig() // before anybody is troubled for a token that could not be kept
 			if err != nil {
 				return err
 			}
-			me, err := answer[api.Me](client.GetMe(cmd.Context()))
+			if web {
+				e.token, err = a.webToken(cmd.Context(), e)
+			} else {
+				e.token, err = a.typedToken(cmd.Context())
+			}
 			if err != nil {
 				return err
 			}
-			u, err := url.Parse(server)
-			if err != nil { // checkServer has parsed it
-				return err
-			}
-			name := cmp.Or(a.flags.context, a.Getenv("LANYARD_CONTEXT"), u.Host)
-			if file.Contexts == nil {
-				file.Contexts = map[string]profile.Context{}
-			}
-			file.Contexts[name] = profile.Context{
-				Server: server, Organization: cmp.Or(a.flags.organization, a.Getenv("LANYARD_ORG")), CAFile: e.caFile, ServerName: e.serverName, Token: string(e.token.Reveal()),
-			}
-			file.Current = name
-			if err := file.Save(path); err != nil {
-				return err
-			}
-			return a.say("logged in to %s as %s; it is context %s of %s", server, me.body.Principal, name, path)
+			return a.keepLogin(cmd.Context(), e, path, file)
 		},
 	}
+	cmd.Flags().BoolVar(&web, "web", false, "sign in with a browser")
+	return cmd
+}
+
+// loginEndpoint is where to log in, as yet without a token. What is known of other contexts does not count.
+func (a *app) loginEndpoint() (endpoint, error) {
+	e := endpoint{
+		server: cmp.Or(a.flags.server, a.Getenv("LANYARD_SERVER")), serverName: cmp.Or(a.flags.serverName, a.Getenv("LANYARD_SERVER_NAME")), timeout: a.flags.timeout,
+	}
+	if e.server == "" {
+		return e, misuse("", "--server is needed")
+	}
+	if err := checkServer(e.server); err != nil {
+		return e, err
+	}
+	if ca := cmp.Or(a.flags.caFile, a.Getenv("LANYARD_CA_FILE")); ca != "" {
+		var err error
+		if e.caFile, err = filepath.Abs(ca); err != nil {
+			return e, fmt.Errorf("finding the CA file: %w", err)
+		}
+	}
+	return e, nil
+}
+
+// typedToken is the token that was given, or else asked for.
+func (a *app) typedToken(ctx context.Context) (redact.Value, error) {
+	token, err := a.givenToken()
+	if err != nil || len(token.Reveal()) > 0 {
+		return token, err
+	}
+	if a.Terminal == nil {
+		return token, misuse("give it with --token-file, where - is standard input", "a token is missing, and standard input is not a terminal to ask at")
+	}
+	text, err := a.Terminal.ReadLine(ctx, "Token: ", true)
+	if err != nil {
+		return token, err
+	}
+	return checkToken(text, "the answer")
+}
+
+// keepLogin tries a token and keeps it.
+func (a *app) keepLogin(ctx context.Context, e endpoint, path string, file profile.File) error {
+	client, err := e.client()
+	if err != nil {
+		return err
+	}
+	me, err := answer[api.Me](client.GetMe(ctx))
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(e.server)
+	if err != nil { // checkServer has parsed it
+		return err
+	}
+	name := cmp.Or(a.flags.context, a.Getenv("LANYARD_CONTEXT"), u.Host)
+	if file.Contexts == nil {
+		file.Contexts = map[string]profile.Context{}
+	}
+	file.Contexts[name] = profile.Context{
+		Server: e.server, Organization: cmp.Or(a.flags.organization, a.Getenv("LANYARD_ORG")), CAFile: e.caFile, ServerName: e.serverName, Token: string(e.token.Reveal()),
+	}
+	file.Current = name
+	if err := file.Save(path); err != nil {
+		return err
+	}
+	return a.say("logged in to %s as %s; it is context %s of %s", e.server, me.body.Principal, name, path)
 }
 
 func newLogout(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "logout", Short: "Forget a context and its token", Args: arguments,
-		Long: "Forget the current context, or that of --context, with its token. The token itself goes on being accepted until it ends or `lanyard token revoke` revokes it.",
-		RunE: func(*cobra.Command, []string) error {
-			name, _, err := a.chosen()
+		Long: `Forget the current context, or that of --context, with its token. A session that ` + "`login --web`" + ` began is ended at the registry too, if it can be reached. An API token goes
+on being accepted until it ends or ` + "`lanyard token revoke`" + ` revokes it.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			name, c, err := a.chosen()
 			if err != nil {
 				return err
 			}
@@ -114,9 +148,31 @@ func newLogout(a *app) *cobra.Command {
 			if err := file.Save(path); err != nil {
 				return err
 			}
-			return a.say("context/%s forgotten", name)
+			return a.say("context/%s forgotten%s", name, endSession(cmd.Context(), c, a.flags.timeout))
 		},
 	}
+}
+
+// endSession ends the session a context has, and says what became of it. That the registry is away keeps nobody from logging out.
+func endSession(ctx context.Context, c profile.Context, timeout time.Duration) string {
+	if !strings.HasPrefix(c.Token, sessionPrefix) {
+		return ""
+	}
+	client, err := endpoint{server: c.Server, caFile: c.CAFile, serverName: c.ServerName, token: redact.New([]byte(c.Token)), timeout: timeout}.client()
+	if err != nil {
+		return "; its session was not ended at the registry, and ends by itself"
+	}
+	me, err := answer[api.Me](client.GetMe(ctx))
+	if err == nil && me.body.Session != nil {
+		_, err = answer[struct{}](client.RevokeSession(ctx, me.body.Session.ID))
+	}
+	switch {
+	case codeOf(err) == Denied:
+		return "; its session had ended"
+	case err != nil:
+		return "; its session was not ended at the registry, and ends by itself"
+	}
+	return "; its session ended"
 }
 
 // contextEntry is a context without its token.

@@ -95,7 +95,7 @@ Values, credentials and tokens are never arguments and never output, but for the
 		// Help and completion need no connection, so nothing is checked here.
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	},
-		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newAdministrators(a), newTokens(a), newWorkloads(a), newAudit(a), newApply(a), newInject(a), newDoctor(a),
+		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newAdministrators(a), newTokens(a), newWorkloads(a), newAudit(a), newApply(a), newInject(a), newExplain(a), newDoctor(a),
 		newLogin(a), newLogout(a), newContexts(a), newWhoami(a), newSessions(a), newVersion(a),
 	)
 	a.watch(root)

@@ -55,6 +55,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
+	explainer := &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return r.store.View(ctx) }, Reference: r.providers.Reference}
 	people, err := r.openPeople(keys, denied)
 	if err != nil {
 		return nil, err
@@ -81,7 +82,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	}
 	admin, err := api.New(api.Config{
 		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
-		Authenticator: callers, Checker: checker{resolver, r.providers}, SignIn: people.pages, BreakGlass: r.config.AcceptEndedBootstrap,
+		Authenticator: callers, Checker: checker{resolver, r.providers}, Explainer: explainer, SignIn: people.pages, BreakGlass: r.config.AcceptEndedBootstrap,
 	})
 	if err != nil {
 		return nil, err

@@ -99,7 +99,7 @@ func (r *server) openPeople(keys *keydir.Keyring, denied *audit.Denials) (people
 		return people{}, err
 	}
 	p.pages, err = signin.New(signin.Config{
-		Provider: p.provider, Issuer: config.Issuer, Store: r.store, Sessions: p.sessions, Derive: keys.Derive, Life: config.SessionLife, Idle: config.SessionIdle,
+		Provider: p.provider, Issuer: config.Issuer, Store: r.store, Sessions: p.sessions, Derive: keys.Derive, Life: config.SessionLife, Idle: config.SessionIdle, PublicURL: config.PublicURL,
 		Denials: denied, Log: r.log,
 	})
 	return p, err

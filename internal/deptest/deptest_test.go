@@ -142,6 +142,10 @@ var rules = []rule{
 		why: "pages that anybody can visit reach nothing that knows a value",
 	},
 	{
+		from: "registry/ratelimit", never: []string{module + "registry/store", "net/http/httptest", "testing"}, imports: []string{"net/http"},
+		why: "a budget is counted without knowing what it is spent on",
+	},
+	{
 		from: "registry/lease", never: []string{module + "registry/provider", module + "registry/remote", module + "registry/resolve", module + "registry/authn", "go.etcd.io/etcd/server/"}, imports: []string{"net/http"},
 		why: "when a lease is renewed or revoked must be testable without a server, a cluster or etcd: it knows three small interfaces",
 	},

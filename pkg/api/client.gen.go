@@ -319,6 +319,28 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
 	ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ExplainWithBody Explain what a pod would receive, and why not
+	//
+	// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+	// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+	// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+	ExplainWithBody(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Explain Explain what a pod would receive, and why not
+	//
+	// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+	// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+	// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+	Explain(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListMembers List members
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/members (the `ListMembers` operationId).
@@ -1216,6 +1238,48 @@ func (c *Client) ReplaceConsumerWithBody(ctx context.Context, organization Organ
 // Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
 func (c *Client) ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplaceConsumerRequest(c.Server, organization, consumer, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExplainWithBody Explain what a pod would receive, and why not
+//
+// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+func (c *Client) ExplainWithBody(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRequestWithBody(c.Server, organization, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Explain Explain what a pod would receive, and why not
+//
+// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+func (c *Client) Explain(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExplainRequest(c.Server, organization, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3690,6 +3754,53 @@ func NewReplaceConsumerRequestWithBody(server string, organization OrganizationR
 		}
 
 	}
+
+	return req, nil
+}
+
+// NewExplainRequest calls the generic Explain builder with application/json body
+func NewExplainRequest(server string, organization OrganizationRef, body ExplainJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewExplainRequestWithBody(server, organization, "application/json", bodyReader)
+}
+
+// NewExplainRequestWithBody constructs an http.Request for the Explain method, with any body, and a specified content type
+func NewExplainRequestWithBody(server string, organization OrganizationRef, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/explain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -6663,6 +6774,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
 	ReplaceConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
 
+	// ExplainWithBodyWithResponse Explain what a pod would receive, and why not
+	//
+	// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+	// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+	// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+	ExplainWithBodyWithResponse(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExplainResponse, error)
+
+	// ExplainWithResponse Explain what a pod would receive, and why not
+	//
+	// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+	// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+	// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+	ExplainWithResponse(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*ExplainResponse, error)
+
 	// ListMembersWithResponse List members
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8290,6 +8423,54 @@ func (r ReplaceConsumerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReplaceConsumerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExplainResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Explanation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExplainResponse) GetJSON200() *Explanation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExplainResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExplainResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExplainResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExplainResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExplainResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10673,6 +10854,40 @@ func (c *ClientWithResponses) ReplaceConsumerWithResponse(ctx context.Context, o
 	return ParseReplaceConsumerResponse(rsp)
 }
 
+// ExplainWithBodyWithResponse Explain what a pod would receive, and why not
+//
+// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+func (c *ClientWithResponses) ExplainWithBodyWithResponse(ctx context.Context, organization OrganizationRef, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ExplainResponse, error) {
+	rsp, err := c.ExplainWithBody(ctx, organization, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExplainResponse(rsp)
+}
+
+// ExplainWithResponse Explain what a pod would receive, and why not
+//
+// Says by names, for pods of a service account, what their start would be given by this organization: item by item where it comes from, which version, and which binding or grant
+// allows it, or the reason why not. It applies the rules of a start to the records as they are now. No value is opened and no provider is asked, so that it does
+// not tell what only those know: `check` does. Nothing is changed, and the answer to a repeated question is a new one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
+func (c *ClientWithResponses) ExplainWithResponse(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*ExplainResponse, error) {
+	rsp, err := c.Explain(ctx, organization, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExplainResponse(rsp)
+}
+
 // ListMembersWithResponse List members
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12330,6 +12545,39 @@ func ParseReplaceConsumerResponse(rsp *http.Response) (*ReplaceConsumerResponse,
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExplainResponse parses an HTTP response from a ExplainWithResponse call
+func ParseExplainResponse(rsp *http.Response) (*ExplainResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExplainResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Explanation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil

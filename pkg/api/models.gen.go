@@ -151,6 +151,30 @@ func (e Existing) Valid() bool {
 	}
 }
 
+// Defines values for ExplainedSource.
+const (
+	ExplainedSourceLocal  ExplainedSource = "local"
+	ExplainedSourceNone   ExplainedSource = "none"
+	ExplainedSourcePlain  ExplainedSource = "plain"
+	ExplainedSourceRemote ExplainedSource = "remote"
+)
+
+// Valid indicates whether the value is a known member of the ExplainedSource enum.
+func (e ExplainedSource) Valid() bool {
+	switch e {
+	case ExplainedSourceLocal:
+		return true
+	case ExplainedSourceNone:
+		return true
+	case ExplainedSourcePlain:
+		return true
+	case ExplainedSourceRemote:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ImportFormat.
 const (
 	ImportFormatAuto       ImportFormat = "auto"
@@ -729,6 +753,97 @@ type Envs = []Env
 // secret cannot be put.
 type Existing string
 
+// ExplainedContainer defines model for ExplainedContainer.
+type ExplainedContainer struct {
+	// Binding Lets the pods of one service account claim the consumer or, as a grant, refer to the secret. All three match exactly; there are no patterns.
+	Binding *Binding `json:"binding,omitempty"`
+
+	// Code Why the container would receive nothing, if there is a reason of its own.
+	//
+	// Example: not_bound
+	Code *string `json:"code,omitempty"`
+
+	// Consumer Example: acme/billing-api
+	Consumer *string `json:"consumer,omitempty"`
+
+	// Deliveries Those the consumer allows; none means all.
+	Deliveries []Delivery `json:"deliveries"`
+
+	// Delivery How values reach a container.
+	Delivery *Delivery       `json:"delivery,omitempty"`
+	Fix      *string         `json:"fix,omitempty"`
+	Items    []ExplainedItem `json:"items"`
+	Message  *string         `json:"message,omitempty"`
+	Name     *string         `json:"name,omitempty"`
+}
+
+// ExplainedItem defines model for ExplainedItem.
+type ExplainedItem struct {
+	// Code Why there is no value, as the pod would be told; docs/reasons.md lists all codes.
+	//
+	// Example: version_missing
+	Code *string `json:"code,omitempty"`
+
+	// Env Its name; of a file, that of the ENV it stands for.
+	Env *string `json:"env,omitempty"`
+	Fix *string `json:"fix,omitempty"`
+
+	// Grant Lets the pods of one service account claim the consumer or, as a grant, refer to the secret. All three match exactly; there are no patterns.
+	Grant *Binding `json:"grant,omitempty"`
+
+	// Inline The container refers to the secret itself.
+	Inline  *bool   `json:"inline,omitempty"`
+	Message *string `json:"message,omitempty"`
+
+	// Pinned It stays at its version whatever is active.
+	Pinned *bool `json:"pinned,omitempty"`
+
+	// Provider The name of the provider that would be asked, of a remote secret.
+	Provider *string `json:"provider,omitempty"`
+
+	// Secret The name of the secret.
+	Secret *string `json:"secret,omitempty"`
+
+	// Source Where the value comes from; `none` if there is no such ENV or secret.
+	Source ExplainedSource `json:"source"`
+
+	// Version Of a local secret, that would be given: the active one or the one that is pinned.
+	Version *uint64 `json:"version,omitempty"`
+}
+
+// ExplainedSource Where the value comes from; `none` if there is no such ENV or secret.
+type ExplainedSource string
+
+// Explanation What a start would be given. It holds nothing of a value.
+type Explanation struct {
+	Cluster string `json:"cluster"`
+
+	// Code The reason why it would not, as the pod would be told; docs/reasons.md lists all codes.
+	//
+	// Example: not_bound
+	Code *string `json:"code,omitempty"`
+
+	// Containers The containers that were asked about, or a consumer each.
+	Containers []ExplainedContainer `json:"containers"`
+
+	// Fix What to do about `code`.
+	Fix *string `json:"fix,omitempty"`
+
+	// Granted Secrets that may be referred to inline; of a question without containers.
+	Granted []ExplainedItem `json:"granted"`
+
+	// Message What the pod would be told.
+	Message *string `json:"message,omitempty"`
+
+	// More There are more consumers or granted secrets than the hundred of each that an answer holds.
+	More      bool   `json:"more"`
+	Namespace string `json:"namespace"`
+
+	// Ok Whether, as far as records tell, a pod would start that asks for all of this.
+	Ok             bool   `json:"ok"`
+	ServiceAccount string `json:"service_account"`
+}
+
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
 	// Code The rule that was broken, for programs: required, type, unknown_field, too_long, syntax, encoding, duplicate, reserved, …
@@ -1053,6 +1168,47 @@ type ProviderUpdate struct {
 	//
 	// Example: vault
 	Type *ProviderType `json:"type,omitempty"`
+}
+
+// Question Whose start is asked about.
+type Question struct {
+	// Cluster The registry's own cluster if left out.
+	Cluster *string `json:"cluster,omitempty"`
+
+	// Containers What a pod asks for. None asks for every consumer that binds the service account and every secret that it may refer to inline.
+	Containers     *[]QuestionContainer `json:"containers,omitempty"`
+	Namespace      string               `json:"namespace"`
+	ServiceAccount string               `json:"service_account"`
+}
+
+// QuestionContainer One container of a pod. All it names is of this organization; what it takes from another one is asked there.
+type QuestionContainer struct {
+	// Consumer As the annotation has it.
+	//
+	// Example: acme/billing-api
+	Consumer *string `json:"consumer,omitempty"`
+
+	// Delivery How values reach a container.
+	Delivery *Delivery `json:"delivery,omitempty"`
+
+	// Envs ENVs of the consumer; all of them if neither these nor inline references are given.
+	Envs *[]string `json:"envs,omitempty"`
+
+	// Inline ENVs whose values are references to secrets.
+	Inline *[]QuestionInline `json:"inline,omitempty"`
+
+	// Name Example: app
+	Name string `json:"name"`
+}
+
+// QuestionInline defines model for QuestionInline.
+type QuestionInline struct {
+	Name string `json:"name"`
+
+	// Secret The reference as the pod has it.
+	//
+	// Example: lanyard://acme/stripe-api-key#3
+	Secret string `json:"secret"`
 }
 
 // Quota Bounds what an organization may have; what would exceed it is refused as `quota-exceeded`. 0 removes a bound. Deleted secrets count until they are purged. Only administrators
@@ -2123,6 +2279,9 @@ type UpdateConsumerJSONRequestBody = ConsumerUpdate
 
 // ReplaceConsumerJSONRequestBody defines body for ReplaceConsumer for application/json ContentType.
 type ReplaceConsumerJSONRequestBody = ConsumerCreate
+
+// ExplainJSONRequestBody defines body for Explain for application/json ContentType.
+type ExplainJSONRequestBody = Question
 
 // AddMemberJSONRequestBody defines body for AddMember for application/json ContentType.
 type AddMemberJSONRequestBody = MemberCreate

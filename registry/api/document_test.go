@@ -49,6 +49,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 			}
 			creates := map[string]bool{"createOrganization": true, "createSecret": true, "createProvider": true, "createConsumer": true, "addMember": true, "addAdministrator": true, "createToken": true}[op.OperationID]
 			changesNothing := op.OperationID == "checkSecret" || op.OperationID == "testProvider"
+			changesNothing = changesNothing || op.OperationID == "explain"
 			changesNothing = changesNothing || op.OperationID == "putSecrets" || op.OperationID == "importSecrets"      // they change many objects, or none
 			changesNothing = changesNothing || op.OperationID == "stopWorkload" || op.OperationID == "stopWorkloads"    // pods have no ETag
 			changesNothing = changesNothing || op.OperationID == "revokeSession" || op.OperationID == "revokeSessionOf" // there is nothing to have read before
@@ -72,7 +73,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 func TestSchemasKeepTheirPromises(t *testing.T) {
 	doc := document()
 	schemas := doc.Components.Schemas
-	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "Generate", "SecretBatch", "BatchSecret", "SecretImport", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate"}
+	requests := []string{"OrganizationCreate", "OrganizationUpdate", "SecretCreate", "SecretUpdate", "VersionCreate", "Generate", "SecretBatch", "BatchSecret", "SecretImport", "ProviderCreate", "ProviderUpdate", "ConsumerCreate", "ConsumerUpdate", "Env", "Binding", "MemberCreate", "MemberUpdate", "APITokenCreate", "Question", "QuestionContainer", "QuestionInline"}
 	for _, name := range requests {
 		if more := schemas[name].Value.AdditionalProperties.Has; more == nil || *more {
 			t.Errorf("%s takes any field", name)
@@ -122,6 +123,9 @@ func TestSchemasKeepTheirPromises(t *testing.T) {
 		"provider type":   {length("ProviderType", ""), store.MaxProviderType},
 		"labels":          {*schemas["Labels"].Value.MaxProps, store.MaxLabels},
 		"page size":       {uint64(*doc.Components.Parameters["PageSize"].Value.Schema.Value.Max), store.MaxPage},
+		"containers":      {*schemas["Question"].Value.Properties["containers"].Value.MaxItems, wire.MaxContainers},
+		"ENVs asked":      {*schemas["QuestionContainer"].Value.Properties["envs"].Value.MaxItems, wire.MaxEnvs},
+		"references":      {*schemas["QuestionContainer"].Value.Properties["inline"].Value.MaxItems, wire.MaxEnvs},
 		"batch":           {*schemas["SecretBatch"].Value.Properties["secrets"].Value.MaxItems, store.MaxBatch},
 		"import":          {length("SecretImport", "content"), bundle.MaxBytes},
 		"base64 of value": {min(length("SecretValueBase64", ""), 4*(wire.MaxValueBytes/3+1)), 4 * (wire.MaxValueBytes/3 + 1)},

@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
+	"github.com/lanyard-dev/lanyard/registry/ratelimit"
 )
 
 // For the tests of package api_test.
@@ -31,11 +32,11 @@ func Routes(config Config) (gin.RoutesInfo, error) {
 }
 
 // MaxSources and NewLimiter give access to the rate limit.
-const MaxSources = maxSources
+const MaxSources = ratelimit.MaxSources
 
 func NewLimiter(perSecond float64, burst int) func(source string, now time.Time) bool {
-	l := newLimiter[netip.Prefix](perSecond, burst)
-	return func(source string, now time.Time) bool { return l.allow(network(source), now) }
+	l := ratelimit.New[netip.Prefix](perSecond, burst)
+	return func(source string, now time.Time) bool { return l.Allow(ratelimit.Network(source), now) }
 }
 
 // OperationID returns the id of an operation.
@@ -59,6 +60,6 @@ var Generate = generate
 
 // NewCallerLimit returns the limit of callers.
 func NewCallerLimit(perSecond float64, burst int) func(principal string) bool {
-	l := newLimiter[string](perSecond, burst)
-	return func(principal string) bool { return l.allow(principal, time.Unix(1000, 0)) }
+	l := ratelimit.New[string](perSecond, burst)
+	return func(principal string) bool { return l.Allow(principal, time.Unix(1000, 0)) }
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authz"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -254,7 +255,7 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestALargeBodyIsRefusedUnread(t *testing.T) {
-	h, err := api.New(api.Config{Store: failing{store: store.ErrNotFound}, Checker: checks{}, Authenticator: caller{principal: authz.Principal{Type: "token", ID: "x", Admin: true}}})
+	h, err := api.New(api.Config{Store: failing{store: store.ErrNotFound}, Checker: checks{}, Explainer: &resolve.Explainer{}, Authenticator: caller{principal: authz.Principal{Type: "token", ID: "x", Admin: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,9 @@ var posts = map[string]post{ // :: operationId → request
 // anonymousPosts are for callers who have no name yet, and so no keys of their own.
 var anonymousPosts = map[string]string{} // :: operationId → why
 
+// questions are POSTs that change nothing and whose answer is of the moment.
+var questions = map[string]bool{"explain": true} // :: operationId
+
 func TestEveryPostWithAKeyIsAnsweredTwiceAndDoneOnce(t *testing.T) {
 	_, operations, err := api.LoadDocument()
 	if err != nil {
@@ -51,7 +54,7 @@ func TestEveryPostWithAKeyIsAnsweredTwiceAndDoneOnce(t *testing.T) {
 	known := 0
 	for pattern, op := range operations {
 		id := api.OperationID(op)
-		if !strings.HasPrefix(pattern, http.MethodPost+" ") || anonymousPosts[id] != "" {
+		if !strings.HasPrefix(pattern, http.MethodPost+" ") || anonymousPosts[id] != "" || questions[id] {
 			continue
 		}
 		p, ok := posts[id]

@@ -148,6 +148,7 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 		"addMember": `{"principal":"user:x","role":"owner"}`, "updateMember": `{"role":"member"}`, "createToken": `{"name":"x","role":"owner"}`,
 		"createProvider": provider, "updateProvider": `{"name":"x"}`,
 		"putSecrets": `{"secrets":[{"name":"x"}]}`, "importSecrets": `{"content":"X=x"}`,
+		"explain": `{"namespace":"billing","service_account":"api"}`,
 	}
 	_, operations, err := api.LoadDocument()
 	if err != nil {

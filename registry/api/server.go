@@ -17,14 +17,16 @@ import (
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api/ginapi"
+	"github.com/lanyard-dev/lanyard/registry/ratelimit"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Config says what the API works with. Store, Authenticator and Checker are required and borrowed.
+// Config says what the API works with. Store, Authenticator, Checker and Explainer are required and borrowed.
 type Config struct {
 	Store         Store
 	Authenticator Authenticator
 	Checker       Checker
+	Explainer     Explainer
 	Stopper       Stopper // if nil, pods are in clusters that cannot be reached
 	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
@@ -47,12 +49,13 @@ type server struct {
 	store          Store
 	authenticator  Authenticator
 	checker        Checker
+	explainer      Explainer
 	stopper        Stopper
 	log            *slog.Logger
 	cluster        string
 	duration       *prometheus.HistogramVec
-	limiter        *limiter[netip.Prefix]
-	callers        *limiter[string] // by principal
+	limiter        *ratelimit.Limiter[netip.Prefix]
+	callers        *ratelimit.Limiter[string] // by principal
 	requireIfMatch bool
 	denials        Denials
 	breakGlass     bool
@@ -74,8 +77,8 @@ func New(config Config) (http.Handler, error) {
 }
 
 func newServer(config Config) (*server, error) {
-	if config.Store == nil || config.Authenticator == nil || config.Checker == nil {
-		return nil, errors.New("API needs a store, an authenticator and a checker")
+	if config.Store == nil || config.Authenticator == nil || config.Checker == nil || config.Explainer == nil {
+		return nil, errors.New("API needs a store, an authenticator, a checker and an explainer")
 	}
 	doc, ops, err := loadDocument()
 	if err != nil {
@@ -86,7 +89,7 @@ func newServer(config Config) (*server, error) {
 		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
 	s := &server{
-		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, stopper: config.Stopper, log: config.Log,
+		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, explainer: config.Explainer, stopper: config.Stopper, log: config.Log,
 		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, breakGlass: config.BreakGlass, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
 		waiters: make(chan struct{}, maxWaiters),
 	}
@@ -98,8 +101,8 @@ func newServer(config Config) (*server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.limiter = newLimiter[netip.Prefix](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
-	s.callers = newLimiter[string](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	s.limiter = ratelimit.New[netip.Prefix](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
+	s.callers = ratelimit.New[string](cmp.Or(config.Rate, defaultRate), cmp.Or(config.Burst, defaultBurst))
 	return s, nil
 }
 

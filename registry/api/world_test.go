@@ -46,14 +46,15 @@ const canary = `CANARY-7f3a/"value"`
 
 // world is an API over a real store, and a caller who checks every answer against the document.
 type world struct {
-	t       testing.TB
-	etcd    *clientv3.Client
-	store   *store.Store
-	checker api.Checker
-	url     string
-	token   string
-	log     *buffer
-	answers buffer // everything that came back, headers and bodies
+	t         testing.TB
+	etcd      *clientv3.Client
+	store     *store.Store
+	checker   api.Checker
+	explainer api.Explainer
+	url       string
+	token     string
+	log       *buffer
+	answers   buffer // everything that came back, headers and bodies
 }
 
 // buffer collects what several goroutines write.
@@ -100,6 +101,7 @@ func newWorld(t testing.TB, options ...func(*api.Config)) *world {
 		t.Fatal(err)
 	}
 	w.checker = checks{resolver, providers}
+	w.explainer = &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return w.store.View(ctx) }, Reference: providers.Reference}
 	w.serve(w.store, options...)
 	return w
 }
@@ -138,14 +140,14 @@ func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 	w.t.Helper()
 	w.token, w.log = newToken(), new(buffer)
 	if w.checker == nil {
-		w.checker = checks{}
+		w.checker, w.explainer = checks{}, &resolve.Explainer{}
 	}
 	path := filepath.Join(w.t.TempDir(), "token")
 	if err := os.WriteFile(path, []byte(w.token+"\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 	config := api.Config{
-		Store: s, Authenticator: &bootstrap.Authenticator{Path: path}, Checker: w.checker,
+		Store: s, Authenticator: &bootstrap.Authenticator{Path: path}, Checker: w.checker, Explainer: w.explainer,
 		Log:  slog.New(slog.NewJSONHandler(w.log, nil)),
 		Rate: 1e6, Burst: 1e6,
 	}

@@ -65,6 +65,7 @@ var Rules = map[string]Rule{ // :: operationId → rule
 
 	"listWorkloads": {"workload.list", Member},
 	"getWorkload":   {"workload.read", Member},
+	"explain":       {"workload.explain", Member},
 	"stopWorkload":  {"workload.stop", Owner},
 	"stopWorkloads": {"workload.stop", Owner},
 

@@ -127,6 +127,14 @@ func (e *Error) retryable() bool {
 // ErrNoRecord is wrapped by errors of [Records.Record] if there is no such provider in the organization.
 var ErrNoRecord = errors.New("no such provider")
 
+// Unread returns what reading from a provider fails with whose record could not be had. err is of a [Records].
+func Unread(err error) *Error {
+	if errors.Is(err, ErrNoRecord) {
+		return &Error{Kind: KindNotFound, Reason: ReasonProvider, Message: "the organization has no such provider"}
+	}
+	return &Error{Kind: KindUnavailable, Reason: ReasonRecord, Message: "the provider's record could not be read", Err: err}
+}
+
 // asError returns err as an *Error. Providers return nothing else; an error of a context, or what a bug lets through, becomes unavailable.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {

@@ -20,13 +20,12 @@ const reconcileEvery = time.Minute
 func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opened, error) {
 	key := id{orgID, providerID}
 	r, err := m.config.Records.Record(ctx, orgID, providerID)
-	switch {
-	case errors.Is(err, ErrNoRecord):
-		m.forget(key)
-		m.healths.forget(key)
-		return nil, &Error{Kind: KindNotFound, Reason: ReasonProvider, Message: "the organization has no such provider"}
-	case err != nil:
-		return nil, &Error{Kind: KindUnavailable, Reason: ReasonRecord, Message: "the provider's record could not be read", Err: err}
+	if err != nil {
+		if errors.Is(err, ErrNoRecord) {
+			m.forget(key)
+			m.healths.forget(key)
+		}
+		return nil, Unread(err)
 	}
 	t, err := m.typeOf(r)
 	if err != nil {

@@ -57,11 +57,8 @@ func (p *Providers) Record(ctx context.Context, orgID, providerID string) (provi
 		return provider.Record{}, err
 	}
 	found, err := view.FindProvider(orgID, providerID)
-	if errors.Is(err, store.ErrNotFound) {
-		return provider.Record{}, fmt.Errorf("%w: %w", provider.ErrNoRecord, err)
-	}
 	if err != nil {
-		return provider.Record{}, err
+		return provider.Record{}, noRecord(err)
 	}
 	credentials, err := view.OpenCredentials(orgID, providerID)
 	if err != nil {
@@ -106,9 +103,33 @@ func (p *Providers) Begin(page *lease.Page) resolve.Fetcher {
 func (f fetcher) Fetch(ctx context.Context, orgID string, remote store.Remote) (resolve.Fetched, error) {
 	fetched, err := f.batch.Fetch(ctx, orgID, remote)
 	if failed, ok := errors.AsType[*provider.Error](err); ok {
-		return resolve.Fetched{}, &resolve.FetchError{Code: failed.Code(), Provider: failed.Provider, Reason: string(failed.Reason), Message: failed.Message, Err: failed}
+		return resolve.Fetched{}, fetchError(failed)
 	}
 	return resolve.Fetched{Value: fetched.Value, Leased: fetched.Leased}, err
+}
+
+func fetchError(e *provider.Error) *resolve.FetchError {
+	return &resolve.FetchError{Code: e.Code(), Provider: e.Provider, Reason: string(e.Reason), Message: e.Message, Err: e}
+}
+
+// Reference is what a [resolve.Explainer] asks: why a read would fail before the server is asked. found is what looking the provider up failed with.
+func (p *Providers) Reference(of store.Provider, found error, remote store.Remote) error {
+	if found != nil {
+		return fetchError(provider.Unread(noRecord(found)))
+	}
+	err := p.manager.ValidateRef(record(of, redact.Value{}), remote)
+	if failed, ok := errors.AsType[*provider.Error](err); ok {
+		return fetchError(failed)
+	}
+	return nil
+}
+
+// noRecord says of an error of the store in the words of package provider that there is no such provider.
+func noRecord(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%w: %w", provider.ErrNoRecord, err)
+	}
+	return err
 }
 
 func (f fetcher) End(delivered bool) {

@@ -17,7 +17,7 @@ import (
 // claim returns the consumer of each container, if the principal may claim all of them. Else the refusal names those it may not, and says the same of one
 // that exists as of one that does not or whose record does not verify; the consumers returned with it are for the audit record alone, and zero where there is none.
 // A container without a consumer claims none, and has the zero consumer.
-func claim(view View, p authn.Principal, refs []ref.Consumer) ([]store.Consumer, *Refusal) {
+func claim(view Finder, p authn.Principal, refs []ref.Consumer) ([]store.Consumer, *Refusal) {
 	consumers := make([]store.Consumer, len(refs))
 	var refused []string
 	var causes []error

@@ -17,7 +17,7 @@ import (
 // granted returns the secret behind each inline reference, container by container, if the principal may refer to all of them. Else the refusal names those it
 // may not, and says the same of one that exists as of one that does not, was deleted, or whose record does not verify; the secrets returned with it are for
 // the audit record alone, and zero where there is none.
-func granted(view View, p authn.Principal, inline [][]ref.Secret) ([][]store.Secret, *Refusal) {
+func granted(view Finder, p authn.Principal, inline [][]ref.Secret) ([][]store.Secret, *Refusal) {
 	secrets := make([][]store.Secret, len(inline))
 	var refused []string
 	var causes []error

@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,7 +40,8 @@ type secret struct {
 	orgID, id string
 	pinned    uint64 // 0 means the active one
 	meta      store.Secret
-	version   uint64 // that was opened; 0 of a remote one
+	version   uint64        // that was opened; 0 of a remote one
+	described store.Version // that was looked at and not opened
 	value     redact.Value
 	leased    bool      // the value was made for this request alone
 	code      wire.Code // why there is no value; empty if there is one
@@ -54,7 +56,7 @@ func (s *secret) fail(code wire.Code, message string, err error) {
 }
 
 // lookUp finds what each ENV refers to, without opening anything. inline are the secrets of the inline references of each container.
-func lookUp(view View, req Request, consumers []store.Consumer, inline [][]store.Secret) *plan {
+func lookUp(view Finder, req Request, consumers []store.Consumer, inline [][]store.Secret) *plan {
 	p := &plan{request: req, consumers: consumers}
 	known := make(map[secretKey]*secret)
 	for i, c := range req.containers {
@@ -126,7 +128,7 @@ func find(envs []store.Env, name string) (store.Env, bool) {
 	return store.Env{}, false
 }
 
-func newSecret(view View, orgID, id string, pinned uint64) *secret {
+func newSecret(view Finder, orgID, id string, pinned uint64) *secret {
 	s := &secret{orgID: orgID, id: id, pinned: pinned}
 	meta, err := view.FindSecret(orgID, id)
 	switch {
@@ -142,18 +144,29 @@ func newSecret(view View, orgID, id string, pinned uint64) *secret {
 
 // openLocal opens the version a local secret resolves to. It returns only errors that concern every secret: a key that is missing, the store itself.
 func (s *secret) openLocal(view View) error {
-	number := s.pinned
-	if number == 0 {
-		number = s.meta.ActiveVersion
-	}
-	if number == 0 {
-		s.fail(wire.CodeVersionMissing, "the secret has no active version", nil)
+	number, ok := s.choose()
+	if !ok {
 		return nil
 	}
 	value, err := view.OpenVersion(s.orgID, s.id, number)
+	if err != nil {
+		return s.failVersion(number, err)
+	}
+	s.value, s.version = value, number
+	return nil
+}
+
+// choose returns the number of the version a local secret resolves to, and notes it if there is none.
+func (s *secret) choose() (number uint64, ok bool) {
+	if number = cmp.Or(s.pinned, s.meta.ActiveVersion); number == 0 {
+		s.fail(wire.CodeVersionMissing, "the secret has no active version", nil)
+	}
+	return number, number != 0
+}
+
+// failVersion notes why a version cannot be given. It returns the errors that concern every secret.
+func (s *secret) failVersion(number uint64, err error) error {
 	switch {
-	case err == nil:
-		s.value, s.version = value, number
 	case errors.Is(err, store.ErrNotFound):
 		s.fail(wire.CodeVersionMissing, fmt.Sprintf("version %d of the secret does not exist or was destroyed", number), nil)
 	case errors.Is(err, store.ErrIntegrity):
@@ -172,16 +185,12 @@ func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemPro
 	}
 	var problems []wire.ItemProblem
 	for _, it := range p.items {
-		problem := wire.ItemProblem{Container: p.request.containers[it.container].Name, Env: it.env}
+		problem := p.problem(it)
 		env := wire.Env{Name: it.env}
 		switch {
 		case it.plain != nil:
 			env.Value = *it.plain
-		case it.secret == nil:
-			problem.Code, problem.Message = wire.CodeEnvMissing, fmt.Sprintf("consumer %s has no such ENV", p.request.consumers[it.container])
-		default:
-			problem.Secret, problem.Provider = it.secret.meta.Name, it.secret.provider
-			problem.Code, problem.Message = it.secret.code, it.secret.message
+		case it.secret != nil:
 			env.Value, env.Secret, env.Version = it.secret.value, it.secret.meta.Name, it.secret.version
 		}
 		if problem.Code == "" {
@@ -200,6 +209,19 @@ func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemPro
 		return nil, problems
 	}
 	return response, nil
+}
+
+// problem returns why an item has no value, or one without a code if it has.
+func (p *plan) problem(it item) wire.ItemProblem {
+	problem := wire.ItemProblem{Container: p.request.containers[it.container].Name, Env: it.env}
+	switch s := it.secret; {
+	case it.plain != nil:
+	case s == nil:
+		problem.Code, problem.Message = wire.CodeEnvMissing, fmt.Sprintf("consumer %s has no such ENV", p.request.consumers[it.container])
+	default:
+		problem.Secret, problem.Provider, problem.Code, problem.Message = s.meta.Name, s.provider, s.code, s.message
+	}
+	return problem
 }
 
 // carries reports why the delivery cannot hand the value over unchanged. The file delivery carries any bytes.

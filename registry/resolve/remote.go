@@ -45,6 +45,8 @@ func (e *FetchError) Error() string {
 }
 func (e *FetchError) Unwrap() error { return e.Err }
 
+const noProviders = "this registry has no secret providers"
+
 // open opens every secret of the plan: local ones here, remote ones at once within the Resolver's bound. What fails is noted on the secret; the error
 // returned concerns the request as a whole.
 func (r *Resolver) open(ctx context.Context, call Call, view View, p *plan) error {
@@ -65,7 +67,7 @@ func (r *Resolver) open(ctx context.Context, call Call, view View, p *plan) erro
 	}
 	if r.config.Fetch == nil {
 		for _, s := range remote {
-			s.fail(wire.CodeProviderUnavailable, "this registry has no secret providers", nil)
+			s.fail(wire.CodeProviderUnavailable, noProviders, nil)
 		}
 		return nil
 	}
@@ -94,12 +96,7 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 			s.failRemote(&FetchError{Code: wire.CodeProviderUnavailable, Err: fmt.Errorf("panic of type %T", p)})
 		}
 	}()
-	switch {
-	case s.meta.Remote == nil:
-		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret without a reference")})
-		return
-	case s.pinned != 0:
-		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret has no version of ours to pin")})
+	if !s.isReadable() {
 		return
 	}
 	fetched, err := f.Fetch(ctx, s.orgID, *s.meta.Remote)
@@ -115,6 +112,19 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 	if len(s.value.Reveal()) > wire.MaxValueBytes {
 		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("the value exceeds the limit of a value")})
 	}
+}
+
+// isReadable reports whether there is something to ask a provider for, and notes it if there is not.
+func (s *secret) isReadable() bool {
+	switch {
+	case s.meta.Remote == nil:
+		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret without a reference")})
+	case s.pinned != 0:
+		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("a remote secret has no version of ours to pin")})
+	default:
+		return true
+	}
+	return false
 }
 
 func (s *secret) failRemote(err *FetchError) {

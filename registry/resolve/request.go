@@ -57,7 +57,10 @@ func invalid(format string, args ...any) *Refusal {
 }
 
 // Parse checks a request, which the caller must not change afterwards.
-func Parse(req wire.ResolveRequest) (Request, *Refusal) {
+func Parse(req wire.ResolveRequest) (Request, *Refusal) { return parse(req, false) }
+
+// parse is Parse; with undelivered, a container may leave its delivery open.
+func parse(req wire.ResolveRequest, undelivered bool) (Request, *Refusal) {
 	switch {
 	case req.Protocol < wire.ProtocolConsumers, req.Protocol > wire.Protocol:
 		return Request{}, invalid("protocol %d is unknown, this registry speaks %d to %d", req.Protocol, wire.ProtocolConsumers, wire.Protocol)
@@ -89,8 +92,9 @@ func Parse(req wire.ResolveRequest) (Request, *Refusal) {
 			}
 			parsed.consumers[i] = consumer
 		}
-		switch c.Delivery {
-		case wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile:
+		switch {
+		case c.Delivery == "" && undelivered:
+		case slices.Contains(wire.Deliveries, c.Delivery):
 		default:
 			return Request{}, invalid("container %s: the delivery must be %s, %s, %s or %s", c.Name, wire.DeliveryEnvfile, wire.DeliveryExec, wire.DeliveryDirect, wire.DeliveryFile)
 		}

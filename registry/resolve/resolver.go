@@ -22,15 +22,19 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// View is what the store held at one moment, no earlier than the call that returned it, as store.View. Its errors wrap store.ErrNotFound,
-// store.ErrIntegrity or store.ErrKey.
-type View interface {
+// Finder is what the store held at one moment, no earlier than the call that returned it, without a value of it. Its errors wrap store.ErrNotFound or store.ErrIntegrity.
+type Finder interface {
 	FindConsumer(org, name string) (store.Consumer, error)
 	// FindSecret does not find soft-deleted secrets.
 	FindSecret(orgID, id string) (store.Secret, error)
 	// FindSecretByName is the same by the slug of an organization and the secret's name.
 	FindSecretByName(org, name string) (store.Secret, error)
-	// OpenVersion returns a value that the caller owns and may wipe.
+}
+
+// View is a [Finder] with the values, as store.View.
+type View interface {
+	Finder
+	// OpenVersion returns a value that the caller owns and may wipe. Its errors wrap those of a Finder or store.ErrKey.
 	OpenVersion(orgID, secretID string, number uint64) (redact.Value, error)
 }
 
@@ -112,6 +116,8 @@ func refuse(code wire.Code, message string, err error) *Refusal {
 	return &Refusal{wire.Problem{Code: code, Message: message}, err}
 }
 
+const unresolvedMessage = "not every ENV has a value"
+
 // Resolve returns the values req asks for, which the caller owns and wipes; or why there are none. If req has the mark of just these values, the response
 // says so instead of holding them. That releases nothing and is not audited: a fleet that asks every minute would bury the releases.
 func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.ResolveResponse, *Refusal) {
@@ -141,7 +147,7 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 	response, items := plan.assemble(call.RequestID)
 	if len(items) > 0 {
 		plan.wipe()
-		refusal := refuse(wire.CodeUnresolved, "not every ENV has a value", plan.cause())
+		refusal := refuse(wire.CodeUnresolved, unresolvedMessage, plan.cause())
 		refusal.Problem.Items = items
 		r.config.Denied.Record(ctx, unresolved(call, plan)...)
 		return nil, refusal

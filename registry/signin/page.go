@@ -19,6 +19,10 @@ type page struct {
 	Title, Text string
 	Session     *store.Session // who is signed in; the page offers to sign out
 	SignIn      bool           // the page offers to sign in
+	AskCode     bool           // the page asks for a user code
+	Device      *store.Device  // the page asks whether it may come in, with Ticket
+	Ticket      string
+	Principal   string // as whom it would
 	RequestID   string
 }
 
@@ -32,6 +36,18 @@ var (
 	stalePage       = page{Title: "This sign-in is over", Text: "It took too long, was finished before, or began in another browser.", SignIn: true}
 	refusedPage     = page{Title: "You were not signed in", Text: "The OpenID provider did not say who you are in a way this registry accepts.", SignIn: true}
 	crossOriginPage = page{Title: "This did not come from here", Text: "The page of another site sent this request."}
+
+	codePage      = page{Title: "Let a command line in", AskCode: true, Text: "Type the code that “lanyard login --web” shows you."}
+	wrongCodePage = page{Title: "This code leads nowhere", AskCode: true, Text: "It is mistyped, older than ten minutes, or was used before. Compare it with what your terminal shows, or begin again there."}
+	guessingPage  = page{Title: "Too many codes", Text: "Wait a minute, then type the code your terminal shows now."}
+	devicePage    = page{
+		Title: "May this command line act as you?",
+		Text: "Go on only if you began this yourself, a moment ago, on the machine below. If somebody sent you the code, by whatever message or call and " +
+			"whoever they say they are, refuse: they would act as you.",
+	}
+	wrongTicketPage    = page{Title: "That was not decided here", AskCode: true, Text: "It took too long, was decided before, or was shown to another browser. Type the code again."}
+	approvedDevicePage = page{Title: "The command line is let in", Text: "You can close this page. “lanyard session list” shows where you are signed in, and “lanyard session revoke” ends it."}
+	refusedDevicePage  = page{Title: "The command line is refused", Text: "It gets nothing. If somebody sent you that code, tell those who run this registry."}
 )
 
 const style = `:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:15vh auto;padding:0 1.5rem}` +
@@ -60,6 +76,17 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 <dt>Until</dt><dd>{{when .ExpiresAt}}, or when it was not used for {{.Idle}}</dd>
 </dl>
 <form method="post" action="` + LogoutPath + `"><button>Sign out</button></form>
+{{end}}{{if .AskCode}}<form method="post" action="` + codePath + `"><label>Code <input name="user_code" required autofocus autocomplete="off" autocapitalize="characters" spellcheck="false" size="12" maxlength="32"></label>
+<button>Go on</button></form>
+{{end}}{{with .Device}}<dl>
+<dt>Machine</dt><dd>{{or .Host "it does not say"}}</dd>
+<dt>Program</dt><dd>{{or .Client "it does not say"}}</dd>
+<dt>Address</dt><dd>{{.SourceIP}}</dd>
+<dt>Began</dt><dd>{{when .CreatedAt}}</dd>
+<dt>Acts as</dt><dd>{{$.Principal}}</dd>
+</dl>
+<p><small>Machine and program are what it says of itself. The address is where its request came from.</small></p>
+<form method="post" action="` + answerPath + `"><input type="hidden" name="ticket" value="{{$.Ticket}}"><button name="answer" value="refuse">Refuse</button><button name="answer" value="let-in">Let it in</button></form>
 {{end}}{{if .SignIn}}<p><a class="button" href="` + LoginPath + `">Sign in</a></p>
 {{end}}{{with .RequestID}}<p><small>Request {{.}}</small></p>
 {{end}}</main>

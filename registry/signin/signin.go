@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package signin is the part of the administrators' listener that people's browsers visit: /auth/login, /auth/callback, /auth/logout, and /auth/ which says who is
-// signed in.
+// signed in. A command line signs in as RFC 8628 has it: it begins at /auth/device and polls /auth/token, while a person lets it in at /auth/device.
 //
 // What a sign-in has to remember until the provider sends the browser back (state, nonce, the PKCE verifier) is in a cookie of ten minutes, encrypted under a key
 // derived from the primary key-encryption key: any replica can finish what another began, nobody fills a store by beginning, and a callback that another browser
@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,6 +24,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/credential"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/ratelimit"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -32,6 +34,10 @@ const (
 	LoginPath    = "/auth/login"
 	CallbackPath = "/auth/callback"
 	LogoutPath   = "/auth/logout"
+	DevicePath   = "/auth/device" // GET is for people, POST for programs
+	codePath     = "/auth/device/code"
+	answerPath   = "/auth/device/answer"
+	TokenPath    = "/auth/token"
 )
 
 // Provider says who somebody is. An *oidc.Provider is one.
@@ -44,6 +50,11 @@ type Provider interface {
 type Store interface {
 	CreateSession(ctx context.Context, act store.Act, n store.Session, hash func(id string) [32]byte) (store.Session, error)
 	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
+	CreateDevice(ctx context.Context, act store.Act, n store.Device, userCode string, hash func(id string) [32]byte) (store.Device, error)
+	DeviceByCode(ctx context.Context, userCode string) (store.Device, error)
+	PollDevice(ctx context.Context, id string, sum [32]byte) (store.Device, error)
+	DecideDevice(ctx context.Context, act store.Act, id string, decision store.DeviceDecision, by store.Person) error
+	RedeemDevice(ctx context.Context, act store.Act, id string, sum [32]byte, n store.Session, hash func(id string) [32]byte) (store.Session, error)
 }
 
 // Denials records refusals, as in package api.
@@ -55,19 +66,26 @@ type Denials interface {
 type Config struct {
 	Provider Provider
 	Issuer   string // the provider's
-	Store    Store
-	Sessions *session.Authenticator
+	// PublicURL is where browsers reach these pages, without a slash at its end.
+	PublicURL string
+	Store     Store
+	Sessions  *session.Authenticator
 	// Derive returns a key for a purpose, the same on every replica; keydir.Keyring has one.
 	Derive func(purpose string) [32]byte
 	// A session lives for Life, and ends when it was not used for Idle; 12 hours and one if 0.
 	Life, Idle time.Duration
-	Denials    Denials      // if nil, refusals are only logged
-	Log        *slog.Logger // if nil, nothing is logged
+	// PollInterval is how long a command line waits between asking whether somebody let it in; 5 seconds if 0, whole seconds otherwise.
+	PollInterval time.Duration
+	Denials      Denials      // if nil, refusals are only logged
+	Log          *slog.Logger // if nil, nothing is logged
 }
 
 type server struct {
 	Config
-	mux *http.ServeMux
+	mux     *http.ServeMux
+	begins  *ratelimit.Limiter[netip.Prefix]
+	guesses *ratelimit.Limiter[string] // by principal
+	polls   *ratelimit.Limiter[string] // by device
 }
 
 // New returns the handler of everything below /auth/. It expects the request's id in the answer's X-Request-Id, where package api puts it.
@@ -84,11 +102,22 @@ func New(config Config) (http.Handler, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &server{config, http.NewServeMux()}
+	if config.PollInterval == 0 {
+		config.PollInterval = 5 * time.Second
+	}
+	s := &server{
+		config, http.NewServeMux(), ratelimit.New[netip.Prefix](beginRate, beginBurst), ratelimit.New[string](guessRate, guessBurst),
+		ratelimit.New[string](1/(pollGrace*config.PollInterval.Seconds()), 1),
+	}
 	s.mux.HandleFunc("GET "+HomePath+"{$}", s.home)
 	s.mux.HandleFunc("GET "+LoginPath, s.login)
 	s.mux.HandleFunc("GET "+CallbackPath, s.callback)
 	s.mux.HandleFunc("POST "+LogoutPath, s.logout)
+	s.mux.HandleFunc("POST "+DevicePath, s.beginDevice)
+	s.mux.HandleFunc("POST "+TokenPath, s.token)
+	s.mux.HandleFunc("GET "+DevicePath, s.askCode)
+	s.mux.HandleFunc("POST "+codePath, s.showDevice)
+	s.mux.HandleFunc("POST "+answerPath, s.decide)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.show(w, http.StatusNotFound, notFoundPage) })
 	return s.mux, nil
 }

@@ -17,13 +17,13 @@ import (
 )
 
 // real starts a world with the real provider.
-func real(t *testing.T) (*world, *oidctest.Provider) {
+func real(t *testing.T, change ...func(*signin.Config)) (*world, *oidctest.Provider) {
 	t.Helper()
 	var p *oidctest.Provider
 	w := newWorld(t, func(callback string) *oidctest.Provider {
 		p = oidctest.Start(t, callback)
 		return p
-	})
+	}, change...)
 	w.discover()
 	return w, p
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/signin"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
@@ -34,6 +35,7 @@ type world struct {
 	log      *buffer
 	denied   *denials
 	handler  http.Handler
+	derive   func(purpose string) [32]byte
 }
 
 // unchecked is a checker nobody asks.
@@ -82,9 +84,17 @@ func (b *buffer) String() string {
 }
 
 // newWorld starts a listener, then the provider that start returns for its callback, and waits until people can sign in.
-func newWorld(t *testing.T, start func(callback string) *oidctest.Provider) *world {
+func newWorld(t *testing.T, start func(callback string) *oidctest.Provider, change ...func(*signin.Config)) *world {
 	t.Helper()
 	w := &world{t: t, store: storetest.Start(t), log: new(buffer), denied: new(denials)}
+	w.serve(start, change...)
+	return w
+}
+
+// serve starts a replica.
+func (w *world) serve(start func(callback string) *oidctest.Provider, change ...func(*signin.Config)) {
+	t := w.t
+	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }))
 	w.url = "https://" + server.Listener.Addr().String()
 	p := start(w.url + signin.CallbackPath)
@@ -96,21 +106,28 @@ func newWorld(t *testing.T, start func(callback string) *oidctest.Provider) *wor
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring := storetest.Ring(t, storetest.Key(t))
+	if w.derive == nil {
+		w.derive = storetest.Ring(t, storetest.Key(t)).Derive
+	}
 	sessions := &session.Authenticator{Sessions: w.store}
-	pages, err := signin.New(signin.Config{Provider: w.provider, Issuer: p.Issuer, Store: w.store, Sessions: sessions, Derive: ring.Derive, Denials: w.denied, Log: log})
+	config := signin.Config{
+		Provider: w.provider, Issuer: p.Issuer, PublicURL: w.url, Store: w.store, Sessions: sessions, Derive: w.derive, Denials: w.denied, Log: log, PollInterval: time.Nanosecond,
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	pages, err := signin.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.handler, err = api.New(api.Config{
-		Store: w.store, Authenticator: api.FirstOf(&apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
+		Store: w.store, Authenticator: api.FirstOf(&apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Explainer: &resolve.Explainer{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	return w
 }
 
 // discover waits until the provider is known.

@@ -12,6 +12,8 @@
 //	activity/<org>/tokens/<id>                 token-use      when an API token was last used
 //	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
+//	devicecodes/<MAC of the code>              device-code    the id of the device a person lets in with the code; gone with its etcd lease
+//	devices/<id>                               device         JSON with the SHA-256 of the device code; gone with its etcd lease
 //	dynamic/leaders/<work>                     –              which replica does some work; no record, gone with its etcd lease
 //	dynamic/leases/<org>/<id>                  lease          JSON, and the envelope of what renews and revokes it
 //	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>
@@ -31,11 +33,13 @@
 //	people/administrators/<principal>          administrator  JSON; the slash of a principal is escaped
 //	people/bootstrap                           bootstrap      when the bootstrap token ended, and with whom; absent until then
 //	schema                                     schema         {current, min_reader, min_writer}
+//	sessions/<id>                              session        JSON with the SHA-256 of its text; gone with its etcd lease
+//	sessionuses/<id>                           session-use    when a session was used last
 //	slugs/<slug>                               slug           the organization's id
 //	tip                                        tip            nothing; its mod revision is that of the newest mutation
 //
-// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, dynamic/,
-// grants/ and idempotency/ sort before it and are not.
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, devicecodes/,
+// devices/, dynamic/, grants/ and idempotency/ sort before it and are not.
 //
 // # Writes
 //

@@ -17,32 +17,35 @@ const installation = "installation"
 
 // The kinds of records. They are part of what the MAC covers.
 const (
-	kindAudit         = "audit"
-	kindAuditHead     = "audit-head"
-	kindKeyCheck      = "key-check"
-	kindOrganization  = "organization"
-	kindConsumerName  = "consumer-name"
-	kindConsumer      = "consumer"
-	kindProviderName  = "provider-name"
-	kindProvider      = "provider"
-	kindSecretName    = "secret-name"
-	kindSecret        = "secret"
-	kindVersion       = "version"
-	kindSchema        = "schema"
-	kindSlug          = "slug"
-	kindTip           = "tip"
-	kindMember        = "member"
-	kindAPIToken      = "api-token"
-	kindTokenUse      = "token-use"
-	kindSession       = "session"
-	kindSessionUse    = "session-use"
+	kindAudit        = "audit"
+	kindAuditHead    = "audit-head"
+	kindKeyCheck     = "key-check"
+	kindOrganization = "organization"
+	kindConsumerName = "consumer-name"
+	kindConsumer     = "consumer"
+	kindProviderName = "provider-name"
+	kindProvider     = "provider"
+	kindSecretName   = "secret-name"
+	kindSecret       = "secret"
+	kindVersion      = "version"
+	kindSchema       = "schema"
+	kindSlug         = "slug"
+	kindTip          = "tip"
+	kindMember       = "member"
+	kindAPIToken     = "api-token"
+	kindTokenUse     = "token-use"
+	kindSession      = "session"
+	kindSessionUse   = "session-use"
+	kindGrant        = "grant"
+	kindAnswer       = "answer"
+	kindSweep        = "sweep"
+	kindReminder     = "reminder"
+	kindLease        = "lease"
+	kindDevice       = "device"
+	kindDeviceCode   = "device-code"
+
 	kindAdministrator = "administrator"
 	kindBootstrap     = "bootstrap"
-	kindGrant         = "grant"
-	kindAnswer        = "answer"
-	kindSweep         = "sweep"
-	kindReminder      = "reminder"
-	kindLease         = "lease"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -104,6 +107,10 @@ func (k keyspace) auditEvents(chain string, seq uint64) string {
 func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
 func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
 func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
+
+func (k keyspace) devices() string         { return string(k) + "devices/" }
+func (k keyspace) device(id string) string { return k.devices() + id }
+func (k keyspace) deviceCodes() string     { return string(k) + "devicecodes/" }
 
 // watched is the range of keys kept in memory.
 func (k keyspace) watched() (from, to string) { return string(k) + "keys/", k.end() }

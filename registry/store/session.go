@@ -53,17 +53,26 @@ type Session struct {
 // CreateSession creates a session from everything in n but Meta and LastUsedAt. hash is called once, with the new session's id, and returns the SHA-256 of the text
 // its holder will send.
 func (s *Store) CreateSession(ctx context.Context, act Act, n Session, hash func(id string) [32]byte) (Session, error) {
+	made, err := s.createSession(ctx, act, n, hash, func(*change) error { return nil })
+	if err != nil {
+		return Session{}, fmt.Errorf("creating session: %w", err)
+	}
+	return made, nil
+}
+
+// createSession has more say what else the transaction compares and writes.
+func (s *Store) createSession(ctx context.Context, act Act, n Session, hash func(id string) [32]byte, more func(*change) error) (Session, error) {
 	n.Meta, n.ExpiresAt = act.meta(), n.ExpiresAt.UTC().Truncate(time.Millisecond)
 	for _, text := range []*string{&n.Email, &n.Name, &n.Client, &n.SourceIP} {
 		*text = cut(*text)
 	}
 	n.LastUsedAt = n.CreatedAt
 	if err := checkSession(n); err != nil {
-		return Session{}, fmt.Errorf("creating session: %w", err)
+		return Session{}, err
 	}
 	lease, err := s.grant(ctx, n.ExpiresAt.Sub(n.CreatedAt))
 	if err != nil {
-		return Session{}, fmt.Errorf("creating session: %w", err)
+		return Session{}, err
 	}
 	sum := hash(n.ID)
 	rev, err := s.mutate(ctx, installation, func(m *image) (*change, error) {
@@ -80,10 +89,10 @@ func (s *Store) CreateSession(ctx context.Context, act Act, n Session, hash func
 				ch.ops = append(ch.ops, s.dropSession(old.ID)...)
 			}
 		}
-		return ch, nil
+		return ch, more(ch)
 	})
 	if err != nil {
-		return Session{}, fmt.Errorf("creating session: %w", err)
+		return Session{}, err
 	}
 	n.Revision = rev
 	return n, nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 )
@@ -87,6 +88,44 @@ func (v *View) Version(orgID, secretID string, number uint64) (Version, bool) {
 		return Version{}, false
 	}
 	return sealed.Version, true
+}
+
+// FindVersion is [View.Version] with the reason [View.OpenVersion] would give without decrypting: [ErrNotFound], also for a destroyed version, or [ErrIntegrity].
+func (v *View) FindVersion(orgID, secretID string, number uint64) (Version, error) {
+	sealed, err := v.image.version(v.store.space, orgID, secretID, number)
+	switch {
+	case err != nil:
+		return Version{}, err
+	case sealed.DestroyedAt != nil:
+		return Version{}, ErrNotFound
+	}
+	return sealed.Version, nil
+}
+
+// ConsumersOf yields the consumers of an organization by name. Those whose records do not verify are left out. What it yields must not be changed.
+func (v *View) ConsumersOf(orgID string) iter.Seq[Consumer] {
+	return func(yield func(Consumer) bool) {
+		v.image.consumerNames.AscendGreaterOrEqual(index{org: orgID}, func(i index) bool {
+			if i.org != orgID {
+				return false
+			}
+			c, err := v.image.consumerByName(v.store.space, orgID, i.name)
+			return err != nil || yield(*c)
+		})
+	}
+}
+
+// SecretsOf yields the secrets of an organization by name, but no soft-deleted ones and none whose records do not verify. What it yields must not be changed.
+func (v *View) SecretsOf(orgID string) iter.Seq[Secret] {
+	return func(yield func(Secret) bool) {
+		v.image.secretNames.AscendGreaterOrEqual(index{org: orgID}, func(i index) bool {
+			if i.org != orgID {
+				return false
+			}
+			s, err := v.image.secretByName(v.store.space, orgID, i.name)
+			return err != nil || s.DeletedAt != nil || yield(*s)
+		})
+	}
 }
 
 // OpenVersion decrypts a version, whatever the state of its secret: look at [View.Secret] first. It returns [ErrNotFound], also for a destroyed version,

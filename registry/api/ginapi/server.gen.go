@@ -91,6 +91,9 @@ type ServerInterface interface {
 	// ReplaceConsumer Replace a consumer
 	// (PUT /api/v1/organizations/{organization}/consumers/{consumer})
 	ReplaceConsumer(c *gin.Context, organization OrganizationRef, consumer ConsumerRef, params ReplaceConsumerParams)
+	// Explain Explain what a pod would receive, and why not
+	// (POST /api/v1/organizations/{organization}/explain)
+	Explain(c *gin.Context, organization OrganizationRef)
 	// ListMembers List members
 	// (GET /api/v1/organizations/{organization}/members)
 	ListMembers(c *gin.Context, organization OrganizationRef, params ListMembersParams)
@@ -1408,6 +1411,31 @@ func (siw *ServerInterfaceWrapper) ReplaceConsumer(c *gin.Context) {
 	}
 
 	siw.Handler.ReplaceConsumer(c, organization, consumer, params)
+}
+
+// Explain operation middleware
+func (siw *ServerInterfaceWrapper) Explain(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Explain(c, organization)
 }
 
 // ListMembers operation middleware
@@ -3688,6 +3716,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload", wrapper.GetWorkload)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload/stop", wrapper.StopWorkload)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/:secret/stop-workloads", wrapper.StopWorkloads)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/explain", wrapper.Explain)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events", wrapper.ListAuditEvents)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events/chain", wrapper.ReadAuditChain)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/audit-events/verify", wrapper.VerifyAuditChain)
@@ -4789,6 +4818,46 @@ type ReplaceConsumerdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplaceConsumerdefaultApplicationProblemPlusJSONResponse) VisitReplaceConsumerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplainRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Body         *ExplainJSONRequestBody
+}
+
+type ExplainResponseObject interface {
+	VisitExplainResponse(w http.ResponseWriter) error
+}
+
+type Explain200JSONResponse Explanation
+
+func (response Explain200JSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExplaindefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExplaindefaultApplicationProblemPlusJSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6491,6 +6560,9 @@ type StrictServerInterface interface {
 	// ReplaceConsumer Replace a consumer
 	// (PUT /api/v1/organizations/{organization}/consumers/{consumer})
 	ReplaceConsumer(ctx context.Context, request ReplaceConsumerRequestObject) (ReplaceConsumerResponseObject, error)
+	// Explain Explain what a pod would receive, and why not
+	// (POST /api/v1/organizations/{organization}/explain)
+	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
 	// ListMembers List members
 	// (GET /api/v1/organizations/{organization}/members)
 	ListMembers(ctx context.Context, request ListMembersRequestObject) (ListMembersResponseObject, error)
@@ -7394,6 +7466,50 @@ func (sh *strictHandler) ReplaceConsumer(ctx *gin.Context, organization Organiza
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ReplaceConsumerResponseObject); ok {
 		if err := validResponse.VisitReplaceConsumerResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Explain operation middleware
+func (sh *strictHandler) Explain(ctx *gin.Context, organization OrganizationRef) {
+	var request ExplainRequestObject
+
+	request.Organization = organization
+
+	var body ExplainJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Explain(ctx, request.(ExplainRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Explain")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ExplainResponseObject); ok {
+		if err := validResponse.VisitExplainResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
