@@ -17,6 +17,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authz"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -91,7 +92,7 @@ func TestAdministrationThatCannotBeReadAllowsNothing(t *testing.T) {
 		"a service account ends nothing":         {authz.Principal{Type: "serviceaccount", ID: "a/b"}, administrationFails{known: store.Administration{Administrator: true}, end: errors.New("asked")}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := api.New(api.Config{Store: tc.store, Authenticator: caller{principal: tc.principal}, Checker: checks{}})
+			h, err := api.New(api.Config{Store: tc.store, Authenticator: caller{principal: tc.principal}, Checker: checks{}, Explainer: &resolve.Explainer{}})
 			if err != nil {
 				t.Fatal(err)
 			}
