@@ -38,6 +38,7 @@ func createProvider(a *app) *cobra.Command {
 		kind        string
 		config      string
 		prefixes    []string
+		lastGood    string
 		credentials credentialFlags
 	)
 	cmd := &cobra.Command{
@@ -54,6 +55,9 @@ func createProvider(a *app) *cobra.Command {
 				return err
 			}
 			body := api.ProviderCreate{Name: args[0], Type: kind, AllowedPrefixes: optional(cmd.Flags(), "allowed-prefix", prefixes)}
+			if lastGood != "" {
+				body.LastKnownGood = &api.LastKnownGood{MaximumAge: lastGood}
+			}
 			if body.Config, err = a.readObject(config, "--config-file"); err != nil {
 				return err
 			}
@@ -75,6 +79,7 @@ func createProvider(a *app) *cobra.Command {
 	flags.StringVar(&kind, "type", "vault", "`type`: vault, which is also OpenBao")
 	flags.StringVar(&config, "config-file", "", "YAML or JSON `file` with the type's configuration, - for standard input")
 	flags.StringArrayVar(&prefixes, "allowed-prefix", nil, "`path` that secrets may refer to, with everything below it; repeatable")
+	flags.StringVar(&lastGood, "last-known-good", "", "while the provider does not answer, let pods start with a value read at most this `long` ago, 1m to 24h; without it they wait")
 	if err := cmd.MarkFlagRequired("config-file"); err != nil { // it stands above
 		panic(err)
 	}
@@ -101,6 +106,7 @@ func updateProvider(a *app) *cobra.Command {
 		name, kind, config  string
 		prefixes            []string
 		everything, removed bool
+		lastGood            string
 		credentials         credentialFlags
 		only                condition
 	)
@@ -115,6 +121,13 @@ Whoever changes the type or the configuration of a provider with credentials giv
 				return err
 			}
 			body := api.ProviderUpdate{Name: nonzero(name), Type: nonzero(kind), AllowedPrefixes: optional(cmd.Flags(), "allowed-prefix", prefixes)}
+			switch lastGood {
+			case "":
+			case "off":
+				body.LastKnownGood.SetNull()
+			default:
+				body.LastKnownGood.Set(api.LastKnownGood{MaximumAge: lastGood})
+			}
 			if everything {
 				body.AllowedPrefixes = &api.AllowedPrefixes{}
 			}
@@ -148,11 +161,12 @@ Whoever changes the type or the configuration of a provider with credentials giv
 	flags.StringVar(&config, "config-file", "", "YAML or JSON `file` with the new configuration, - for standard input")
 	flags.StringArrayVar(&prefixes, "allowed-prefix", nil, "`path` that secrets may refer to, in place of those before; repeatable")
 	flags.BoolVar(&everything, "allow-every-path", false, "let secrets refer to everything the credentials can read")
+	flags.StringVar(&lastGood, "last-known-good", "", "how `long` ago a value may have been read that pods start with while the provider does not answer, 1m to 24h, or off")
 	flags.BoolVar(&removed, "remove-credentials", false, "remove the credentials")
 	credentials.register(cmd)
 	cmd.MarkFlagsMutuallyExclusive("allowed-prefix", "allow-every-path")
 	cmd.MarkFlagsMutuallyExclusive("credentials-file", "ask-credential", "remove-credentials")
-	cmd.MarkFlagsOneRequired("name", "type", "config-file", "allowed-prefix", "allow-every-path", "credentials-file", "ask-credential", "remove-credentials")
+	cmd.MarkFlagsOneRequired("name", "type", "config-file", "allowed-prefix", "allow-every-path", "last-known-good", "credentials-file", "ask-credential", "remove-credentials")
 	only.register(cmd)
 	return cmd
 }

@@ -32,11 +32,11 @@ func (r *server) fetch(ledger *lease.Ledger) func(resolve.Call) resolve.Fetcher 
 	return func(call resolve.Call) resolve.Fetcher {
 		p := call.Principal
 		if p == (authn.Principal{}) {
-			return r.providers.Begin(nil)
+			return r.providers.Begin(nil, true)
 		}
 		return r.providers.Begin(ledger.Begin(
 			store.Act{Actor: "serviceaccount:" + p.Namespace + "/" + p.ServiceAccount, RequestID: call.RequestID, SourceIP: call.SourceIP},
 			store.LeasePod{Cluster: p.Cluster, Namespace: p.Namespace, Name: p.Pod, UID: p.PodUID, ServiceAccount: p.ServiceAccount, Node: p.Node},
-		))
+		), call.Fresh)
 	}
 }

@@ -106,5 +106,5 @@ func (r *server) openProviders() (*remote.Providers, error) {
 	host.Log = r.log
 	return remote.New(provider.Config{Types: []provider.Type{vault.Type(), kubernetes.Type(), aws.SecretsManager(), aws.SSM(), azure.Type(), gcp.Type()}, Host: host,
 		HealthInterval: r.config.Providers.HealthInterval, Metrics: r.metrics, Log: r.log},
-		func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) })
+		func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) }, func() remote.Book { return r.store })
 }

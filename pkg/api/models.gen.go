@@ -484,10 +484,14 @@ type AuditGrant struct {
 	// Consumer Not set if the pod referred to the secret inline.
 	//
 	// Example: acme/billing-api
-	Consumer   *string `json:"consumer,omitempty"`
-	ConsumerID *string `json:"consumer_id,omitempty"`
-	Container  string  `json:"container"`
-	Env        string  `json:"env"`
+	Consumer   *string    `json:"consumer,omitempty"`
+	ConsumerID *string    `json:"consumer_id,omitempty"`
+	Container  string     `json:"container"`
+	Env        string     `json:"env"`
+	FetchedAt  *time.Time `json:"fetched_at,omitempty"`
+
+	// LastKnownGood The provider did not answer; the value is the one it gave at `fetched_at`.
+	LastKnownGood *bool `json:"last_known_good,omitempty"`
 
 	// Leased The provider made the value for this pod alone; it is revoked when the pod is gone.
 	Leased   *bool          `json:"leased,omitempty"`
@@ -884,6 +888,15 @@ type ImportFormat string
 // Example: {"team":"payments"}
 type Labels map[string]string
 
+// LastKnownGood Lets a pod start with the value that was read last, for a while, when the provider does not answer. Without it every start reads the newest value or waits. A
+// provider that answers that there is no value, or not for us, is always believed.
+type LastKnownGood struct {
+	// MaximumAge How long ago the value may have been read, from `1m` to `24h`.
+	//
+	// Example: 1h
+	MaximumAge string `json:"maximum_age"`
+}
+
 // Me defines model for Me.
 type Me struct {
 	// Admin It may do everything in the installation, except read values, which nobody may.
@@ -1073,8 +1086,12 @@ type Provider struct {
 
 	// Health How the provider is, as the replica that answers finds it: by checks in the background and by the reads of pods. It is no part of the record: it changes no ETag, and nobody
 	// is asked for it now; `test` does that.
-	Health         ProviderHealth `json:"health"`
-	ID             string         `json:"id"`
+	Health ProviderHealth `json:"health"`
+	ID     string         `json:"id"`
+
+	// LastKnownGood Lets a pod start with the value that was read last, for a while, when the provider does not answer. Without it every start reads the newest value or waits. A
+	// provider that answers that there is no value, or not for us, is always believed.
+	LastKnownGood  *LastKnownGood `json:"last_known_good,omitempty"`
 	Name           string         `json:"name"`
 	OrganizationID string         `json:"organization_id"`
 	Type           string         `json:"type"`
@@ -1095,6 +1112,10 @@ type ProviderCreate struct {
 
 	// Credentials What the registry logs in with, in the form of the type and its way to log in; see docs/providers.md. Encrypted like values; never returned.
 	Credentials *ProviderCredentials `json:"credentials,omitempty"`
+
+	// LastKnownGood Lets a pod start with the value that was read last, for a while, when the provider does not answer. Without it every start reads the newest value or waits. A
+	// provider that answers that there is no value, or not for us, is always believed.
+	LastKnownGood *LastKnownGood `json:"last_known_good,omitempty"`
 
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name Name `json:"name"`
@@ -1160,6 +1181,9 @@ type ProviderUpdate struct {
 
 	// Credentials The new credentials; `null` removes them.
 	Credentials nullable.Nullable[json.RawMessage] `json:"credentials,omitempty"`
+
+	// LastKnownGood As on creating; `null` turns it off. What was kept is gone with every change of the provider.
+	LastKnownGood nullable.Nullable[LastKnownGood] `json:"last_known_good,omitempty"`
 
 	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
 	Name *Name `json:"name,omitempty"`
@@ -1596,6 +1620,11 @@ type WorkloadContainer struct {
 
 // WorkloadEnv defines model for WorkloadEnv.
 type WorkloadEnv struct {
+	FetchedAt *time.Time `json:"fetched_at,omitempty"`
+
+	// LastKnownGood The provider did not answer when the pod started; the value is the one it gave at `fetched_at`.
+	LastKnownGood *bool `json:"last_known_good,omitempty"`
+
 	// Name Example: STRIPE_API_KEY
 	Name string `json:"name"`
 

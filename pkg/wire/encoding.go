@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 )
@@ -17,6 +18,8 @@ type Env struct {
 	Value   redact.Value // any bytes
 	Secret  string       // the secret's name; empty for a plain ENV
 	Version uint64       // of a local secret; 0 otherwise
+	// LastKnownGood is when the provider gave the value, if it did not answer now and the value is not fresh; zero otherwise.
+	LastKnownGood time.Time
 }
 
 // ErrMalformed is wrapped by errors of [DecodeResponse]. Its text never quotes the body, which may hold values.
@@ -40,6 +43,8 @@ type envJSON struct {
 	Value   *[]byte `json:"value"`
 	Secret  string  `json:"secret,omitempty"`
 	Version uint64  `json:"version,omitempty"`
+	// LastKnownGood is RFC 3339.
+	LastKnownGood time.Time `json:"last_known_good,omitzero"`
 }
 
 // AppendResponse appends r as JSON to dst: the one place where values turn into bytes of an answer. The caller wipes the slice when it has been sent.
@@ -74,7 +79,7 @@ func AppendResponse(dst []byte, r *ResolveResponse) []byte {
 
 // ResponseSize is an upper bound of what [AppendResponse] appends, so that values are not left behind in outgrown slices.
 func ResponseSize(r *ResolveResponse) int {
-	const perObject, escaped = 96, 6
+	const perObject, escaped = 144, 6
 	n := perObject + escaped*(len(r.RequestID)+len(r.Mark))
 	for _, c := range r.Containers {
 		n += perObject + escaped*len(c.Name)
@@ -97,6 +102,11 @@ func appendEnv(dst []byte, e Env) []byte {
 	}
 	if e.Version != 0 {
 		dst = fmt.Appendf(dst, `,"version":%d`, e.Version)
+	}
+	if !e.LastKnownGood.IsZero() {
+		dst = append(dst, `,"last_known_good":"`...)
+		dst = e.LastKnownGood.UTC().AppendFormat(dst, time.RFC3339)
+		dst = append(dst, '"')
 	}
 	return append(dst, '}')
 }
@@ -136,7 +146,7 @@ func DecodeResponse(body []byte) (*ResolveResponse, error) {
 			if e.Value == nil {
 				return nil, fmt.Errorf("%w: container %q, ENV %q has no value", ErrMalformed, c.Name, e.Name)
 			}
-			out.Containers[i].Envs[j] = Env{Name: e.Name, Value: redact.New(*e.Value), Secret: e.Secret, Version: e.Version}
+			out.Containers[i].Envs[j] = Env{Name: e.Name, Value: redact.New(*e.Value), Secret: e.Secret, Version: e.Version, LastKnownGood: e.LastKnownGood}
 		}
 	}
 	return out, nil

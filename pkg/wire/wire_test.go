@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
@@ -18,7 +19,7 @@ func TestResponseSurvivesTheWireByteForByte(t *testing.T) {
 	values := []string{"", "plain", " $HOME \"x\"=\\", "a\r\nb\n", "-----BEGIN-----\n…\n", "\x00\xff\xfe", "it's", strings.Repeat("x", wire.MaxValueBytes)}
 	in := &wire.ResolveResponse{RequestID: "r\"1", Mark: "m-1_", Unchanged: true, Containers: []wire.ContainerValues{{Name: "app"}, {Name: "ünïcode"}}}
 	for i, v := range values {
-		in.Containers[i%2].Envs = append(in.Containers[i%2].Envs, wire.Env{Name: fmt.Sprintf("E%d", i), Value: redact.New([]byte(v)), Secret: "s", Version: uint64(i)})
+		in.Containers[i%2].Envs = append(in.Containers[i%2].Envs, wire.Env{Name: fmt.Sprintf("E%d", i), Value: redact.New([]byte(v)), Secret: "s", Version: uint64(i), LastKnownGood: time.Unix(int64(i)*3600, 0).UTC()})
 	}
 	body := wire.AppendResponse(nil, in)
 	if !json.Valid(body) {
@@ -40,7 +41,7 @@ func TestResponseSurvivesTheWireByteForByte(t *testing.T) {
 	for i, c := range in.Containers {
 		for j, e := range c.Envs {
 			got := out.Containers[i].Envs[j]
-			if got.Name != e.Name || got.Secret != e.Secret || got.Version != e.Version || !bytes.Equal(got.Value.Reveal(), e.Value.Reveal()) {
+			if got.Name != e.Name || got.Secret != e.Secret || got.Version != e.Version || !got.LastKnownGood.Equal(e.LastKnownGood) || !bytes.Equal(got.Value.Reveal(), e.Value.Reveal()) {
 				t.Errorf("container %q: ENV %s came back changed", c.Name, e.Name)
 			}
 		}

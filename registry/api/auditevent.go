@@ -63,7 +63,7 @@ func auditEvent(e audit.Event) contract.AuditEvent {
 		}
 		if len(w.Released) > 0 {
 			released := each(w.Released, func(g audit.Grant) contract.AuditGrant {
-				return contract.AuditGrant{Container: g.Container, Consumer: optional(g.Consumer), ConsumerID: optional(g.ConsumerID), Env: g.Env, Secret: optional(g.Secret), SecretID: optional(g.SecretID), Version: optional(g.Version), Leased: optional(g.Leased)}
+				return contract.AuditGrant{Container: g.Container, Consumer: optional(g.Consumer), ConsumerID: optional(g.ConsumerID), Env: g.Env, Secret: optional(g.Secret), SecretID: optional(g.SecretID), Version: optional(g.Version), Leased: optional(g.Leased), LastKnownGood: optional(g.LastKnownGood), FetchedAt: optional(g.FetchedAt)}
 			})
 			out.Workload.Released = &released
 		}

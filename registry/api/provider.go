@@ -5,6 +5,8 @@ package api
 import (
 	"context"
 	"slices"
+	"strings"
+	"time"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
@@ -18,9 +20,34 @@ func (s *server) providerAnswer(p store.Provider) contract.Provider {
 		prefixes = []string{}
 	}
 	return contract.Provider{
-		ID: p.ID, OrganizationID: p.OrgID, Name: p.Name, Type: p.Type, Config: p.Config, AllowedPrefixes: prefixes, CredentialsSet: p.HasCredentials, Health: s.checker.ProviderHealth(p),
+		ID: p.ID, OrganizationID: p.OrgID, Name: p.Name, Type: p.Type, Config: p.Config, AllowedPrefixes: prefixes, LastKnownGood: lastKnownGoodAnswer(p.LastKnownGood), CredentialsSet: p.HasCredentials, Health: s.checker.ProviderHealth(p),
 		CreatedAt: p.CreatedAt, CreatedBy: p.CreatedBy, UpdatedAt: p.UpdatedAt, UpdatedBy: p.UpdatedBy, Etag: etag(p.Meta),
 	}
+}
+
+func lastKnownGoodAnswer(l *store.LastKnownGood) *contract.LastKnownGood {
+	if l == nil {
+		return nil
+	}
+	text := l.MaximumAge.String() // "1h0m0s"
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return &contract.LastKnownGood{MaximumAge: text}
+}
+
+// lastKnownGood reads what a caller gave; its grammar was checked, its range is the store's to check.
+func lastKnownGood(given *contract.LastKnownGood) (*store.LastKnownGood, error) {
+	if given == nil {
+		return nil, nil
+	}
+	age, err := time.ParseDuration(given.MaximumAge)
+	if err != nil { // a number that is too large
+		return nil, &store.FieldError{Pointer: "/last_known_good/maximum_age", Code: "syntax", Message: "it must be a duration such as 1h or 30m"}
+	}
+	return &store.LastKnownGood{MaximumAge: age}, nil
 }
 
 // provider looks a provider up in an organization.
@@ -53,6 +80,10 @@ func (s *server) CreateProvider(ctx context.Context, r ginapi.CreateProviderRequ
 		return nil, err
 	}
 	n := store.NewProvider{Name: r.Body.Name, Type: r.Body.Type, Config: r.Body.Config, AllowedPrefixes: or(r.Body.AllowedPrefixes, nil)}
+	var err error
+	if n.LastKnownGood, err = lastKnownGood(r.Body.LastKnownGood); err != nil {
+		return nil, err
+	}
 	if r.Body.Credentials != nil {
 		credentials := redact.New(*r.Body.Credentials)
 		defer credentials.Wipe()
@@ -99,6 +130,12 @@ func (s *server) UpdateProvider(ctx context.Context, r ginapi.UpdateProviderRequ
 		defer v.Wipe()
 		credentials = &v
 	}
+	var keep *store.LastKnownGood // nil also for null, which turns it off
+	if given, err := r.Body.LastKnownGood.Get(); err == nil {
+		if keep, err = lastKnownGood(&given); err != nil {
+			return nil, err
+		}
+	}
 	found, err := s.provider(ctx, r.Organization, r.Provider)
 	if err != nil {
 		return nil, err
@@ -110,6 +147,9 @@ func (s *server) UpdateProvider(ctx context.Context, r ginapi.UpdateProviderRequ
 	changed, err := s.store.ReviseProvider(ctx, call.act(), found.OrgID, found.ID, expect, func(p *store.Provider) error {
 		p.Name, p.Type, p.Config = or(r.Body.Name, p.Name), or(r.Body.Type, p.Type), or(r.Body.Config, p.Config)
 		p.AllowedPrefixes = slices.Clone(or(r.Body.AllowedPrefixes, p.AllowedPrefixes))
+		if r.Body.LastKnownGood.IsSpecified() {
+			p.LastKnownGood = keep
+		}
 		return nil
 	}, credentials)
 	if err != nil {

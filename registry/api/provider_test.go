@@ -144,3 +144,30 @@ func TestCredentialsOfAProviderAreNowhere(t *testing.T) {
 		}
 	}
 }
+
+func TestLastKnownGoodValuesAreAChoice(t *testing.T) {
+	w := newWorld(t)
+	w.organization("acme")
+	p := w.vault("acme", "vault", "https://vault.example", "", "token", "kv")
+	if p.LastKnownGood != nil {
+		t.Errorf("without being asked for: %+v", p.LastKnownGood)
+	}
+	path := acme + "/providers/vault"
+	for given, want := range map[string]string{"1h": "1h", "90m": "1h30m", "24h0m0s": "24h", "90s": "1m30s"} {
+		changed := decode[contract.Provider](t, w.do("PATCH", path, `{"last_known_good":{"maximum_age":"`+given+`"}}`))
+		if changed.LastKnownGood == nil || changed.LastKnownGood.MaximumAge != want || !changed.CredentialsSet {
+			t.Errorf("%s: %+v", given, changed.LastKnownGood)
+		}
+	}
+	for _, wrong := range []string{`{"maximum_age":"59s"}`, `{"maximum_age":"25h"}`, `{"maximum_age":"-1h"}`, `{"maximum_age":"1d"}`, `{"maximum_age":"99999999999999h"}`, `{}`, `{"maximum_age":"1h","x":1}`} {
+		if a := w.do("PATCH", path, `{"last_known_good":`+wrong+`}`); a.status != 422 && a.status != 400 {
+			t.Errorf("%s: status %d", wrong, a.status)
+		}
+	}
+	if named := decode[contract.Provider](t, w.do("PATCH", path, `{"name":"vault"}`)); named.LastKnownGood == nil {
+		t.Error("another change turned it off")
+	}
+	if off := decode[contract.Provider](t, w.do("PATCH", path, `{"last_known_good":null}`)); off.LastKnownGood != nil {
+		t.Errorf("turned off: %+v", off.LastKnownGood)
+	}
+}

@@ -51,7 +51,7 @@ func workloadOf(w store.Workload) contract.Workload {
 				Name: c.Name, Consumer: c.Consumer, ReceivedAt: c.ReceivedAt,
 				Envs: each(c.Envs, func(e store.WorkloadEnv) contract.WorkloadEnv {
 					return contract.WorkloadEnv{
-						Name: e.Name, Secret: optional(e.Secret), SecretID: e.SecretID, Version: optional(e.Version), Stale: optional(contract.Staleness(e.Stale)),
+						Name: e.Name, Secret: optional(e.Secret), SecretID: e.SecretID, Version: optional(e.Version), Stale: optional(contract.Staleness(e.Stale)), LastKnownGood: optional(e.LastKnownGood), FetchedAt: optional(e.FetchedAt),
 					}
 				}),
 			}

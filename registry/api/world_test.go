@@ -87,7 +87,7 @@ func newWorld(t testing.TB, options ...func(*api.Config)) *world {
 	w := &world{t: t}
 	providers, err := remote.New(provider.Config{
 		Types: []provider.Type{vault.Type()}, Host: provider.Host{Egress: &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}, Timeout: time.Second,
-	}, func(ctx context.Context) (remote.View, error) { return w.store.View(ctx) })
+	}, func(ctx context.Context) (remote.View, error) { return w.store.View(ctx) }, func() remote.Book { return w.store })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func newWorld(t testing.TB, options ...func(*api.Config)) *world {
 	w.store = storetest.Open(t, store.Config{Client: w.etcd, Keys: storetest.Ring(t, storetest.Key(t)), Providers: providers})
 	t.Cleanup(func() { _ = providers.Close() })
 	resolver, err := resolve.New(resolve.Config{
-		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: func(resolve.Call) resolve.Fetcher { return providers.Begin(nil) }, Audit: unreleased{}, Denied: unrecorded{},
+		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: func(resolve.Call) resolve.Fetcher { return providers.Begin(nil, true) }, Audit: unreleased{}, Denied: unrecorded{},
 	})
 	if err != nil {
 		t.Fatal(err)

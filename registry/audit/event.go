@@ -54,6 +54,9 @@ type Grant struct {
 	Version    uint64 `json:"version,omitempty"`
 	Pinned     bool   `json:"pinned,omitempty"` // an inline reference named the version
 	Leased     bool   `json:"leased,omitempty"` // the provider made the value for this pod alone
+	// LastKnownGood says that the provider did not answer, and that the value is the one it gave at FetchedAt.
+	LastKnownGood bool      `json:"last_known_good,omitempty"`
+	FetchedAt     time.Time `json:"fetched_at,omitzero"`
 }
 
 // Action is what was done.

@@ -4,7 +4,9 @@ package provider
 
 import (
 	"context"
+	"crypto/sha256"
 	"sync"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -73,6 +75,15 @@ func (b *Batch) settle(ctx context.Context, key batchKey, doc Document) error {
 type Fetched struct {
 	Value  redact.Value // the caller's, who wipes it
 	Leased bool         // it was made for this batch alone
+	Source Source
+}
+
+// Source says where and when a value was read, for those that keep it.
+type Source struct {
+	Keep     time.Duration     // the record's LastKnownGood; the rest is set only if it is not 0
+	Revision int64             // of the record
+	ReadAt   time.Time         // when the read began
+	Document [sha256.Size]byte // the same for all values that belong together; as secret as they are
 }
 
 // Fetch is [Manager.Fetch] within the batch. The value is as it was at some moment after the first fetch of its path in this batch began.
@@ -97,7 +108,7 @@ func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (F
 	if err != nil {
 		return Fetched{}, named(err, r.doc.provider)
 	}
-	return Fetched{value, r.doc.Leased}, nil
+	return Fetched{value, r.doc.Leased, r.doc.source}, nil
 }
 
 func (b *Batch) read(key batchKey) (r *batchRead, first bool) {
@@ -121,6 +132,7 @@ func (m *Manager) read(ctx context.Context, orgID string, remote store.Remote) (
 		return Document{}, err
 	}
 	defer m.release(o)
+	source := m.source(o)
 	var shared bool
 	ref, err := o.kind.Path(remote.Path, remote.Version)
 	if err == nil {
@@ -132,5 +144,9 @@ func (m *Manager) read(ctx context.Context, orgID string, remote store.Remote) (
 	}
 	m.metrics.fetch(o.kind.Name, outcome(nil), shared)
 	doc.provider = o.name
+	if source.Keep > 0 {
+		source.ReadAt, source.Document = doc.readAt, doc.digest()
+		doc.source = source
+	}
 	return doc, nil
 }

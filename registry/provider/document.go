@@ -4,8 +4,12 @@ package provider
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
@@ -24,7 +28,9 @@ type Document struct {
 	// Lease is what renews and revokes them; nil if they end by themselves.
 	Lease *Lease
 
-	provider string // its name, for errors
+	provider string    // its name, for errors
+	readAt   time.Time // when the read began
+	source   Source
 }
 
 // NewDocument returns the document of a JSON object. The error is an [*Error] of KindInvalid.
@@ -125,6 +131,22 @@ func (d Document) valueOfBytes(key string) (redact.Value, error) {
 		return redact.Value{}, notJSON()
 	}
 	return sized(bytes.TrimSuffix(object.Bytes(), []byte("\n")))
+}
+
+// digest tells documents of different content apart.
+func (d Document) digest() (sum [sha256.Size]byte) {
+	if d.bytes == nil {
+		return sha256.Sum256(d.whole.Reveal())
+	}
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(d.bytes)) {
+		for _, part := range [][]byte{[]byte(key), d.bytes[key].Reveal()} {
+			of := sha256.Sum256(part)
+			h.Write(of[:])
+		}
+	}
+	h.Sum(sum[:0])
+	return sum
 }
 
 func sized(value []byte) (redact.Value, error) {

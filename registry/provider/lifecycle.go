@@ -41,6 +41,7 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 		// A slower request may come with an older record: it must not bring back what was replaced.
 		if o.digest == digest || r.Revision < o.revision {
 			m.healths.begin(key, t.Name, o.digest, r.Revision)
+			o.revision = max(o.revision, r.Revision) // a change that was undone
 			return o.acquireLocked(), nil
 		}
 		m.retireLocked(key, o)
@@ -56,6 +57,13 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 	o.learn = func(err *Error) { m.healths.learn(key, r.Name, digest, err) }
 	m.opened[key] = o
 	return o.acquireLocked(), nil
+}
+
+// source is what the values of a document came from.
+func (m *Manager) source(o *opened) Source {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Source{Keep: o.keep, Revision: o.revision}
 }
 
 func (m *Manager) release(o *opened) {
@@ -162,6 +170,7 @@ func (m *Manager) digest(r Record) (sum recordDigest) {
 	for _, p := range r.AllowedPrefixes {
 		field([]byte(p))
 	}
+	field([]byte(r.LastKnownGood.String()))
 	h.Sum(sum[:0])
 	return sum
 }

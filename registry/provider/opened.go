@@ -12,9 +12,9 @@ import (
 type opened struct {
 	kind     Type
 	name     string
-	revision int64
 	digest   recordDigest
 	provider Provider
+	keep     time.Duration // Record.LastKnownGood
 	gate     *gate
 	reads    coalescer
 	timeout  time.Duration
@@ -22,8 +22,9 @@ type opened struct {
 	learn    func(*Error) // takes what a check or read tells about the provider
 
 	// Guarded by Manager.mu.
-	users   int
-	retired bool
+	users    int
+	retired  bool
+	revision int64 // the newest of the record in this state
 }
 
 func newOpened(m *Manager, t Type, r Record, digest recordDigest, p Provider) *opened {
@@ -36,7 +37,7 @@ func newOpened(m *Manager, t Type, r Record, digest recordDigest, p Provider) *o
 		}
 	}
 	return &opened{
-		kind: t, name: r.Name, revision: r.Revision, digest: digest, provider: p,
+		kind: t, name: r.Name, revision: r.Revision, digest: digest, provider: p, keep: r.LastKnownGood,
 		gate: newGate(m.config.Concurrency, m.config.Queue, changed), timeout: m.config.Timeout, metrics: m.metrics,
 	}
 }
@@ -83,6 +84,7 @@ func (o *opened) attempt(ctx context.Context, ref Ref) (doc Document, failed *Er
 	if err != nil {
 		failed = asError(err)
 	}
+	doc.readAt = began
 	o.metrics.read(o.kind.Name, outcome(failed), time.Since(began))
 	return doc, failed
 }

@@ -40,6 +40,8 @@ type Record struct {
 	Credentials redact.Value
 	// AllowedPrefixes bound what secrets of the organization may refer to; none means everything the credentials can read. See [Allowed].
 	AllowedPrefixes []string
+	// LastKnownGood is how long what is read may be kept for when the server does not answer; 0 means not at all. It is handed on in [Fetched].
+	LastKnownGood time.Duration
 	// Revision changes with every change of the record.
 	Revision int64
 }

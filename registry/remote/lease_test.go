@@ -57,10 +57,10 @@ func TestALeaseIsRenewedWithItsOwnTokenByAnotherReplicaAndRevokedWhenItsAnswerIs
 	p := r[0].organization(t, server)
 	ledger := lease.NewLedger(r[0].store, nil)
 	page := ledger.Begin(storetest.Act, leasePod)
-	f := r[0].providers.Begin(page)
+	f := r[0].providers.Begin(page, true)
 	var got []string
 	for _, key := range []string{"username", "password"} {
-		v, err := f.Fetch(t.Context(), p.OrgID, store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: key})
+		v, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: key}})
 		if err != nil || !v.Leased {
 			t.Fatalf("%+v, %v", v, err)
 		}
@@ -89,9 +89,9 @@ func TestWhatNobodyHoldsIsGivenBack(t *testing.T) {
 	r := replicas(t, 1)[0]
 	p := r.organization(t, server)
 	fetch := func(page *lease.Page) error {
-		f := r.providers.Begin(page)
+		f := r.providers.Begin(page, true)
 		defer f.End(false)
-		_, err := f.Fetch(t.Context(), p.OrgID, store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: "username"})
+		_, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: "username"}})
 		return err
 	}
 	if err := fetch(nil); err != nil { // a check

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/api"
@@ -30,22 +31,31 @@ type View interface {
 type Providers struct {
 	manager *provider.Manager
 	view    func(context.Context) (View, error)
+	memory  *memory
 }
 
 var _ store.ProviderRules = (*Providers)(nil)
 
-// New returns providers that read their records from view, which runs the store's read barrier; it is not called before the first fetch. config.Records is not
+// New returns providers that read their records from view, which runs the store's read barrier, and keep last known good values in book; neither is called before the first fetch. config.Records is not
 // used. The caller closes them.
-func New(config provider.Config, view func(context.Context) (View, error)) (*Providers, error) {
+func New(config provider.Config, view func(context.Context) (View, error), book func() Book) (*Providers, error) {
 	p := &Providers{view: view}
 	config.Records = p
 	var err error
-	p.manager, err = provider.NewManager(config)
+	if p.manager, err = provider.NewManager(config); err != nil {
+		return nil, err
+	}
+	p.memory, err = newMemory(book, config.Metrics, config.Log)
 	return p, err
 }
 
-// Run is [provider.Manager.Run].
-func (p *Providers) Run(ctx context.Context) error { return p.manager.Run(ctx) }
+// Run is [provider.Manager.Run]; meanwhile last known good values are kept of the providers that want it.
+func (p *Providers) Run(ctx context.Context) error {
+	var keeping sync.WaitGroup
+	defer keeping.Wait()
+	keeping.Go(func() { p.memory.run(ctx) })
+	return p.manager.Run(ctx)
+}
 
 // Close is [provider.Manager.Close].
 func (p *Providers) Close() error { return p.manager.Close() }
@@ -81,31 +91,55 @@ func (p *Providers) All(ctx context.Context) ([]provider.Key, error) {
 }
 
 func record(p store.Provider, credentials redact.Value) provider.Record {
-	return provider.Record{
+	r := provider.Record{
 		ID: p.ID, Name: p.Name, Type: p.Type, Config: p.Config, Credentials: credentials, AllowedPrefixes: p.AllowedPrefixes, Revision: p.Revision,
 	}
+	if p.LastKnownGood != nil {
+		r.LastKnownGood = p.LastKnownGood.MaximumAge
+	}
+	return r
 }
 
 // fetcher is a [resolve.Fetcher].
 type fetcher struct {
-	batch *provider.Batch
-	page  *lease.Page // nil: leases are given back when the request ends
+	providers *Providers
+	batch     *provider.Batch
+	page      *lease.Page // nil: leases are given back when the request ends
+	recall    *recall     // nil: only what the provider answers now
 }
 
-// Begin begins the fetches of one request: what they want from one path comes from one read. Leases are written down on page; without one, what is leased is given back when the request ends.
-func (p *Providers) Begin(page *lease.Page) resolve.Fetcher {
+// Begin begins the fetches of one request: what they want from one path comes from one read. Leases are written down on page; without one, what is leased is given back when the request ends. Fresh says that
+// no last known good value will do.
+func (p *Providers) Begin(page *lease.Page, fresh bool) resolve.Fetcher {
+	f := fetcher{providers: p, page: page}
 	if page == nil {
-		return fetcher{batch: p.manager.Begin(nil)}
+		f.batch = p.manager.Begin(nil)
+	} else {
+		f.batch = p.manager.Begin(func(ctx context.Context, g provider.Granted) error { return keep(ctx, page, g) })
 	}
-	return fetcher{p.manager.Begin(func(ctx context.Context, g provider.Granted) error { return keep(ctx, page, g) }), page}
+	if !fresh {
+		f.recall = &recall{}
+	}
+	return f
 }
 
-func (f fetcher) Fetch(ctx context.Context, orgID string, remote store.Remote) (resolve.Fetched, error) {
-	fetched, err := f.batch.Fetch(ctx, orgID, remote)
-	if failed, ok := errors.AsType[*provider.Error](err); ok {
-		return resolve.Fetched{}, fetchError(failed)
+// Fetch implements [resolve.Fetcher].
+func (f fetcher) Fetch(ctx context.Context, secret store.Secret) (resolve.Fetched, error) {
+	fetched, err := f.batch.Fetch(ctx, secret.OrgID, *secret.Remote)
+	if err == nil {
+		if fetched.Source.Keep > 0 && !fetched.Leased {
+			f.providers.memory.keep(secret, fetched)
+		}
+		return resolve.Fetched{Value: fetched.Value, Leased: fetched.Leased}, nil
 	}
-	return resolve.Fetched{Value: fetched.Value, Leased: fetched.Leased}, err
+	failed, ok := errors.AsType[*provider.Error](err)
+	if !ok {
+		return resolve.Fetched{}, err
+	}
+	if old, ok := f.providers.fallBack(ctx, f.recall, secret, failed); ok {
+		return old, nil
+	}
+	return resolve.Fetched{}, fetchError(failed)
 }
 
 func fetchError(e *provider.Error) *resolve.FetchError {

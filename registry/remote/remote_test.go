@@ -28,6 +28,7 @@ import (
 type replica struct {
 	store     *store.Store
 	providers *remote.Providers
+	book      remote.Book // if not nil, in place of the store
 }
 
 // replicas starts n of them on one etcd.
@@ -42,7 +43,12 @@ func replicas(t *testing.T, n int) []*replica {
 		r.providers, err = remote.New(provider.Config{
 			Types: []provider.Type{vault.Type()}, Timeout: 2 * time.Second,
 			Host: provider.Host{Egress: &egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}},
-		}, func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) })
+		}, func(ctx context.Context) (remote.View, error) { return r.store.View(ctx) }, func() remote.Book {
+			if r.book != nil {
+				return r.book
+			}
+			return r.store
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +85,9 @@ func (r *replica) organization(t *testing.T, s *vaulttest.Server) store.Provider
 
 func (r *replica) fetch(t *testing.T, p store.Provider, path, key string) (string, error) {
 	t.Helper()
-	f := r.providers.Begin(nil)
+	f := r.providers.Begin(nil, true)
 	defer f.End(true)
-	v, err := f.Fetch(t.Context(), p.OrgID, store.Remote{ProviderID: p.ID, Path: path, Key: key})
+	v, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: path, Key: key}})
 	return string(v.Value.Reveal()), err
 }
 

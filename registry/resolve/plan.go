@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
 	"github.com/lanyard-dev/lanyard/pkg/execfile"
@@ -44,6 +45,7 @@ type secret struct {
 	described store.Version // that was looked at and not opened
 	value     redact.Value
 	leased    bool      // the value was made for this request alone
+	lastGood  time.Time // when a value was read that is not fresh; else zero
 	code      wire.Code // why there is no value; empty if there is one
 	message   string
 	provider  string
@@ -192,6 +194,7 @@ func (p *plan) assemble(requestID string) (*wire.ResolveResponse, []wire.ItemPro
 			env.Value = *it.plain
 		case it.secret != nil:
 			env.Value, env.Secret, env.Version = it.secret.value, it.secret.meta.Name, it.secret.version
+			env.LastKnownGood = it.secret.lastGood
 		}
 		if problem.Code == "" {
 			if err := carries(p.request.containers[it.container].Delivery, it.env, env.Value.Reveal()); err != nil {

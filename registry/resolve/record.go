@@ -72,6 +72,9 @@ func released(call Call, p *plan) []audit.Event {
 		}
 		if s := it.secret; s != nil {
 			grant.Secret, grant.SecretID, grant.Version, grant.Leased = s.meta.Name, s.id, s.version, s.leased
+			if !s.lastGood.IsZero() {
+				grant.LastKnownGood, grant.FetchedAt = true, s.lastGood
+			}
 		}
 		w := event(events, it.orgID).Workload
 		w.Released = append(w.Released, grant)

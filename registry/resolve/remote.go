@@ -9,19 +9,21 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Fetcher reads the remote secrets of one request. Fetch returns the value as it is at the provider at some moment after the call began. It bounds its own time, returns when ctx ends, and may be called concurrently. Its errors are [*FetchError]; any other is taken for an
+// Fetcher reads the remote secrets of one request. Fetch returns the value of a secret that has a reference, as it is at the provider at some moment after the call began; or,
+// if its organization allows that for the provider and the provider does not answer, as it was before. It bounds its own time, returns when ctx ends, and may be called concurrently. Its errors are [*FetchError]; any other is taken for an
 // unavailable provider.
 //
 // End is called once, after the last Fetch has returned: delivered says whether the values may have reached the pod. What was made for it alone is given back if they did not. It
 // does not block.
 type Fetcher interface {
-	Fetch(ctx context.Context, orgID string, remote store.Remote) (Fetched, error)
+	Fetch(ctx context.Context, secret store.Secret) (Fetched, error)
 	End(delivered bool)
 }
 
@@ -29,6 +31,8 @@ type Fetcher interface {
 type Fetched struct {
 	Value  redact.Value // the caller's, who wipes it
 	Leased bool         // the provider made it for this request alone, and may take it back
+	// LastKnownGood is when a value was read that is not fresh; zero for one that was read for this request.
+	LastKnownGood time.Time
 }
 
 // FetchError is why a provider gave no value.
@@ -99,7 +103,7 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 	if !s.isReadable() {
 		return
 	}
-	fetched, err := f.Fetch(ctx, s.orgID, *s.meta.Remote)
+	fetched, err := f.Fetch(ctx, s.meta)
 	if err != nil {
 		failed, ok := errors.AsType[*FetchError](err)
 		if !ok || failed.Code != wire.CodeUnrepresentable && !strings.HasPrefix(string(failed.Code), "provider_") {
@@ -108,7 +112,7 @@ func (s *secret) fetch(ctx context.Context, f Fetcher) {
 		s.failRemote(failed)
 		return
 	}
-	s.value, s.leased = fetched.Value, fetched.Leased
+	s.value, s.leased, s.lastGood = fetched.Value, fetched.Leased, fetched.LastKnownGood
 	if len(s.value.Reveal()) > wire.MaxValueBytes {
 		s.failRemote(&FetchError{Code: wire.CodeProviderInvalid, Err: errors.New("the value exceeds the limit of a value")})
 	}

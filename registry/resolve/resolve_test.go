@@ -34,12 +34,13 @@ type world struct {
 	auditErr  error
 	fetch     func(ctx context.Context, orgID string, r store.Remote) (redact.Value, error)
 
-	mu     sync.Mutex
-	opened []redact.Value
-	events []audit.Event
-	denied []audit.Event
-	leased bool   // what every fetched value is
-	ended  []bool // how the fetches of each request ended
+	mu       sync.Mutex
+	opened   []redact.Value
+	events   []audit.Event
+	denied   []audit.Event
+	leased   bool // what every fetched value is
+	lastGood time.Time
+	ended    []bool // how the fetches of each request ended
 }
 
 func (w *world) FindConsumer(org, name string) (store.Consumer, error) {
@@ -88,9 +89,9 @@ func (w *world) hand(v string) redact.Value {
 	return value
 }
 
-func (w *world) Fetch(ctx context.Context, orgID string, r store.Remote) (resolve.Fetched, error) {
-	v, err := w.fetch(ctx, orgID, r)
-	return resolve.Fetched{Value: v, Leased: w.leased}, err
+func (w *world) Fetch(ctx context.Context, secret store.Secret) (resolve.Fetched, error) {
+	v, err := w.fetch(ctx, secret.OrgID, *secret.Remote)
+	return resolve.Fetched{Value: v, Leased: w.leased, LastKnownGood: w.lastGood}, err
 }
 
 func (w *world) End(delivered bool) { w.ended = append(w.ended, delivered) }

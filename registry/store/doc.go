@@ -14,6 +14,7 @@
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
 //	devicecodes/<MAC of the code>              device-code    the id of the device a person lets in with the code; gone with its etcd lease
 //	devices/<id>                               device         JSON with the SHA-256 of the device code; gone with its etcd lease
+//	dynamic/lastgood/<org>/<provider>/<secret> last-known-good JSON, and the envelope of the value a provider gave last; gone with its etcd lease
 //	dynamic/leaders/<work>                     –              which replica does some work; no record, gone with its etcd lease
 //	dynamic/leases/<org>/<id>                  lease          JSON, and the envelope of what renews and revokes it
 //	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>

@@ -43,6 +43,9 @@ type grantEnv struct {
 	Version  uint64 `json:"version,omitempty"` // 0 of a remote secret
 	Inline   bool   `json:"inline,omitempty"`  // the pod referred to the secret itself, without a consumer
 	Pinned   bool   `json:"pinned,omitempty"`  // and to this version
+	// LastKnownGood and FetchedAt are those of [audit.Grant].
+	LastKnownGood bool      `json:"last_known_good,omitempty"`
+	FetchedAt     time.Time `json:"fetched_at,omitzero"`
 }
 
 // grantOps write the grants of events. An answer replaces the one before it to the same containers of the same pod; of several in one transaction, which
@@ -58,7 +61,7 @@ func (s *Store) grantOps(events []audit.Event) ([]clientv3.Op, error) {
 		for _, released := range w.Released {
 			c := g.container(released)
 			if released.SecretID != "" {
-				c.Envs = append(c.Envs, grantEnv{released.Env, released.SecretID, released.Version, released.Consumer == "", released.Pinned})
+				c.Envs = append(c.Envs, grantEnv{released.Env, released.SecretID, released.Version, released.Consumer == "", released.Pinned, released.LastKnownGood, released.FetchedAt})
 			}
 		}
 		key := s.space.grant(podKey{e.OrgID, w.Cluster, w.Namespace, w.Pod, w.PodUID}, g.Containers[0].Name)

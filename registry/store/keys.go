@@ -41,6 +41,7 @@ const (
 	kindSweep        = "sweep"
 	kindReminder     = "reminder"
 	kindLease        = "lease"
+	kindLastGood     = "last-known-good"
 	kindDevice       = "device"
 	kindDeviceCode   = "device-code"
 
@@ -107,6 +108,14 @@ func (k keyspace) auditEvents(chain string, seq uint64) string {
 func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
 func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
 func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
+
+// Those of one provider have a prefix of their own, so that its change removes them all.
+func (k keyspace) lastGoodOf(org, provider string) string {
+	return string(k) + "dynamic/lastgood/" + org + "/" + provider + "/"
+}
+func (k keyspace) lastGood(org, provider, secret string) string {
+	return k.lastGoodOf(org, provider) + secret
+}
 
 func (k keyspace) devices() string         { return string(k) + "devices/" }
 func (k keyspace) device(id string) string { return k.devices() + id }

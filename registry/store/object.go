@@ -87,9 +87,16 @@ type Provider struct {
 	Config json.RawMessage `json:"config"`
 	// AllowedPrefixes bound what secrets may refer to; none means everything the credentials can read.
 	AllowedPrefixes []string `json:"allowed_prefixes,omitempty"`
+	// LastKnownGood, if not nil, lets a pod start with a value that was read before, when the provider does not answer.
+	LastKnownGood *LastKnownGood `json:"last_known_good,omitempty"`
 	// HasCredentials says that there are any. CredentialsVersion is raised whenever they change, and sealed into them.
 	HasCredentials     bool   `json:"has_credentials,omitempty"`
 	CredentialsVersion uint64 `json:"credentials_version,omitempty"`
+}
+
+// LastKnownGood says how old such a value may be.
+type LastKnownGood struct {
+	MaximumAge time.Duration `json:"maximum_age"`
 }
 
 // NewProvider is what a provider is created from. Credentials, a JSON object, may be nil.
@@ -98,6 +105,7 @@ type NewProvider struct {
 	Type            string
 	Config          json.RawMessage
 	AllowedPrefixes []string
+	LastKnownGood   *LastKnownGood
 	Credentials     *redact.Value
 }
 

@@ -28,7 +28,7 @@ type ProviderRules interface {
 // CreateProvider creates a provider. It returns a [FieldError], [ErrExists] or [ErrNotFound] for the organization. The caller keeps the credentials and may
 // wipe them afterwards.
 func (s *Store) CreateProvider(ctx context.Context, act Act, orgID string, n NewProvider) (Provider, error) {
-	p := Provider{Meta: act.meta(), OrgID: orgID, Name: n.Name, Type: n.Type, Config: n.Config, AllowedPrefixes: slices.Clone(n.AllowedPrefixes)}
+	p := Provider{Meta: act.meta(), OrgID: orgID, Name: n.Name, Type: n.Type, Config: n.Config, AllowedPrefixes: slices.Clone(n.AllowedPrefixes), LastKnownGood: clonePointer(n.LastKnownGood)}
 	if given(n.Credentials) {
 		p.HasCredentials, p.CredentialsVersion = true, 1
 	}
@@ -57,7 +57,7 @@ func (s *Store) CreateProvider(ctx context.Context, act Act, orgID string, n New
 	return p, nil
 }
 
-// ReviseProvider changes name, type, configuration and allowed prefixes, and the credentials if they are not nil; empty ones remove what there is. edit's
+// ReviseProvider changes name, type, configuration, allowed prefixes and the use of last known good values, and the credentials if they are not nil; empty ones remove what there is. edit's
 // changes of other fields are undone, and it may be called more than once. It returns [ErrNotFound], a [ConflictError], a [FieldError], [ErrExists] or edit's error.
 //
 // Credentials go where type and configuration say. Whoever changes those must give them again, so that nobody can have them sent to himself without knowing
@@ -116,6 +116,7 @@ func (s *Store) reviseProvider(m *image, act Act, old *sealedProvider, p *Provid
 	p.update(act)
 	ch := s.providerChange(act, audit.ProviderUpdate, *p, old.Revision)
 	ch.event.Changed = changed
+	ch.ops = append(ch.ops, s.dropLastGoodOf(p.OrgID, p.ID))
 	if p.Name != old.Name {
 		if _, err := m.providerByName(s.space, p.OrgID, p.Name); !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("provider %q: %w", p.Name, taken(err))
@@ -156,7 +157,7 @@ func (s *Store) DeleteProvider(ctx context.Context, act Act, orgID, id string, e
 			return nil, &ReferencedError{refs}
 		}
 		ch := s.providerChange(act, audit.ProviderDelete, old.Provider, old.Revision)
-		ch.ops = []clientv3.Op{clientv3.OpDelete(s.space.provider(orgID, id)), clientv3.OpDelete(s.space.providerName(orgID, old.Name))}
+		ch.ops = []clientv3.Op{clientv3.OpDelete(s.space.provider(orgID, id)), clientv3.OpDelete(s.space.providerName(orgID, old.Name)), s.dropLastGoodOf(orgID, id)}
 		return ch, nil
 	})
 	if err != nil {
@@ -235,6 +236,7 @@ func changedProviderFields(a, b Provider) []string {
 	add("type", a.Type != b.Type)
 	add("config", string(a.Config) != string(b.Config))
 	add("allowed_prefixes", !slices.Equal(a.AllowedPrefixes, b.AllowedPrefixes))
+	add("last_known_good", !equalPointers(a.LastKnownGood, b.LastKnownGood, func(x, y LastKnownGood) bool { return x == y }))
 	return names
 }
 
@@ -246,5 +248,6 @@ func given(credentials *redact.Value) bool {
 func (p *Provider) clone() Provider {
 	c := *p
 	c.Config, c.AllowedPrefixes = slices.Clone(p.Config), slices.Clone(p.AllowedPrefixes)
+	c.LastKnownGood = clonePointer(p.LastKnownGood)
 	return c
 }

@@ -22,6 +22,7 @@ func (s *Store) checkProvider(p *Provider, credentials *redact.Value) error {
 		func() error { return required("/type", p.Type, MaxProviderType) },
 		func() (err error) { p.Config, err = canonical(p.Config); return err },
 		func() error { return checkPrefixes(p.AllowedPrefixes) },
+		func() error { return checkLastKnownGood(p.LastKnownGood) },
 		func() error { return checkCredentials(secret) },
 		func() error {
 			if s.config.Providers == nil {
@@ -67,6 +68,13 @@ func checkPrefixes(prefixes []string) error {
 		if strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return invalid(pointer, "syntax", "it may not hold control characters")
 		}
+	}
+	return nil
+}
+
+func checkLastKnownGood(l *LastKnownGood) error {
+	if l != nil && (l.MaximumAge < MinLastKnownGood || l.MaximumAge > MaxLastKnownGood) {
+		return invalid("/last_known_good/maximum_age", "range", "it must be from %s to %s", MinLastKnownGood, MaxLastKnownGood)
 	}
 	return nil
 }

@@ -175,6 +175,9 @@ func (s *Store) editSecret(m *image, act Act, secret *Secret, edit func(*Secret)
 	secret.update(act)
 	ch := s.secretChange(act, audit.SecretUpdate, *secret, old.Revision)
 	ch.event.Changed = changed
+	if slices.Contains(changed, "remote") {
+		ch.ops = append(ch.ops, s.dropLastGood(old)...)
+	}
 	if secret.Name != old.Name {
 		if _, err := m.secretByName(s.space, secret.OrgID, secret.Name); !errors.Is(err, ErrNotFound) {
 			return nil, fmt.Errorf("secret %q: %w", secret.Name, taken(err))
@@ -215,6 +218,7 @@ func (s *Store) deleteSecret(ctx context.Context, act Act, orgID, id string, exp
 			}
 			ch.unreleased, ch.since = id, held.head
 		}
+		ch.ops = append(ch.ops, s.dropLastGood(*secret)...)
 		t := now()
 		secret.DeletedAt = &t
 		secret.update(act)

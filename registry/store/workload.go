@@ -41,7 +41,10 @@ type WorkloadEnv struct {
 	Version  uint64 // 0 of a remote secret
 	Inline   bool   // the pod refers to the secret itself
 	Pinned   bool   // and to this version
-	Stale    Staleness
+	// LastKnownGood says that the provider did not answer, and that the value is the one it gave at FetchedAt.
+	LastKnownGood bool
+	FetchedAt     time.Time
+	Stale         Staleness
 }
 
 // Staleness is why a pod that started now would not receive what this one has.
@@ -189,7 +192,7 @@ func (w *Workload) add(g grant) {
 	for _, from := range g.Containers {
 		c := WorkloadContainer{Name: from.Name, ConsumerID: from.ConsumerID, Consumer: from.Consumer, ReceivedAt: g.At}
 		for _, e := range from.Envs {
-			c.Envs = append(c.Envs, WorkloadEnv{Name: e.Name, SecretID: e.SecretID, Version: e.Version, Inline: e.Inline, Pinned: e.Pinned})
+			c.Envs = append(c.Envs, WorkloadEnv{Name: e.Name, SecretID: e.SecretID, Version: e.Version, Inline: e.Inline, Pinned: e.Pinned, LastKnownGood: e.LastKnownGood, FetchedAt: e.FetchedAt})
 		}
 		i := slices.IndexFunc(w.Containers, func(have WorkloadContainer) bool { return have.Name == c.Name })
 		switch {

@@ -83,6 +83,7 @@ func (c *Client) Resolve(ctx context.Context, req *wire.ResolveRequest) (*wire.R
 				line.log(ctx, c.Logger, slog.LevelDebug, "nothing changed")
 			} else {
 				line.log(ctx, c.Logger, slog.LevelInfo, "resolve succeeded")
+				c.warn(ctx, answer)
 			}
 			return answer, nil
 		}
@@ -117,6 +118,18 @@ func (c *Client) Resolve(ctx context.Context, req *wire.ResolveRequest) (*wire.R
 		line.log(ctx, c.Logger, slog.LevelWarn, "resolve will be tried again")
 		if !sleep(ctx, line.wait) {
 			return nil, ended(ctx, try, last)
+		}
+	}
+}
+
+// warn tells of values that are not fresh: their provider did not answer, and its organization lets pods start with what it said last.
+func (c *Client) warn(ctx context.Context, answer *wire.ResolveResponse) {
+	for _, container := range answer.Containers {
+		for _, env := range container.Envs {
+			if !env.LastKnownGood.IsZero() {
+				c.Logger.LogAttrs(ctx, slog.LevelWarn, "last known good value: the provider did not answer",
+					slog.String("container", clean(container.Name)), slog.String("env", clean(env.Name)), slog.String("secret_name", clean(env.Secret)), slog.Time("fetched_at", env.LastKnownGood))
+			}
 		}
 	}
 }
