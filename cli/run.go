@@ -20,9 +20,12 @@ import (
 type Invocation struct {
 	Args   []string // with the program's name first; kubectl-lanyard and kubectl_complete-lanyard are known names
 	Getenv func(string) string
-	In     io.Reader
-	Out    io.Writer
-	Err    io.Writer
+	// Environ is the whole environment, as pairs. Exec replaces this process by the program at a path; if nil, nothing is run.
+	Environ []string
+	Exec    func(path string, args, env []string) error
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
 	// Terminal is where questions are asked. If nil, nothing is asked: what needs an answer is refused.
 	Terminal Terminal
 	// ConfigDir is the directory of the user's configuration, below which lanyard/config.yaml is kept. Empty means there is none.
@@ -95,7 +98,8 @@ Values, credentials and tokens are never arguments and never output, but for the
 		// Help and completion need no connection, so nothing is checked here.
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	},
-		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newAdministrators(a), newTokens(a), newWorkloads(a), newAudit(a), newApply(a), newInject(a), newExplain(a), newDoctor(a),
+		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newTokens(a), newWorkloads(a), newAudit(a), newApply(a), newInject(a), newExplain(a), newRun(a), newDoctor(a),
+		newAdministrators(a),
 		newLogin(a), newLogout(a), newContexts(a), newWhoami(a), newSessions(a), newVersion(a),
 	)
 	a.watch(root)

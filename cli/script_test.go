@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,7 +42,7 @@ func lanyard() {
 		panic(err)
 	}
 	os.Exit(int(cli.Run(context.Background(), cli.Invocation{
-		Args: os.Args, Getenv: os.Getenv, ConfigDir: os.Getenv("XDG_CONFIG_HOME"),
+		Args: os.Args, Getenv: os.Getenv, Environ: os.Environ(), Exec: syscall.Exec, ConfigDir: os.Getenv("XDG_CONFIG_HOME"),
 		In: os.Stdin, Out: io.MultiWriter(os.Stdout, f), Err: io.MultiWriter(os.Stderr, f), Terminal: cli.NewTerminal(os.Stdin, os.Stderr),
 	})))
 }

@@ -21,7 +21,7 @@ func main() {
 		configDir = "" // --config says where, for the commands that need it
 	}
 	code := cli.Run(ctx, cli.Invocation{
-		Args: os.Args, Getenv: os.Getenv, ConfigDir: configDir,
+		Args: os.Args, Getenv: os.Getenv, Environ: os.Environ(), Exec: syscall.Exec, ConfigDir: configDir,
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: cli.NewTerminal(os.Stdin, os.Stderr),
 	})
 	stop()
