@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
-	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // MaxTerminationMessage is what the kubelet reads of a container's termination message, in bytes.
@@ -73,7 +72,7 @@ func terminationMessage(f *Failure) string {
 		lines = append(lines, strings.Split(tail, "\n")...)
 	}
 	for _, item := range f.Items {
-		lines = append(lines, itemLine(item))
+		lines = append(lines, item.Sentence())
 	}
 	if f.Exit == ExitRestart { // no failure
 		return fmt.Sprintf("lanyard: %s (exit code %d, %s)\n", head, f.Exit, f.Exit.Info().Name)
@@ -81,28 +80,6 @@ func terminationMessage(f *Failure) string {
 	lines[0] = fmt.Sprintf("lanyard: no values written: %s. Fix: %s (exit code %d, %s%s)",
 		strings.TrimSuffix(head, "."), fix(f), f.Exit, f.Exit.Info().Name, requestID(f))
 	return truncate(lines)
-}
-
-// itemLine is "ENV: secret, provider: code: message. Fix: …".
-func itemLine(item wire.ItemProblem) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s of container %s", item.Env, item.Container)
-	if item.Secret != "" {
-		fmt.Fprintf(&b, ", secret %s", item.Secret)
-	}
-	if item.Provider != "" {
-		fmt.Fprintf(&b, ", provider %s", item.Provider)
-	}
-	info := item.Code.Info()
-	message := item.Message
-	if message == "" {
-		message = info.Meaning
-	}
-	fmt.Fprintf(&b, ": %s: %s", item.Code, message)
-	if info.Fix != "" {
-		fmt.Fprintf(&b, " Fix: %s", info.Fix)
-	}
-	return b.String()
 }
 
 // fix prefers what is known of the registry's code over what is known of the exit code.

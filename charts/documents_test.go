@@ -146,7 +146,7 @@ func TestTheWebhookSeesOptedInPodsOnlyAndFailsClosed(t *testing.T) {
 	if got := h.ObjectSelector.MatchLabels["lanyard.dev/inject"]; got != "true" || len(h.ObjectSelector.MatchLabels) != 1 {
 		t.Errorf("object selector is %v", h.ObjectSelector)
 	}
-	if *h.FailurePolicy != admissionv1.Fail || *h.SideEffects != admissionv1.SideEffectClassNone || *h.ReinvocationPolicy != admissionv1.IfNeededReinvocationPolicy {
+	if *h.FailurePolicy != admissionv1.Fail || *h.SideEffects != admissionv1.SideEffectClassNoneOnDryRun || *h.ReinvocationPolicy != admissionv1.IfNeededReinvocationPolicy {
 		t.Errorf("policies are %v, %v, %v", *h.FailurePolicy, *h.SideEffects, *h.ReinvocationPolicy)
 	}
 	excluded := h.NamespaceSelector.MatchExpressions[0].Values

@@ -36,6 +36,7 @@ import (
 	"github.com/lanyard-dev/lanyard/injector/names"
 	"github.com/lanyard-dev/lanyard/injector/nodes"
 	"github.com/lanyard-dev/lanyard/injector/servingcert"
+	"github.com/lanyard-dev/lanyard/internal/events"
 )
 
 // injector is a running replica.
@@ -46,6 +47,7 @@ type injector struct {
 	cert                *servingcert.Source
 	planner             *planner
 	nodes               *nodes.Follower
+	events              *events.Poster
 	support             support
 	core                core.CoreV1Interface
 	metrics             *prometheus.Registry
@@ -116,6 +118,11 @@ func build(cfg Config) (*injector, error) {
 			return nil, err
 		}
 	}
+	host, _ := os.Hostname() // the pod's name; without one the Events do not tell replicas apart
+	i.events = events.New(events.Config{
+		API: events.Client{REST: coreClient.RESTClient()}, Controller: "lanyard.dev/injector", Instance: host, Log: cfg.Log.With("part", "events"),
+		Metric: "lanyard_injector_events_total", Registerer: i.metrics,
+	})
 	i.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	i.metrics.MustRegister(i.names.Collectors()...)
 	i.metrics.MustRegister(i.nodes.Collectors()...)
@@ -147,7 +154,7 @@ func kubernetes(cfg Config) (*rest.Config, error) {
 // serve runs everything on two listeners, which it closes.
 func (i *injector) serve(ctx context.Context, webhook, health net.Listener) error {
 	reviews := http.NewServeMux()
-	reviews.Handle(admission.Path, admission.NewHandler(admission.Config{Planner: i.planner, Metrics: admission.NewMetrics(i.metrics), Log: i.log}))
+	reviews.Handle(admission.Path, admission.NewHandler(admission.Config{Planner: i.planner, Events: ownerEvents{i.events}, Metrics: admission.NewMetrics(i.metrics), Log: i.log}))
 	servers := []*http.Server{server(reviews, i.log), server(i.health(), i.log)}
 	servers[0].TLSConfig = &tls.Config{GetCertificate: i.cert.GetCertificate, MinVersion: tls.VersionTLS12} // API servers of old Go versions speak 1.2
 
@@ -163,6 +170,7 @@ func (i *injector) serve(ctx context.Context, webhook, health net.Listener) erro
 	}
 	group.Go(func() error { i.watchVersion(background); return nil })
 	group.Go(func() error { i.nodes.Run(background); return nil })
+	group.Go(func() error { i.events.Run(background); return nil })
 	group.Go(func() error { return closed(servers[0].ServeTLS(webhook, "", "")) })
 	group.Go(func() error { return closed(servers[1].Serve(health)) })
 	i.log.Info("serving", "webhook_address", webhook.Addr().String(), "health_address", health.Addr().String())

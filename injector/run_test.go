@@ -78,6 +78,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.t.Errorf("patching the webhook: %v", err)
 		}
 		_, _ = w.Write(a.webhook)
+	case "POST /apis/events.k8s.io/v1/namespaces/shop/events":
+		_, _ = w.Write(body)
 	default:
 		a.t.Errorf("the injector called %s %s", r.Method, r.URL.Path)
 		w.WriteHeader(http.StatusForbidden)

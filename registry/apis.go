@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/lanyard-dev/lanyard/internal/events"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -32,6 +34,7 @@ type apis struct {
 	ledger          *lease.Ledger
 	keeper          *lease.Keeper
 	sweeper         *workload.Sweeper // nil without a cluster
+	events          *events.Poster    // nil without a cluster
 }
 
 // buildAPIs connects the handlers to the store and the key ring. drain, when closed, ends the streams of the workload API.
@@ -69,7 +72,12 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
+	var told workloadapi.Events // nil without a cluster
+	if r.events != nil {
+		told = workload.PodEvents{Poster: r.events}
+	}
 	workloads, err := workloadapi.New(workloadapi.Config{
+		Events:        told,
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
 		Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
@@ -87,7 +95,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	return &apis{admin: admin, workload: workloads, people: people, ledger: ledger, keeper: keeper, sweeper: r.sweeper}, nil
+	return &apis{admin: admin, workload: workloads, people: people, ledger: ledger, keeper: keeper, sweeper: r.sweeper, events: r.events}, nil
 }
 
 // checker is an [api.Checker].
@@ -128,6 +136,11 @@ func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authen
 	}
 	r.sweeper = &workload.Sweeper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Records: r.store, Log: r.log}
 	r.stopper = &workload.Stopper{Cluster: cluster, Name: r.config.ClusterName, Pods: kubernetes, Log: r.log}
+	host, _ := os.Hostname() // the pod's name; without one the Events do not tell replicas apart
+	r.events = events.New(events.Config{
+		API: cluster.Events(), Controller: "lanyard.dev/registry", Instance: host, About: workload.WithController(kubernetes), Log: r.log,
+		Metric: "lanyard_registry_events_total", Registerer: r.metrics,
+	})
 	namespace, name, _ := strings.Cut(r.config.InjectorServiceAccount, "/")
 	pods, err := authn.New(authn.Config{
 		API: kubernetes, Cluster: r.config.ClusterName, Audience: r.config.Audience, InjectorNamespace: namespace, InjectorServiceAccount: name,

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/lanyard-dev/lanyard/internal/events"
 	"github.com/lanyard-dev/lanyard/internal/httpserver"
 	"github.com/lanyard-dev/lanyard/internal/version"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -77,6 +78,7 @@ type server struct {
 	// providers read the store, which checks what it is given with them.
 	providers *remote.Providers
 	sweeper   *workload.Sweeper // nil without a cluster
+	events    *events.Poster    // nil without a cluster
 	stopper   *workload.Stopper // the same; its audit log is set with the APIs
 }
 
@@ -203,6 +205,9 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 		work.Go(func() error { return apis.people.provider.Run(workCtx) })
 	}
 	work.Go(func() error { return apis.keeper.Run(workCtx) })
+	if apis.events != nil {
+		work.Go(func() error { apis.events.Run(workCtx); return nil })
+	}
 	if apis.sweeper != nil {
 		work.Go(func() error { return apis.sweeper.Run(workCtx) })
 	}

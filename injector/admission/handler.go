@@ -2,7 +2,7 @@
 
 // Package admission answers the API server. It knows HTTP and the AdmissionReview, and leaves what becomes of a pod to package mutate.
 //
-// Answering a review has no effect but the answer, so a dry run is answered like any other. Every request that holds a readable UID is answered with a
+// Answering a review has no effect but the answer and, unless it is a dry run, an Event that is posted after it. Every request that holds a readable UID is answered with a
 // review, whatever goes wrong; the rest get an HTTP error, which the API server treats as the webhook's failure policy says.
 package admission
 
@@ -39,10 +39,16 @@ type Planner interface {
 	Plan(pod *mutate.Pod, namespace string) mutate.Plan
 }
 
+// Events hears what became of pods, after the answer. It does not block.
+type Events interface {
+	Decided(pod *mutate.Pod, namespace string, plan *mutate.Plan)
+}
+
 // Config of a [Handler].
 type Config struct {
 	Planner     Planner      // required
 	Metrics     *Metrics     // required
+	Events      Events       // not of dry runs; if nil, nobody hears
 	Log         *slog.Logger // nil discards
 	Concurrency int          // reviews in work at once; zero means [DefaultConcurrency]
 }
@@ -139,6 +145,9 @@ func (h *Handler) record(req *request, plan *mutate.Plan, took time.Duration) {
 		attrs = append(attrs, "detail", plan.Problems[0].Detail)
 	}
 	h.cfg.Log.Info("admission", attrs...)
+	if h.cfg.Events != nil && !req.DryRun && req.createsPod() {
+		h.cfg.Events.Decided(&req.Object, req.Namespace, plan)
+	}
 }
 
 // reject answers a request that holds no review to answer to.

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -280,3 +281,22 @@ type discard struct {
 func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) WriteHeader(int)             {}
 func (d *discard) Write(b []byte) (int, error) { d.n += len(b); return len(b), nil }
+
+// heard keeps what became of pods.
+type heard []string
+
+func (h *heard) Decided(pod *mutate.Pod, namespace string, plan *mutate.Plan) {
+	*h = append(*h, namespace+"/"+pod.Metadata.Name+" "+string(plan.Reason))
+}
+
+func TestADryRunIsNotTold(t *testing.T) {
+	var got heard
+	h := NewHandler(Config{Planner: realPlanner(t), Metrics: NewMetrics(prometheus.NewPedanticRegistry()), Events: &got})
+	refused := strings.Replace(fmt.Sprintf(reviewOf, optedIn), "acme/web", "acme/nothing", 1)
+	for _, body := range []string{refused, strings.Replace(refused, `"dryRun":false`, `"dryRun":true`, 1), strings.Replace(refused, "CREATE", "UPDATE", 1)} {
+		post(h, body)
+	}
+	if len(got) != 1 || got[0] != "shop/web not_bound" {
+		t.Errorf("told of %q", got)
+	}
+}

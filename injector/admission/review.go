@@ -113,7 +113,7 @@ func appendResponse(dst []byte, uid string, plan *mutate.Plan) []byte {
 	}
 	warnings := plan.Warnings
 	if plan.Decision == mutate.Skipped {
-		warnings = append(warnings, "lanyard: not injected: "+plan.Reason.Info().Meaning)
+		warnings = append(warnings, "lanyard: "+plan.Told())
 	}
 	if len(warnings) > 0 {
 		dst = append(dst, `,"warnings":`...)

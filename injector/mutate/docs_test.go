@@ -18,7 +18,9 @@ func TestTheCatalogueIsDocumented(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("# Reasons of admission\n\n<!-- Generated from injector/mutate/reason.go: go test ./injector/mutate -update -->\n\n" +
 		"Why the injector let a pod in or refused it. The code stands in square brackets in the message kubectl prints, in the causes of the refusal, in the\n" +
-		"`reason` label of `lanyard_injector_admissions_total`, in the injector's log and in the `lanyard.dev/status` annotation. A refusal that passes by\n" +
+		"`reason` label of `lanyard_injector_admissions_total`, in the injector's log and in the `lanyard.dev/status` annotation. What is not injected is also told in an\n" +
+		"Event of the object that controls the pod (of its namespace, if none does), whose reason is the code in CamelCase (`NotBound`):\n" +
+		"`kubectl get events --field-selector reportingComponent=lanyard.dev/injector`. `lanyard explain pod` says it before there is a pod. A refusal that passes by\n" +
 		"itself is answered with status 503, every other with 403; controllers such as ReplicaSets try again either way.\n")
 	for _, d := range []struct {
 		decision Decision

@@ -25,6 +25,17 @@ type Metadata struct {
 	GenerateName string            `json:"generateName"`
 	Labels       map[string]string `json:"labels"`
 	Annotations  map[string]string `json:"annotations"`
+	// OwnerReferences play no part in what is decided; they say who is told of it.
+	OwnerReferences []OwnerReference `json:"ownerReferences"`
+}
+
+// OwnerReference names an object that the pod belongs to.
+type OwnerReference struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Name       string `json:"name"`
+	UID        string `json:"uid"`
+	Controller bool   `json:"controller"`
 }
 
 // Spec is the part of a pod's spec that admission reads.

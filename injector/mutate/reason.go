@@ -172,3 +172,14 @@ func (p *Plan) Message() string {
 	}
 	return strings.Join(parts, "; ")
 }
+
+// Told is what the pod's owners are told of a pod that is not injected: the refusal, or why it was let in as it is. Of any other pod it is empty.
+func (p *Plan) Told() string {
+	switch p.Decision {
+	case Denied:
+		return p.Message()
+	case Skipped:
+		return "not injected: " + p.Reason.Info().Meaning + " [" + string(p.Reason) + "]"
+	}
+	return ""
+}

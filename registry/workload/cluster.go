@@ -17,11 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
+	"github.com/lanyard-dev/lanyard/internal/events"
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Cluster is the API server of one cluster, asked for the names of pods only.
+// Cluster is the API server of one cluster, asked for the names of pods only, and told of starts that failed.
 type Cluster struct{ client rest.Interface }
 
 // Dial returns the cluster of a client configuration, which it does not change. It opens no connection yet.
@@ -41,6 +42,9 @@ func Dial(config *rest.Config) (*Cluster, error) {
 	}
 	return &Cluster{c}, nil
 }
+
+// Events is where Events of the cluster are posted.
+func (c *Cluster) Events() events.API { return events.Client{REST: c.client} }
 
 const (
 	pageSize = 1000

@@ -35,7 +35,8 @@ type exchange struct {
 	principal authn.Principal
 	code      wire.Code // "ok" or why not
 	reason    authn.Reason
-	err       error // the cause, for the log
+	err       error        // the cause, for the log
+	refused   wire.Problem // the answer, if it is one
 }
 
 // Outcomes that are no problem.
@@ -126,7 +127,7 @@ func (e *exchange) refuseAs(status int, message string) {
 }
 
 func (e *exchange) write(status int, p wire.Problem) {
-	e.code = p.Code
+	e.code, e.refused = p.Code, p
 	p.RequestID = e.id
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -45,6 +45,7 @@ func (s *server) resolve(e *exchange) {
 		return
 	}
 	e.principal = principal
+	defer s.tell(e)
 	if err := s.config.Authenticator.CheckNode(ctx, principal, req.Deliveries()); err != nil {
 		e.refuseError(err)
 		s.recordDenial(ctx, e)
@@ -69,6 +70,14 @@ func (s *server) resolve(e *exchange) {
 		s.budget.giveBack(principal.PodUID)
 	}
 	call.Receipt.Settle(e.release(response) && !response.Unchanged)
+}
+
+// tell tells of a pod that was refused. One that left while it was served was refused because of that, if anything was unavailable.
+func (s *server) tell(e *exchange) {
+	left := e.r.Context().Err() != nil && e.code.Info().Retryable
+	if s.config.Events != nil && e.refused.Code != "" && !left {
+		s.config.Events.Refused(e.principal, e.refused, e.route == routeRefresh)
+	}
 }
 
 // decode reads the request. It looks at the length and type before it reads anything.

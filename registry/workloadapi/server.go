@@ -35,12 +35,18 @@ type Resolver interface {
 	Resolve(ctx context.Context, call resolve.Call, req resolve.Request) (*wire.ResolveResponse, *resolve.Refusal)
 }
 
+// Events tells the pod's owners of a start that got no values. It does not block.
+type Events interface {
+	Refused(p authn.Principal, problem wire.Problem, refresh bool)
+}
+
 // Config is what the workload listener works with.
 type Config struct {
 	Authenticator Authenticator
 	Resolver      Resolver
 	Names         Names
 	Denied        resolve.Denier // records refused tokens
+	Events        Events         // hears of every refusal of a pod that is known; if nil, nobody does
 	Cluster       string         // whose bindings the names stream tells
 	// Drain, when closed, ends the names streams, which http.Server.Shutdown would wait for. Nil never does.
 	Drain      <-chan struct{}
