@@ -103,6 +103,7 @@ const (
 	ProviderDelete     Action = "provider.delete"
 	LeaseGrant         Action = "lease.grant"
 	LeaseRevoke        Action = "lease.revoke"
+	LeaseAbandon       Action = "lease.abandon" // it ends by itself: its provider was deleted or points to another server
 	WorkloadResolve    Action = "workload.resolve"
 	WorkloadStop       Action = "workload.stop"
 
