@@ -61,8 +61,8 @@ var rules = []rule{
 		why: "the injector holds no power: it knows neither the store nor a provider",
 	},
 	{
-		from: "cli/", only: []string{"pkg/", "internal/bundle", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
-		why: "the CLI is a client like any other: it knows the API's document, not the registry, and asks Kubernetes for nothing. What it takes of the injector is mutate, which does no I/O, " +
+		from: "cli/", only: []string{"pkg/", "internal/bundle", "internal/kubelet", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
+		why: "the CLI is a client like any other: it knows the API's document, not the registry, and asks Kubernetes for nothing but by the person's kubectl; of nodes it must say what injector and registry say. What it takes of the injector is mutate, which does no I/O, " +
 			"so that inject --dry-run answers with the very code that answers the API server, and not with a copy or a description of it",
 	},
 	{
