@@ -93,6 +93,10 @@ images: ## OCI images of all binaries, without a container daemon, in dist/image
 	go -C tools run ./images -version $(VERSION) -out ../dist/images -ldflags "-X $(RELEASE)=$(VERSION)" \
 		lanyard-registry=../cmd/lanyard-registry lanyard-injector=../cmd/lanyard-injector lanyard-agent=../cmd/lanyard-agent
 
+.PHONY: man
+man: ## manual pages of the command lanyard, in dist/man/man1
+	go run -ldflags "-X $(RELEASE)=$(VERSION)" ./cmd/lanyard man dist/man/man1
+
 .PHONY: bench
 bench: ## time the main paths: a pod's admission, a resolve, a storm on one remote path, an init agent's run, the envelope, the store
 	go test -run '^$$' -bench . -benchtime 1s ./injector/admission ./registry/workloadapi ./registry/provider ./registry/envelope ./registry/store ./cmd/lanyard-agent

@@ -44,7 +44,7 @@ func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong between here and the registry", Args: arguments, PreRunE: a.checkOutput,
 		Long: `Look for what is wrong between here and the registry: its address, TLS and certificate, the clocks, the token, whether the registry can read its
-store, and which secret providers of the organization fail.
+store, for administrators what the bootstrap token is good for, and which secret providers of the organization fail.
 
 It changes nothing. The exit code is that of the first check that failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -111,7 +111,12 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 		return findings, err
 	}
 	add("store", "ok", "the registry reads it")
-	err = a.examineProviders(ctx, client, add)
+	if me.body.Admin {
+		err = examineBootstrap(ctx, client, add)
+	}
+	if failing := a.examineProviders(ctx, client, add); err == nil {
+		err = failing
+	}
 	return findings, err
 }
 

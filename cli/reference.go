@@ -31,7 +31,7 @@ func Reference(w io.Writer) error {
 }
 
 const introduction = `It is also a kubectl plugin: link it as ` + "`kubectl-lanyard`" + ` into the PATH for ` + "`kubectl lanyard`" + `, and as
-` + "`kubectl_complete-lanyard`" + ` for its completion.
+` + "`kubectl_complete-lanyard`" + ` for its completion. ` + "`lanyard man <directory>`" + ` writes these pages for man(1); ` + "`make man`" + ` does so from the source.
 
 Results go to standard output, everything else to standard error. Without ` + "`-o`" + `, commands that read print a table and commands that change print a line.
 JSON and YAML are those of the API, and stable; tables are for people. ` + "`-o etag`" + ` prints what ` + "`--if-match`" + ` takes.

@@ -24,7 +24,7 @@ func newRun(a *app) *cobra.Command {
 		job      jobFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "run -- COMMAND [ARG...]",
+		Use:   "run [flags] -- COMMAND [ARG...]",
 		Short: "Run a command with a consumer's ENVs: here with your own values, or in the cluster",
 		Long: `Run a command that wants the ENVs of a consumer.
 

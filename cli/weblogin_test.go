@@ -23,6 +23,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/signin"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
@@ -52,7 +53,7 @@ func peopleRegistry(t *testing.T) (address, caFile string, s *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if handler, err = api.New(api.Config{Store: s, Authenticator: sessions, Checker: nobody{}, SignIn: pages}); err != nil {
+	if handler, err = api.New(api.Config{Store: s, Authenticator: sessions, Checker: nobody{}, Explainer: &resolve.Explainer{}, SignIn: pages}); err != nil {
 		t.Fatal(err)
 	}
 	server.StartTLS()
@@ -173,12 +174,21 @@ func TestSomebodyLogsInWithABrowser(t *testing.T) {
 	if code != cli.OK || strings.Count(out, "\n") != 3 || !regexp.MustCompile(`(?m)^\S+ +cli +\* `).MatchString(out) { // two browsers and this one
 		t.Errorf("sessions:\n%s", out)
 	}
+	_, out = user.run(t.Context(), io.Discard, "session", "list", "-o", "name")
+	names := strings.Fields(out) // the newest first: the oldest is a browser's
+	oldest := strings.TrimPrefix(names[len(names)-1], "session/")
+	if code, out = user.run(t.Context(), io.Discard, "session", "revoke", oldest); code != cli.OK || !strings.Contains(out, "session/"+oldest+" ended") {
+		t.Errorf("revoke: %d %s", code, out)
+	}
+	if code, _ = user.run(t.Context(), io.Discard, "session", "revoke", oldest); code != cli.NotFound {
+		t.Errorf("revoked again: %d", code)
+	}
 	code, out = user.run(t.Context(), io.Discard, "logout")
 	if code != cli.OK || !strings.Contains(out, "context/here forgotten") || !strings.Contains(out, "its session ended") {
 		t.Errorf("logout: %d %s", code, out)
 	}
 	list, err := s.Sessions(t.Context(), principal)
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list) != 1 {
 		t.Errorf("sessions afterwards: %+v, %v", list, err)
 	}
 }

@@ -26,18 +26,23 @@ type Book interface {
 	// RenewedLease and RemoveLease return an error wrapping store.ErrConflict if the lease is not as it was.
 	RenewedLease(ctx context.Context, l store.Lease) (store.Lease, error)
 	RemoveLease(ctx context.Context, l store.Lease) error
+	// AbandonLease decides that nothing is done about a lease any more. It changes nothing if that was decided before, or if the lease is gone.
+	AbandonLease(ctx context.Context, act store.Act, orgID, id, reason string) error
 }
 
 // Providers renews and revokes at the providers. Both bound their own time.
 type Providers interface {
-	// Renew asks for life from now on and returns what was granted, and whether it can be renewed again. The error wraps ErrFinal if no later try can succeed.
+	// Renew asks for life from now on and returns what was granted, and whether it can be renewed again. The error wraps ErrFinal if no later try can succeed, or ErrStranded.
 	Renew(ctx context.Context, orgID, providerID string, handle redact.Value, life time.Duration) (granted time.Duration, renewable bool, err error)
-	// Revoke returns nil also if the provider does not know the lease (any more). The error wraps ErrFinal if nobody can be asked any more.
+	// Revoke returns nil also if the provider does not know the lease (any more). The error wraps ErrStranded if nobody can be asked any more.
 	Revoke(ctx context.Context, orgID, providerID string, handle redact.Value) error
 }
 
 // ErrFinal is wrapped by errors of [Providers] that no later try can mend.
 var ErrFinal = errors.New("no later try can succeed")
+
+// ErrStranded is wrapped by errors of [Providers] about leases whose server the registry does not know any more: the provider's record is gone, or points elsewhere.
+var ErrStranded = errors.New("nobody can be asked about the lease")
 
 // Pods knows which pods there are.
 type Pods interface {

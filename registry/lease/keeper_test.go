@@ -90,6 +90,16 @@ func (f *fake) EndLease(_ context.Context, _ store.Act, _, id, reason string) er
 	return nil
 }
 
+func (f *fake) AbandonLease(_ context.Context, _ store.Act, _, id, reason string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if l, ok := f.leases[id]; ok && l.State != store.LeaseAbandoned {
+		l.State, l.Reason = store.LeaseAbandoned, reason
+		f.putLocked(l)
+	}
+	return nil
+}
+
 func (f *fake) Lead(ctx context.Context, _ string, work func(context.Context)) error {
 	for {
 		select {
@@ -321,18 +331,35 @@ func TestRevokingIsTriedUntilItSucceedsOrTheLeaseHasEnded(t *testing.T) {
 	})
 }
 
-func TestALeaseWhoseProviderIsGoneIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.set(func() { f.revocation = func() error { return fmt.Errorf("%w: no such provider", lease.ErrFinal) } })
-		f.keep(t)
-		f.grant("one", "uid", true)
-		_ = f.EndLease(t.Context(), store.Act{}, "org", "one", lease.Undelivered)
-		time.Sleep(time.Minute)
-		if _, ok, _, revoked := f.have("one"); ok || revoked != 1 {
-			t.Errorf("recorded %v, revoked %d times", ok, revoked)
-		}
-	})
+func TestALeaseWhoseProviderChangedIsAbandonedOnceAndListedUntilItsEnd(t *testing.T) {
+	stranded := fmt.Errorf("%w: no such provider", lease.ErrStranded)
+	for name, arrange := range map[string]func(*fake){
+		"on renewing": func(f *fake) {
+			f.renewal = func(time.Duration) (time.Duration, bool, error) { return 0, false, stranded }
+		},
+		"on revoking": func(f *fake) {
+			f.revocation = func() error { return stranded }
+			f.gone = func(store.LeasePod) (bool, error) { return true, nil }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				f.set(func() { arrange(f) })
+				f.keep(t)
+				f.grant("one", "uid", true)
+				time.Sleep(59 * time.Minute)
+				l, ok, renewed, revoked := f.have("one")
+				if !ok || l.State != store.LeaseAbandoned || l.Reason != lease.ProviderChanged || renewed+revoked != 1 {
+					t.Errorf("before its end: recorded %v as %s, asked %d times", ok, l.State, renewed+revoked)
+				}
+				time.Sleep(3 * time.Minute)
+				if _, ok, _, _ := f.have("one"); ok {
+					t.Error("it is listed after its end")
+				}
+			})
+		})
+	}
 }
 
 func TestWhatIsNotRenewedForeverEnds(t *testing.T) {

@@ -23,6 +23,8 @@ type Records interface {
 const (
 	PodGone     = "pod_gone"
 	Undelivered = "undelivered"
+	// ProviderChanged is why a lease is abandoned: its provider is deleted or points to another server.
+	ProviderChanged = "provider_changed"
 )
 
 // recordTimeout bounds what goes on when the request that caused it has ended.

@@ -16,6 +16,7 @@ type metrics struct {
 	leases   *prometheus.GaugeVec
 	renewals *prometheus.CounterVec
 	revokes  *prometheus.CounterVec
+	abandons prometheus.Counter
 }
 
 func newMetrics(to prometheus.Registerer) (*metrics, error) {
@@ -32,8 +33,11 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		revokes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lanyard_registry_lease_revocations_total", Help: "Revocations of leases that were tried, by reason and outcome.",
 		}, []string{"reason", "outcome"}),
+		abandons: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lanyard_registry_leases_abandoned_total", Help: "Leases that end by themselves because their provider was deleted or points to another server.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.leases, m.renewals, m.revokes} {
+	for _, c := range []prometheus.Collector{m.leases, m.renewals, m.revokes, m.abandons} {
 		if err := to.Register(c); err != nil {
 			return nil, fmt.Errorf("registering metrics of leases: %w", err)
 		}
@@ -60,6 +64,12 @@ func (m *metrics) renewed(err error) {
 func (m *metrics) revoked(reason string, err error) {
 	if m != nil {
 		m.revokes.WithLabelValues(reason, outcome(err)).Inc()
+	}
+}
+
+func (m *metrics) abandon() {
+	if m != nil {
+		m.abandons.Inc()
 	}
 }
 

@@ -158,6 +158,8 @@ func (r *round) taskLocked(e *entry, now time.Time) func(context.Context, store.
 		return nil
 	case !now.Before(e.ExpiresAt.Add(overdue)):
 		return r.expire
+	case e.State == store.LeaseAbandoned:
+		return nil
 	case e.State == store.LeaseEnding:
 		return r.revoke
 	case e.Renewable && !now.Before(renewAt(e.Lease)):

@@ -23,6 +23,8 @@ func (r *round) renew(ctx context.Context, l store.Lease) error {
 	r.metrics.renewed(err)
 	final := errors.Is(err, ErrFinal)
 	switch {
+	case errors.Is(err, ErrStranded):
+		return r.abandon(ctx, l, err)
 	case err != nil && !final:
 		r.logger(l).Warn("lease not renewed", "expires_at", l.ExpiresAt, "err", err)
 		return err
@@ -62,13 +64,23 @@ func (r *round) revoke(ctx context.Context, l store.Lease) error {
 	switch {
 	case err == nil:
 		r.logger(l).Info("lease revoked", "reason", l.Reason)
-	case errors.Is(err, ErrFinal):
-		r.logger(l).Warn("lease cannot be revoked: it ends by itself", "reason", l.Reason, "expires_at", l.ExpiresAt, "err", err)
+	case errors.Is(err, ErrStranded):
+		return r.abandon(ctx, l, err)
 	default:
 		r.logger(l).Warn("lease not revoked", "reason", l.Reason, "err", err)
 		return err
 	}
 	return r.forget(ctx, l)
+}
+
+// abandon leaves a lease to end by itself. Its record stays until then, so that people can see what the registry cannot take back.
+func (r *round) abandon(ctx context.Context, l store.Lease, cause error) error {
+	if err := r.config.Book.AbandonLease(ctx, store.Act{Actor: actor}, l.OrgID, l.ID, ProviderChanged); err != nil {
+		return fmt.Errorf("abandoning lease: %w", err)
+	}
+	r.metrics.abandon()
+	r.logger(l).Warn("lease abandoned: it ends by itself", "path", l.Path, "expires_at", l.ExpiresAt, "err", cause)
+	return nil
 }
 
 // expire forgets a lease that the provider has taken back by itself.

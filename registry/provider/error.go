@@ -70,6 +70,7 @@ const (
 	ReasonRecord          Reason = "record"           // the provider's record, or the registry's own service account, could not be read
 	ReasonLease           Reason = "lease"            // the lease could not be recorded, so its values were not used
 	ReasonLeaseEnded      Reason = "lease_ended"      // the server does not know the lease, or will not extend it
+	ReasonLeaseElsewhere  Reason = "lease_elsewhere"  // the lease is of a server that the record does not point to any more
 	ReasonRateLimit       Reason = "rate_limited"     // the server asks for fewer requests
 	ReasonBusy            Reason = "busy"             // as many reads as are allowed are on the way
 	ReasonProvider        Reason = "provider_missing" // the organization has no such provider

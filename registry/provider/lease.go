@@ -18,7 +18,8 @@ type Lease struct {
 	Renewable bool
 }
 
-// Leaser is a [Provider] some of whose documents are leased. Its errors are as those of Read.
+// Leaser is a [Provider] some of whose documents are leased. Its errors are as those of Read. What it is given may be of a server that the record pointed to before: nothing
+// of it is sent to another one, and the error is ReasonLeaseElsewhere.
 type Leaser interface {
 	// Renew asks for life from now on, and returns what was granted; the handle stays as it is.
 	Renew(ctx context.Context, handle redact.Value, life time.Duration) (Lease, error)
@@ -58,7 +59,7 @@ func (m *Manager) lease(ctx context.Context, orgID, providerID string, ask func(
 	defer m.release(o)
 	l, ok := o.provider.(Leaser)
 	if !ok {
-		return &Error{Kind: KindInvalid, Reason: ReasonConfig, Provider: o.name, Message: "this type of provider leases nothing"}
+		return &Error{Kind: KindInvalid, Reason: ReasonLeaseElsewhere, Provider: o.name, Message: "this type of provider leases nothing, so the lease is of another"}
 	}
 	return named(o.through(ctx, func(ctx context.Context) error { return ask(ctx, l) }), o.name)
 }

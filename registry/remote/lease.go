@@ -51,7 +51,10 @@ func (l leases) Revoke(ctx context.Context, orgID, providerID string, handle red
 // final marks the errors that no later try can mend. A denial is none of them: policies change.
 func final(err error) error {
 	failed, ok := errors.AsType[*provider.Error](err)
-	if ok && (failed.Reason == provider.ReasonProvider || failed.Reason == provider.ReasonLeaseEnded) {
+	switch {
+	case ok && (failed.Reason == provider.ReasonProvider || failed.Reason == provider.ReasonLeaseElsewhere):
+		return fmt.Errorf("%w: %w", lease.ErrStranded, err)
+	case ok && failed.Reason == provider.ReasonLeaseEnded:
 		return fmt.Errorf("%w: %w", lease.ErrFinal, err)
 	}
 	return err

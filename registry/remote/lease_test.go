@@ -5,11 +5,13 @@ package remote_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
+	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault/vaulttest"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -104,6 +106,74 @@ func TestWhatNobodyHoldsIsGivenBack(t *testing.T) {
 		t.Errorf("a lease that could not be recorded was used: %v", err)
 	}
 	eventually(t, server, "the lease that was not recorded is revoked", func(s *vaulttest.State) bool { return s.RevokedLeases["database/2"] == 1 })
+}
+
+// A token goes to no server but the one that gave it, whoever edits the record: of leases too.
+func TestALeaseOfARecordThatPointsElsewhereIsAbandonedAndItsTokenStaysWhereItIs(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, r *replica, p store.Provider, elsewhere *vaulttest.Server) error{
+		"it points to another server": func(t *testing.T, r *replica, p store.Provider, elsewhere *vaulttest.Server) error {
+			_, err := r.store.ReviseProvider(t.Context(), storetest.Act, p.OrgID, p.ID, 0, func(p *store.Provider) error { p.Config = config(elsewhere); return nil }, credentials("two"))
+			return err
+		},
+		"it is deleted": func(t *testing.T, r *replica, p store.Provider, _ *vaulttest.Server) error {
+			return r.store.DeleteProvider(t.Context(), storetest.Act, p.OrgID, p.ID, 0)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, elsewhere := vaulttest.New(t), vaulttest.New(t)
+			server.Change(func(s *vaulttest.State) { s.LeaseTTL = time.Hour })
+			r := replicas(t, 1)[0]
+			p := r.organization(t, server)
+			ledger := lease.NewLedger(r.store, nil)
+			t.Cleanup(func() { _ = ledger.Close() })
+			f := r.providers.Begin(ledger.Begin(storetest.Act, leasePod), true)
+			if _, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: "username"}}); err != nil {
+				t.Fatal(err)
+			}
+			token := ""
+			server.Change(func(s *vaulttest.State) { token = s.LeaseTokens["database/1"] })
+			if token == "" {
+				t.Fatal("the lease has no token")
+			}
+			elsewhere.Change(func(s *vaulttest.State) {
+				s.Fault = func(w http.ResponseWriter, req *http.Request) bool {
+					if req.Header.Get("X-Vault-Token") == token {
+						t.Error("the token of a lease was shown to another server")
+					}
+					return false
+				}
+			})
+			if err := change(t, r, p, elsewhere); err != nil {
+				t.Fatal(err)
+			}
+			r.keep(t, nil)
+			f.End(false) // it is to be revoked
+			for deadline := time.Now().Add(time.Minute); ; {
+				page, err := r.store.AuditEvents(t.Context(), p.OrgID, store.AuditQuery{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e := page.Items[0]; e.Action == audit.LeaseAbandon {
+					if e.Reason != lease.ProviderChanged || e.ResourceName != "vault:database/creds/app" || e.Workload.Pod != leasePod.Name {
+						t.Errorf("audited: %+v", e)
+					}
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("the newest event is %+v", page.Items[0])
+				}
+				select {
+				case <-time.After(10 * time.Millisecond):
+				case <-t.Context().Done():
+				}
+			}
+			server.Change(func(s *vaulttest.State) {
+				if s.RevokedLeases["database/1"] != 0 {
+					t.Error("it was revoked, and abandoned")
+				}
+			})
+		})
+	}
 }
 
 // full is a ledger's store that takes nothing.

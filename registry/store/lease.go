@@ -56,6 +56,8 @@ type LeaseState string
 const (
 	LeaseActive LeaseState = "active" // it is renewed
 	LeaseEnding LeaseState = "ending" // it is to be revoked, and never renewed again
+	// LeaseAbandoned says that nobody can be asked about it any more. Its record stays until it has ended by itself.
+	LeaseAbandoned LeaseState = "abandoned"
 )
 
 // GrantLease records a lease before its values leave, with its audit event. handle is what renews and revokes it; the caller keeps it. It returns [ErrNotFound] if the provider is
@@ -79,6 +81,22 @@ func (s *Store) GrantLease(ctx context.Context, act Act, l Lease, handle redact.
 
 // EndLease decides that a lease is revoked, with the audit event of the revocation. It changes nothing if that was decided before, or if the lease is gone.
 func (s *Store) EndLease(ctx context.Context, act Act, orgID, id, reason string) error {
+	if err := s.turnLease(ctx, act, orgID, id, LeaseEnding, audit.LeaseRevoke, reason); err != nil {
+		return fmt.Errorf("ending lease: %w", err)
+	}
+	return nil
+}
+
+// AbandonLease decides that nothing is done about a lease any more, with its audit event. It changes nothing if that was decided before, or if the lease is gone.
+func (s *Store) AbandonLease(ctx context.Context, act Act, orgID, id, reason string) error {
+	if err := s.turnLease(ctx, act, orgID, id, LeaseAbandoned, audit.LeaseAbandon, reason); err != nil {
+		return fmt.Errorf("abandoning lease: %w", err)
+	}
+	return nil
+}
+
+// turnLease moves a lease on, once: from active to ending, and from both to abandoned.
+func (s *Store) turnLease(ctx context.Context, act Act, orgID, id string, to LeaseState, action audit.Action, reason string) error {
 	_, err := s.mutate(ctx, orgID, func(*image) (*change, error) {
 		l, err := s.lease(ctx, orgID, id)
 		switch {
@@ -86,7 +104,7 @@ func (s *Store) EndLease(ctx context.Context, act Act, orgID, id, reason string)
 			return nil, nil
 		case err != nil:
 			return nil, err
-		case l.State != LeaseActive:
+		case l.State == to, l.State == LeaseAbandoned:
 			return nil, nil
 		}
 		handle, err := s.OpenLease(l)
@@ -94,15 +112,12 @@ func (s *Store) EndLease(ctx context.Context, act Act, orgID, id, reason string)
 			return nil, err
 		}
 		defer handle.Wipe()
-		l.State, l.Reason = LeaseEnding, reason
-		ch := &change{compares: []clientv3.Cmp{exists(s.space.lease(orgID, id), l.Revision)}, event: act.leaseEvent(l, audit.LeaseRevoke)}
+		l.State, l.Reason = to, reason
+		ch := &change{compares: []clientv3.Cmp{exists(s.space.lease(orgID, id), l.Revision)}, event: act.leaseEvent(l, action)}
 		ch.event.Reason = reason
 		return ch, s.putLease(ch, &l, handle.Reveal())
 	})
-	if err != nil {
-		return fmt.Errorf("ending lease: %w", err)
-	}
-	return nil
+	return err
 }
 
 // RenewedLease records that a lease was extended. Its envelope is sealed anew, with the primary key. It returns [ErrConflict] if the lease is not as it was any more.

@@ -137,6 +137,37 @@ func TestALeaseOfADeletedProviderIsNotGranted(t *testing.T) {
 	}
 }
 
+func TestALeaseIsAbandonedOnceAndNotRevokedAfterwards(t *testing.T) {
+	s := storetest.Start(t)
+	p := provider(t, s, organization(t, s, "acme").ID, "vault")
+	l := grantLease(t, s, p)
+	if err := s.EndLease(t.Context(), act, p.OrgID, l.ID, "pod_gone"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.AbandonLease(t.Context(), act, p.OrgID, l.ID, "provider_changed"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.EndLease(t.Context(), act, p.OrgID, l.ID, "pod_gone"); err != nil {
+		t.Fatal(err)
+	}
+	if c := next(t, follow(t, s)); c.State != store.LeaseAbandoned || c.Reason != "provider_changed" {
+		t.Errorf("listed: %+v", c)
+	}
+	page, err := s.AuditEvents(t.Context(), p.OrgID, store.AuditQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, e := range page.Items[:3] {
+		told = append(told, string(e.Action)+" "+e.Reason)
+	}
+	if got, want := strings.Join(told, ", "), "lease.abandon provider_changed, lease.revoke pod_gone, lease.grant "; got != want {
+		t.Errorf("audited: %s\nwant %s", got, want)
+	}
+}
+
 func TestALeaseThatWasMovedOrEditedIsNotFollowed(t *testing.T) {
 	client, _ := storetest.Etcd(t)
 	s := storetest.Open(t, store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t))})

@@ -22,6 +22,9 @@ var _ provider.Leaser = (*Vault)(nil)
 type handle struct {
 	LeaseID string `json:"lease_id"`
 	Token   string `json:"token,omitempty"` // empty: the configured one
+	// Address and Namespace are where the lease is from. The token goes nowhere else.
+	Address   string `json:"address"`
+	Namespace string `json:"namespace,omitempty"`
 }
 
 // tended says when the tokens of leases are to be renewed next, as far as this process knows. The zero value is ready.
@@ -33,11 +36,11 @@ type tended struct {
 type tendedToken struct{ at, expires time.Time }
 
 // lease returns the lease of an answer; nil if there is none to renew or revoke.
-func (s *session) lease(a answer) *provider.Lease {
+func (v *Vault) lease(s *session, a answer) *provider.Lease {
 	if a.LeaseID == "" {
 		return nil
 	}
-	h := handle{LeaseID: a.LeaseID}
+	h := handle{LeaseID: a.LeaseID, Address: v.address.String(), Namespace: v.Namespace}
 	life := time.Duration(a.LeaseDuration) * time.Second
 	if s.ours {
 		h.Token = s.client.api.Token()
@@ -128,6 +131,9 @@ func (v *Vault) holder(ctx context.Context, raw redact.Value) (handle, client, e
 	var h handle
 	if err := json.Unmarshal(raw.Reveal(), &h); err != nil || h.LeaseID == "" {
 		return handle{}, client{}, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonReference, Message: "this is no lease of Vault's"}
+	}
+	if h.Address != v.address.String() || h.Namespace != v.Namespace {
+		return handle{}, client{}, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonLeaseElsewhere, Message: "the lease is of a server or namespace that the provider does not point to any more"}
 	}
 	if h.Token != "" {
 		c, err := v.newClient(h.Token)

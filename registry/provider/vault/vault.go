@@ -128,7 +128,7 @@ func (v *Vault) readMount(ctx context.Context, m mount, ref provider.Ref) (provi
 		return doc, err
 	}
 	session.leased.Store(true)
-	doc.Leased, doc.Lease = true, session.lease(a)
+	doc.Leased, doc.Lease = true, v.lease(session, a)
 	return doc, err
 }
 
