@@ -42,6 +42,22 @@ func (f failing) CreateOrganization(context.Context, store.Act, store.Organizati
 	return store.Organization{}, f.store
 }
 
+func (f failing) Administration(context.Context, string) (store.Administration, error) {
+	return store.Administration{}, nil
+}
+
+func (f failing) Administrators(context.Context, store.Query) (store.Page[store.Administrator], error) {
+	return store.Page[store.Administrator]{}, f.store
+}
+
+func (f failing) Administrator(context.Context, string) (store.Administrator, error) {
+	return store.Administrator{}, f.store
+}
+
+func (f failing) AddAdministrator(context.Context, store.Act, string) (store.Administrator, error) {
+	return store.Administrator{}, f.store
+}
+
 func (f failing) Memberships(context.Context, string) ([]store.Membership, error) {
 	return nil, f.store
 }
@@ -75,6 +91,7 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		"the key is missing":      {fmt.Errorf("x: %w: key 0011", store.ErrKey), contract.CodeKeyUnavailable, "key-encryption key", true},
 		"the audit log is full":   {fmt.Errorf("x: %w: file", store.ErrAudit), contract.CodeAuditUnavailable, "Nothing was changed", true},
 		"the last owner":          {fmt.Errorf("x: %w", store.ErrLastOwner), contract.CodeLastOwner, "Make somebody else an owner", false},
+		"the last administrator":  {fmt.Errorf("x: %w", store.ErrLastAdministrator), contract.CodeLastAdministrator, "only administrator", false},
 		"a damaged record":        {fmt.Errorf("x: %w", store.ErrIntegrity), contract.CodeIntegrity, "does not verify", true},
 		"etcd does not answer":    {fmt.Errorf("x: %w", store.ErrUnavailable), contract.CodeUnavailable, "may or may not have happened", true},
 		"the time is over":        {fmt.Errorf("x: %w", context.DeadlineExceeded), contract.CodeUnavailable, "may or may not have happened", true},
@@ -121,7 +138,7 @@ func TestNoRowOfTheErrorTableIsHidden(t *testing.T) {
 	}
 }
 
-type panicking struct{ api.Store }
+type panicking struct{ failing }
 
 func (panicking) Organizations(context.Context, store.Query) (store.Page[store.Organization], error) {
 	panic("with " + canary)
