@@ -43,14 +43,14 @@ func (b bootstrapState) state() string {
 }
 
 // announceBreakGlass logs and audits that this replica accepts a bootstrap token that has ended. It returns when that is done or ctx ends.
-func (r *server) announceBreakGlass(ctx context.Context) error {
+func (r *server) announceBreakGlass(ctx context.Context) {
 	known, err := r.store.Administration(ctx, bootstrap.Principal.String())
 	if err != nil {
 		r.log.Error("state of the bootstrap token not read", "err", err)
-		return nil
+		return
 	}
 	if known.BootstrapEnd == nil {
-		return nil
+		return
 	}
 	r.log.Warn("bootstrap token is accepted although it has ended; restart without -accept-ended-bootstrap-token when there is an administrator again")
 	if err := r.audit.Record(ctx, audit.Event{
@@ -59,5 +59,4 @@ func (r *server) announceBreakGlass(ctx context.Context) error {
 	}); err != nil {
 		r.log.Error("acceptance of the ended bootstrap token not audited", "err", err)
 	}
-	return nil
 }
