@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -211,13 +212,16 @@ func TestAForwardedAddressIsNotBelieved(t *testing.T) {
 
 func TestTheRateIsLimitedBeforeAnythingIsDone(t *testing.T) {
 	w := &world{t: t}
-	w.serve(failing{store: store.ErrNotFound}, func(c *api.Config) { c.Rate, c.Burst = 0.001, 2 })
+	w.serve(failing{store: store.ErrNotFound}, func(c *api.Config) { c.Rate, c.Burst = 0.001, 2 }) // a thousand seconds for one request
 	for range 2 {
 		w.do("GET", "/api/v1/me", "")
 	}
 	a := w.do("GET", "/api/v1/me", "")
 	if p := a.problem(t); p.Code() != contract.CodeRateLimited || a.header.Get("Retry-After") == "" {
 		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || seconds < 2 || seconds > 1000 {
+		t.Errorf("Retry-After is %q, want what is left of the time the bucket needs", a.header.Get("Retry-After"))
 	}
 }
 

@@ -145,11 +145,8 @@ func (s *server) write(c *gin.Context, p *contract.Problem) {
 	h.Del("ETag")
 	h.Del("Location")
 	h.Set("Content-Type", "application/problem+json")
-	switch p.Status {
-	case http.StatusUnauthorized:
+	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="lanyard"`)
-	case http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
 	}
 	c.Abort()
 	c.Writer.WriteHeader(p.Status)
