@@ -41,17 +41,36 @@ const (
 )
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "doctor", Short: "Look for what is wrong between here and the registry", Args: arguments, PreRunE: a.checkOutput,
+	var (
+		inside bool
+		k      kubectl
+	)
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Look for what is wrong between here and the registry, or in the cluster", Args: arguments, PreRunE: a.checkOutput,
 		Long: `Look for what is wrong between here and the registry: its address, TLS and certificate, the clocks, the token, whether the registry can read its
-store, and which secret providers of the organization fail.
+store, for administrators what the bootstrap token is good for, and which secret providers of the organization fail.
+
+With --cluster, look at the installation in a Kubernetes cluster instead: the webhook with its authority, the guard policy and its binding, the replicas of injector and registry, what the nodes can deliver,
+and the rights of the service accounts. It is asked with your kubectl and your rights; what you may not see is skipped. No Secret is read.
 
 It changes nothing. The exit code is that of the first check that failed.`,
+		Example: `  lanyard doctor
+  lanyard doctor --cluster --kube-context production`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			findings, err := a.examine(cmd.Context())
+			if k.context != "" && !inside {
+				return misuse("", "--kube-context is about --cluster")
+			}
+			examine := a.examine
+			if inside {
+				examine = k.examine
+			}
+			findings, err := examine(cmd.Context())
 			return showDone(a, findingView, findings, err)
 		},
 	}
+	cmd.Flags().BoolVar(&inside, "cluster", false, "look at the installation in the cluster, with kubectl")
+	cmd.Flags().StringVar(&k.context, "kube-context", "", "`name` of kubectl's context; its current one otherwise")
+	return cmd
 }
 
 // examine makes one check after the other; those after a failure that they depend on are skipped. The error is that of the first failure.
@@ -111,7 +130,12 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 		return findings, err
 	}
 	add("store", "ok", "the registry reads it")
-	err = a.examineProviders(ctx, client, add)
+	if me.body.Admin {
+		err = examineBootstrap(ctx, client, add)
+	}
+	if failing := a.examineProviders(ctx, client, add); err == nil {
+		err = failing
+	}
 	return findings, err
 }
 

@@ -42,7 +42,7 @@ var ExitCodes = []struct {
 	{Denied, "denied", "There is no token, it is not accepted, or its owner may not do this."},
 	{Conflict, "conflict", "The name is taken, the object changed since it was read (`--if-match`), something refers to it, or a pod was not stopped."},
 	{Unavailable, "unavailable", "The registry was not reached, or cannot answer now. The outcome of a change is unknown: look before trying again."},
-	{CheckFailed, "check failed", "`secret check`, `provider test` or `explain` was carried out, and found that it does not work; or `run` found an ENV without a value, or no binding."},
+	{CheckFailed, "check failed", "`secret check`, `provider test` or `explain` was carried out, and found that it does not work; or `run` found an ENV without a value, or no binding; or `doctor --cluster` found a failure."},
 	{ChainBroken, "chain broken", "`audit verify` was carried out, and found that events were edited, dropped or reordered."},
 	{Unrunnable, "unrunnable", "`run` found the command and cannot run it, as in a shell. Every other code of `run`, once the command runs, is the command's."},
 	{NoCommand, "no command", "`run` did not find the command, as in a shell."},

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -41,36 +42,58 @@ func newSessions(a *app) *cobra.Command {
 }
 
 func listSessions(a *app) *cobra.Command {
-	return &cobra.Command{
+	var principal string
+	cmd := &cobra.Command{
 		Use: "list", Short: "List your sessions", Args: arguments,
-		Long: "List your sessions, newest first: each browser and command line you signed in with. Programs have none.",
+		Long: "List your sessions, newest first: each browser and command line you signed in with. Programs have none. Administrators of the installation list those of somebody else.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
 				return err
 			}
-			o, err := answer[api.SessionList](client.ListSessions(cmd.Context()))
+			list := func() (*http.Response, error) { return client.ListSessions(cmd.Context()) }
+			if principal != "" {
+				list = func() (*http.Response, error) {
+					return client.ListSessionsOf(cmd.Context(), &api.ListSessionsOfParams{Principal: principal})
+				}
+			}
+			o, err := answer[api.SessionList](list())
 			if err != nil {
 				return err
 			}
 			return showList(a, sessionView, o.body.Items)
 		},
 	}
+	registerPrincipal(cmd, &principal)
+	return cmd
+}
+
+func registerPrincipal(cmd *cobra.Command, principal *string) {
+	cmd.Flags().StringVar(principal, "principal", "", "`principal` whose sessions are meant, instead of yours; for administrators of the installation")
 }
 
 func revokeSession(a *app) *cobra.Command {
-	return &cobra.Command{
+	var principal string
+	cmd := &cobra.Command{
 		Use: "revoke ID", Short: "End one of your sessions", Args: arguments,
-		Long: "End one of your sessions: every request that begins after the answer is refused.",
+		Long: "End one of your sessions: every request that begins after the answer is refused. Administrators of the installation end those of somebody else.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {
 				return err
 			}
-			if _, err := answer[struct{}](client.RevokeSession(cmd.Context(), args[0])); err != nil {
+			revoke := func() (*http.Response, error) { return client.RevokeSession(cmd.Context(), args[0]) }
+			if principal != "" {
+				revoke = func() (*http.Response, error) {
+					return client.RevokeSessionOf(cmd.Context(), args[0], &api.RevokeSessionOfParams{Principal: principal})
+				}
+			}
+			if _, err := answer[struct{}](revoke()); err != nil {
 				return fmt.Errorf("ending the session: %w", err)
 			}
 			return a.say("session/%s ended", args[0])
 		},
 	}
+	registerPrincipal(cmd, &principal)
+	return cmd
 }

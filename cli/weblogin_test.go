@@ -23,6 +23,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/signin"
 	"github.com/lanyard-dev/lanyard/registry/store"
 	"github.com/lanyard-dev/lanyard/registry/store/storetest"
@@ -52,7 +53,7 @@ func peopleRegistry(t *testing.T) (address, caFile string, s *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if handler, err = api.New(api.Config{Store: s, Authenticator: sessions, Checker: nobody{}, SignIn: pages}); err != nil {
+	if handler, err = api.New(api.Config{Store: s, Authenticator: sessions, Checker: nobody{}, Explainer: &resolve.Explainer{}, SignIn: pages}); err != nil {
 		t.Fatal(err)
 	}
 	server.StartTLS()

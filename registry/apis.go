@@ -42,6 +42,9 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
+	if err := r.metrics.Register(bootstrapState{r.store, r.config.BootstrapTokenFile != "", r.config.AcceptEndedBootstrap}); err != nil {
+		return nil, fmt.Errorf("registering metrics of the bootstrap token: %w", err)
+	}
 	denied := audit.NewDenials(r.audit.Record, r.log)
 	ledger := lease.NewLedger(r.store, r.log)
 	resolver, err := resolve.New(resolve.Config{
@@ -87,7 +90,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	}
 	admin, err := api.New(api.Config{
 		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
-		Authenticator: callers, Checker: checker{resolver, r.providers}, Explainer: explainer, SignIn: people.pages,
+		Authenticator: callers, Checker: checker{resolver, r.providers}, Explainer: explainer, SignIn: people.pages, BreakGlass: r.config.AcceptEndedBootstrap,
 	})
 	if err != nil {
 		return nil, err

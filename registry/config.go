@@ -29,6 +29,8 @@ type Config struct {
 
 	KeyDir             string // the key ring, as a mounted Secret
 	BootstrapTokenFile string // empty: there is no bootstrap token
+	// AcceptEndedBootstrap accepts the bootstrap token also after the first administrator signed in: the way in for who locked himself out.
+	AcceptEndedBootstrap bool
 
 	// TLSDir holds tls.crt and tls.key. If they are an authority, leaves for TLSNames are signed in memory. Empty serves plain HTTP, on loopback only.
 	TLSDir   string
@@ -82,6 +84,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.EtcdPrefix, "etcd-prefix", store.DefaultPrefix, "prefix of all keys, ending with a slash")
 	flags.StringVar(&c.KeyDir, "key-dir", "/etc/lanyard/keys", "`directory` of the key ring: one file a key, and `primary`")
 	flags.StringVar(&c.BootstrapTokenFile, "bootstrap-token-file", "", "`file` of the bootstrap token; without it there is none")
+	flags.BoolVar(&c.AcceptEndedBootstrap, "accept-ended-bootstrap-token", false, "break glass: accept the bootstrap token although an administrator has signed in; for who locked himself out, and for as long")
 	flags.StringVar(&c.TLSDir, "tls-dir", "/etc/lanyard/tls", "`directory` of tls.crt and tls.key: a certificate, or an authority to sign one with")
 	flags.Func("tls-dns-name", "DNS `name` of the certificates signed with the authority; repeatable", appendTo(&c.TLSNames))
 	flags.StringVar(&c.APIAddress, "api-address", ":8443", "`address` of the administrators' API")
@@ -114,6 +117,9 @@ func (c *Config) Validate() error {
 		if strings.HasPrefix(endpoint, "https://") && c.EtcdCAFile == "" {
 			complain("-etcd-endpoints: %s needs -etcd-ca-file", endpoint)
 		}
+	}
+	if c.AcceptEndedBootstrap && c.BootstrapTokenFile == "" {
+		complain("-accept-ended-bootstrap-token needs -bootstrap-token-file")
 	}
 	if c.KeptVersions < 0 {
 		complain("-kept-versions must not be negative")

@@ -196,6 +196,9 @@ func (r *server) serve(ctx context.Context, keys *keydir.Keyring, certificate *h
 	work, workCtx := errgroup.WithContext(workCtx)
 	work.Go(func() error { return r.store.Run(workCtx) })
 	work.Go(func() error { return r.audit.Run(workCtx) })
+	if r.config.AcceptEndedBootstrap {
+		work.Go(func() error { r.announceBreakGlass(workCtx); return nil })
+	}
 	work.Go(func() error { return keys.Watch(workCtx, nil) })
 	work.Go(func() error { return r.providers.Run(workCtx) })
 	if apis.people.provider != nil {

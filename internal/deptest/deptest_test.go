@@ -61,8 +61,8 @@ var rules = []rule{
 		why: "the injector holds no power: it knows neither the store nor a provider",
 	},
 	{
-		from: "cli/", only: []string{"pkg/", "internal/bundle", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
-		why: "the CLI is a client like any other: it knows the API's document, not the registry, and asks Kubernetes for nothing. What it takes of the injector is mutate, which does no I/O, " +
+		from: "cli/", only: []string{"pkg/", "internal/bundle", "internal/kubelet", "internal/version", "injector/mutate"}, never: []string{"go.etcd.io/", "github.com/gin-gonic/", "k8s.io/client-go/kubernetes", "k8s.io/client-go/rest"},
+		why: "the CLI is a client like any other: it knows the API's document, not the registry, and asks Kubernetes for nothing but by the person's kubectl; of nodes it must say what injector and registry say. What it takes of the injector is mutate, which does no I/O, " +
 			"so that inject --dry-run answers with the very code that answers the API server, and not with a copy or a description of it",
 	},
 	{
@@ -76,6 +76,10 @@ var rules = []rule{
 	{
 		from: "injector/nodes", only: []string{"internal/kubelet"}, never: []string{"k8s.io/client-go/"},
 		why: "two methods of the API server are asked for, and a cache would keep every node whole",
+	},
+	{
+		from: "internal/events", never: []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/tools/events", "k8s.io/client-go/tools/record", module + "pkg/redact"},
+		why: "an Event is two requests of the API server, with a queue and a rate of our own; and nothing that could hold a value comes near it",
 	},
 	{
 		from: "internal/kubelet", stdlib: true,

@@ -405,6 +405,39 @@ type APITokenList struct {
 	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
+// Administrator defines model for Administrator.
+type Administrator struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Etag The ETag header's content.
+	Etag string `json:"etag"`
+	ID   string `json:"id"`
+
+	// Principal Example: user:alice@acme.example
+	Principal string `json:"principal"`
+}
+
+// AdministratorCreate defines model for AdministratorCreate.
+type AdministratorCreate struct {
+	// Principal `user:<issuer>#<subject>` of somebody who signs in at an OpenID provider, or `serviceaccount:<namespace>/<name>`; printable ASCII without spaces,
+	// compared byte for byte.
+	//
+	//
+	// Example: user:https://login.acme.example#248289761001
+	Principal Principal `json:"principal"`
+}
+
+// AdministratorList defines model for AdministratorList.
+type AdministratorList struct {
+	// BootstrapToken Whether the bootstrap token is accepted.
+	BootstrapToken BootstrapToken  `json:"bootstrap_token"`
+	Items          []Administrator `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
 // AllowedPrefixes Paths that secrets of the organization may refer to, with everything below them, segment by segment. None means everything the credentials can read.
 type AllowedPrefixes = []string
 
@@ -558,6 +591,20 @@ type Binding struct {
 
 // Bindings defines model for Bindings.
 type Bindings = []Binding
+
+// BootstrapToken Whether the bootstrap token is accepted.
+type BootstrapToken struct {
+	Accepted bool `json:"accepted"`
+
+	// BreakGlass The replica that answered was started with `--accept-ended-bootstrap-token`: it accepts the token although it has ended.
+	BreakGlass *bool `json:"break_glass,omitempty"`
+
+	// EndedAt When the first administrator signed in. Not set before.
+	EndedAt *time.Time `json:"ended_at,omitempty"`
+
+	// EndedBy That administrator's principal.
+	EndedBy *string `json:"ended_by,omitempty"`
+}
 
 // Charset `alphanumeric`: digits and letters; `ascii`: also punctuation, but no quote, backslash, dollar sign, backtick or blank; `base64url`: digits, letters, `-` and `_`;
 // `digits`; `hex`: digits and `a` to `f`.
@@ -1599,6 +1646,9 @@ type WorkloadList struct {
 	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
 }
 
+// AdministratorRef defines model for AdministratorRef.
+type AdministratorRef = string
+
 // AuditAction defines model for AuditAction.
 type AuditAction = string
 
@@ -1671,6 +1721,9 @@ type Search = string
 // SecretRef defines model for SecretRef.
 type SecretRef = string
 
+// SessionPrincipal defines model for SessionPrincipal.
+type SessionPrincipal = string
+
 // SessionRef defines model for SessionRef.
 type SessionRef = string
 
@@ -1688,6 +1741,41 @@ type VersionRef = VersionNumber
 
 // WorkloadRef defines model for WorkloadRef.
 type WorkloadRef = string
+
+// ListAdministratorsParams defines parameters for ListAdministrators.
+type ListAdministratorsParams struct {
+	// Q Keeps objects whose name contains this text, without regard to case.
+	Q *Search `form:"q,omitempty" json:"q,omitempty"`
+
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// AddAdministratorParams defines parameters for AddAdministrator.
+type AddAdministratorParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RemoveAdministratorParams defines parameters for RemoveAdministrator.
+type RemoveAdministratorParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetAdministratorParams defines parameters for GetAdministrator.
+type GetAdministratorParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
 
 // ListInstallationAuditEventsParams defines parameters for ListInstallationAuditEvents.
 type ListInstallationAuditEventsParams struct {
@@ -2190,6 +2278,21 @@ type StopWorkloadParams struct {
 	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// ListSessionsOfParams defines parameters for ListSessionsOf.
+type ListSessionsOfParams struct {
+	// Principal Whose sessions are meant.
+	Principal SessionPrincipal `form:"principal" json:"principal"`
+}
+
+// RevokeSessionOfParams defines parameters for RevokeSessionOf.
+type RevokeSessionOfParams struct {
+	// Principal Whose sessions are meant.
+	Principal SessionPrincipal `form:"principal" json:"principal"`
+}
+
+// AddAdministratorJSONRequestBody defines body for AddAdministrator for application/json ContentType.
+type AddAdministratorJSONRequestBody = AdministratorCreate
 
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
 type CreateOrganizationJSONRequestBody = OrganizationCreate

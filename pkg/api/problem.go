@@ -27,6 +27,7 @@ const (
 	CodeReferenced           Code = "referenced"
 	CodeIdempotencyKeyReuse  Code = "idempotency-key-reuse"
 	CodeLastOwner            Code = "last-owner"
+	CodeLastAdministrator    Code = "last-administrator"
 	CodeQuotaExceeded        Code = "quota-exceeded"
 	CodeUnauthenticated      Code = "unauthenticated"
 	CodeForbidden            Code = "forbidden"
@@ -69,6 +70,8 @@ var Codes = []CodeInfo{
 		"Something uses the object; `references` lists all of it.", "Remove the references first, or delete a secret with `force=true`: its workloads then do not start."},
 	{CodeLastOwner, http.StatusConflict, "Last owner",
 		"The organization would be left without an owner. Nothing was changed.", "Make somebody else an owner first. An administrator of the installation may send `force=true`."},
+	{CodeLastAdministrator, http.StatusConflict, "Last administrator",
+		"The installation would be left without an administrator. Nothing was changed.", "Make somebody else an administrator first."},
 	{CodeQuotaExceeded, http.StatusConflict, "Quota exceeded",
 		"The organization would have more secrets, versions or bytes than an administrator of the installation allows; `detail` has the numbers. Deleted secrets count until they are purged. Nothing was changed.",
 		"Delete what is not needed (destroying a version frees its bytes), or ask an administrator for a larger quota."},

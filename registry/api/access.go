@@ -53,6 +53,9 @@ type Denials interface {
 func (s *server) authenticate(c *gin.Context) {
 	call := callOf(c.Request.Context())
 	p, err := s.authenticator.Authenticate(c.Request)
+	if err == nil {
+		p, err = s.administration(c.Request.Context(), call, p)
+	}
 	if err != nil {
 		// Not being able to tell is no reason to allow, nor to blame the credential in the log.
 		call.err = fmt.Errorf("authenticating: %w", err)
@@ -77,8 +80,14 @@ func (s *server) authorize(c *gin.Context) {
 	switch authz.Decide(call.principal, there, call.operation.id) {
 	case authz.Allowed:
 	case authz.Unauthenticated:
+		if errors.Is(call.unsure, errBootstrapEnded) {
+			call.principal = authz.Principal{Type: "token", ID: "bootstrap"} // who is refused, for the audit log; it may do nothing
+			s.denied(ctx, call, contract.CodeUnauthenticated)
+			s.refuse(c, call.unsure)
+			return
+		}
 		// A program must not take an outage for a revocation, nor a person a refused page for the end of the session.
-		if errors.Is(call.unsure, session.ErrCrossOrigin) || errors.Is(call.unsure, bearer.ErrUnchecked) {
+		if errors.Is(call.unsure, errUnsettled) || errors.Is(call.unsure, session.ErrCrossOrigin) || errors.Is(call.unsure, bearer.ErrUnchecked) {
 			s.refuse(c, call.unsure)
 			return
 		}

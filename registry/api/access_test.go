@@ -34,7 +34,10 @@ const acmeID = "0197a2b3-0000-7000-8000-00000000acae"
 var acmeRoles = map[string]store.Role{"user:member": store.RoleMember, "user:owner": store.RoleOwner}
 
 // guarded is a store that knows one organization and its members when a caller is admitted, and nothing else: what gets past that fails with errReached.
-type guarded struct{ failing }
+type guarded struct {
+	failing
+	ended *store.BootstrapEnd // of the bootstrap token
+}
 
 func (g guarded) Organization(ctx context.Context, ref string) (store.Organization, error) {
 	switch ref {
@@ -45,6 +48,12 @@ func (g guarded) Organization(ctx context.Context, ref string) (store.Organizati
 	}
 	return store.Organization{}, store.ErrNotFound
 }
+
+func (g guarded) Administration(_ context.Context, principal string) (store.Administration, error) {
+	return store.Administration{Administrator: principal == "user:admin" || principal == "serviceaccount:ops/admin", BootstrapEnd: g.ended}, nil
+}
+
+func (g guarded) EndBootstrap(context.Context, store.Act, string) error { return nil }
 
 func (g guarded) Standing(_ context.Context, ref, principal string) (store.Organization, store.Role, error) {
 	if role, ok := acmeRoles[principal]; ok && (ref == "acme" || ref == acmeID) {
@@ -80,6 +89,9 @@ var callers = map[string]struct {
 	"an owner's token of another organization":       {caller{principal: authz.Principal{Type: "token", ID: "t", Org: "other", Role: authz.Owner}}, stranger},
 	"a token without a role":                         {caller{principal: authz.Principal{Type: "token", ID: "t", Org: acmeID}}, stranger},
 	"a token that claims to be an administrator":     {caller{principal: authz.Principal{Type: "token", ID: "t", Org: acmeID, Role: authz.Admin}}, stranger},
+	"a recorded administrator":                       {caller{principal: authz.Principal{Type: "user", ID: "admin"}}, nil},
+	"a service account that is one":                  {caller{principal: authz.Principal{Type: "serviceaccount", ID: "ops/admin"}}, nil},
+	"a token whose name is an administrator's":       {caller{principal: authz.Principal{Type: "token", ID: "admin", Org: acmeID, Role: authz.Owner}}, anOwner},
 	"the bootstrap administrator":                    {caller{principal: authz.Principal{Type: "token", ID: "bootstrap", Admin: true}}, nil},
 }
 
@@ -90,7 +102,7 @@ func needs(operation, method string) authz.Role {
 		return authz.Anyone
 	case "getMe", "listOrganizations", "listSessions", "revokeSession":
 		return authz.Authenticated
-	case "createOrganization", "deleteOrganization", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
+	case "createOrganization", "deleteOrganization", "listAdministrators", "addAdministrator", "getAdministrator", "removeAdministrator", "listSessionsOf", "revokeSessionOf", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
 		return authz.Admin
 	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken":
 		return authz.Owner
@@ -115,7 +127,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 	handlers := make(map[string]http.Handler)
 	for name, class := range callers {
-		h, err := api.New(api.Config{Store: guarded{failing{store: errReached}}, Authenticator: class.caller, Checker: checks{}, Explainer: &resolve.Explainer{}, Rate: 1e6, Burst: 1e6})
+		h, err := api.New(api.Config{Store: guarded{failing: failing{store: errReached}}, Authenticator: class.caller, Checker: checks{}, Explainer: &resolve.Explainer{}, Rate: 1e6, Burst: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +185,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 
 // placeholders replaces the parameters of a pattern of Gin.
 func placeholders(organization string) *strings.Replacer {
-	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t", ":workload", "w", ":session", "0197a2b3-0000-7000-8000-000000000000")
+	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t", ":workload", "w", ":administrator", "a", ":session", "0197a2b3-0000-7000-8000-000000000000")
 }
 
 var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)

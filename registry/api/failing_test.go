@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,22 @@ func (f failing) Organizations(context.Context, store.Query) (store.Page[store.O
 
 func (f failing) CreateOrganization(context.Context, store.Act, store.Organization, ...string) (store.Organization, error) {
 	return store.Organization{}, f.store
+}
+
+func (f failing) Administration(context.Context, string) (store.Administration, error) {
+	return store.Administration{}, nil
+}
+
+func (f failing) Administrators(context.Context, store.Query) (store.Page[store.Administrator], error) {
+	return store.Page[store.Administrator]{}, f.store
+}
+
+func (f failing) Administrator(context.Context, string) (store.Administrator, error) {
+	return store.Administrator{}, f.store
+}
+
+func (f failing) AddAdministrator(context.Context, store.Act, string) (store.Administrator, error) {
+	return store.Administrator{}, f.store
 }
 
 func (f failing) Memberships(context.Context, string) ([]store.Membership, error) {
@@ -75,6 +92,7 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		"the key is missing":      {fmt.Errorf("x: %w: key 0011", store.ErrKey), contract.CodeKeyUnavailable, "key-encryption key", true},
 		"the audit log is full":   {fmt.Errorf("x: %w: file", store.ErrAudit), contract.CodeAuditUnavailable, "Nothing was changed", true},
 		"the last owner":          {fmt.Errorf("x: %w", store.ErrLastOwner), contract.CodeLastOwner, "Make somebody else an owner", false},
+		"the last administrator":  {fmt.Errorf("x: %w", store.ErrLastAdministrator), contract.CodeLastAdministrator, "only administrator", false},
 		"a damaged record":        {fmt.Errorf("x: %w", store.ErrIntegrity), contract.CodeIntegrity, "does not verify", true},
 		"etcd does not answer":    {fmt.Errorf("x: %w", store.ErrUnavailable), contract.CodeUnavailable, "may or may not have happened", true},
 		"the time is over":        {fmt.Errorf("x: %w", context.DeadlineExceeded), contract.CodeUnavailable, "may or may not have happened", true},
@@ -121,7 +139,7 @@ func TestNoRowOfTheErrorTableIsHidden(t *testing.T) {
 	}
 }
 
-type panicking struct{ api.Store }
+type panicking struct{ failing }
 
 func (panicking) Organizations(context.Context, store.Query) (store.Page[store.Organization], error) {
 	panic("with " + canary)
@@ -194,13 +212,16 @@ func TestAForwardedAddressIsNotBelieved(t *testing.T) {
 
 func TestTheRateIsLimitedBeforeAnythingIsDone(t *testing.T) {
 	w := &world{t: t}
-	w.serve(failing{store: store.ErrNotFound}, func(c *api.Config) { c.Rate, c.Burst = 0.001, 2 })
+	w.serve(failing{store: store.ErrNotFound}, func(c *api.Config) { c.Rate, c.Burst = 0.001, 2 }) // a thousand seconds for one request
 	for range 2 {
 		w.do("GET", "/api/v1/me", "")
 	}
 	a := w.do("GET", "/api/v1/me", "")
 	if p := a.problem(t); p.Code() != contract.CodeRateLimited || a.header.Get("Retry-After") == "" {
 		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if seconds, err := strconv.Atoi(a.header.Get("Retry-After")); err != nil || seconds < 2 || seconds > 1000 {
+		t.Errorf("Retry-After is %q, want what is left of the time the bucket needs", a.header.Get("Retry-After"))
 	}
 }
 

@@ -3,7 +3,9 @@
 package api
 
 import (
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -19,16 +21,27 @@ const (
 )
 
 func (s *server) limitRate(c *gin.Context) {
-	if !s.limiter.Allow(ratelimit.Network(callOf(c.Request.Context()).source), time.Now()) {
-		s.fail(c, contract.CodeRateLimited)
+	if wait, ok := s.limiter.Take(ratelimit.Network(callOf(c.Request.Context()).source), time.Now()); !ok {
+		s.limited(c, wait)
 	}
 }
 
 // limitCaller limits who is known by what he is, wherever he calls from.
 func (s *server) limitCaller(c *gin.Context) {
-	if p := callOf(c.Request.Context()).principal; !p.Anonymous() && !s.callers.Allow(p.String(), time.Now()) {
-		s.fail(c, contract.CodeRateLimited)
+	p := callOf(c.Request.Context()).principal
+	if p.Anonymous() {
+		return
 	}
+	if wait, ok := s.callers.Take(p.String(), time.Now()); !ok {
+		s.limited(c, wait)
+	}
+}
+
+// limited refuses a request and says when the next one has a chance: in whole seconds, rounded up, since the header has no others.
+func (s *server) limited(c *gin.Context, wait time.Duration) {
+	seconds := max(1, int64(math.Ceil(wait.Seconds())))
+	c.Writer.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+	s.fail(c, contract.CodeRateLimited)
 }
 
 // limitBody caps what can be read of the body, and refuses at once what announces more. It reads nothing.

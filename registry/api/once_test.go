@@ -34,6 +34,7 @@ var posts = map[string]post{ // :: operationId → request
 	"testProvider":       {acme + "/providers/vault-prod/test", "", acme + "/providers/vault-dev/test"},
 	"createConsumer":     {acme + "/consumers", `{"name":"once","envs":[{"name":"A","secret":"stripe"}]}`, `{"name":"once"}`},
 	"addMember":          {acme + "/members", `{"principal":"user:once","role":"owner"}`, `{"principal":"user:once","role":"member"}`},
+	"addAdministrator":   {"/api/v1/administrators", `{"principal":"user:once"}`, `{"principal":"user:twice"}`},
 	"stopWorkload":       {acme + "/workloads/uid-api-1/stop", "", acme + "/workloads/uid-api-2/stop"},
 	"stopWorkloads":      {acme + "/secrets/stripe/stop-workloads", "", acme + "/secrets/stripe/stop-workloads?force=true"},
 	"createToken":        {acme + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},

@@ -36,6 +36,8 @@ var errorTable = []struct {
 	{store.ErrExists, contract.CodeAlreadyExists, "The name is taken, maybe by a deleted secret. Nothing was changed.", false},
 	{store.ErrQuota, contract.CodeQuotaExceeded, "", false},
 	{store.ErrLastOwner, contract.CodeLastOwner, "It is the only owner. Make somebody else an owner first.", false},
+	{store.ErrLastAdministrator, contract.CodeLastAdministrator, "It is the only administrator, and the bootstrap token has ended. Make somebody else one first.", false},
+	{errBootstrapEnded, contract.CodeUnauthenticated, "The bootstrap token has ended: an administrator has signed in. Sign in as an administrator.", false},
 	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may do this.", false},
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
@@ -143,11 +145,8 @@ func (s *server) write(c *gin.Context, p *contract.Problem) {
 	h.Del("ETag")
 	h.Del("Location")
 	h.Set("Content-Type", "application/problem+json")
-	switch p.Status {
-	case http.StatusUnauthorized:
+	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", `Bearer realm="lanyard"`)
-	case http.StatusTooManyRequests:
-		h.Set("Retry-After", "1")
 	}
 	c.Abort()
 	c.Writer.WriteHeader(p.Status)

@@ -38,6 +38,8 @@ type Config struct {
 	// RequireIfMatch refuses changes without an ETag.
 	RequireIfMatch bool
 	Denials        Denials // hears of every refusal of a known caller; if nil, nobody does
+	// BreakGlass accepts the bootstrap token also after it has ended.
+	BreakGlass bool
 	// SignIn serves /auth/…, after the request id, the log, the rate limit and the body cap; it authenticates on its own. If nil, nobody can sign in.
 	SignIn http.Handler
 }
@@ -56,6 +58,7 @@ type server struct {
 	callers        *ratelimit.Limiter[string] // by principal
 	requireIfMatch bool
 	denials        Denials
+	breakGlass     bool
 	operations     operations
 	signIn         http.Handler
 	document       []byte        // JSON
@@ -87,7 +90,7 @@ func newServer(config Config) (*server, error) {
 	}
 	s := &server{
 		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, explainer: config.Explainer, stopper: config.Stopper, log: config.Log,
-		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
+		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, breakGlass: config.BreakGlass, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
 		waiters: make(chan struct{}, maxWaiters),
 	}
 	if config.Registerer != nil {

@@ -28,6 +28,25 @@ func (s *server) ListSessions(ctx context.Context, _ ginapi.ListSessionsRequestO
 	return ginapi.ListSessions200JSONResponse{Items: each(list, func(n store.Session) contract.Session { return contractSession(call, n) })}, nil
 }
 
+// ListSessionsOf implements ginapi.StrictServerInterface.
+func (s *server) ListSessionsOf(ctx context.Context, r ginapi.ListSessionsOfRequestObject) (ginapi.ListSessionsOfResponseObject, error) {
+	ctx, call := begun(ctx)
+	list, err := s.store.Sessions(ctx, r.Params.Principal)
+	if err != nil {
+		return nil, err
+	}
+	return ginapi.ListSessionsOf200JSONResponse{Items: each(list, func(n store.Session) contract.Session { return contractSession(call, n) })}, nil
+}
+
+// RevokeSessionOf implements ginapi.StrictServerInterface.
+func (s *server) RevokeSessionOf(ctx context.Context, r ginapi.RevokeSessionOfRequestObject) (ginapi.RevokeSessionOfResponseObject, error) {
+	ctx, call := begun(ctx)
+	if err := s.store.RevokeSession(ctx, call.act(), r.Params.Principal, r.Session); err != nil {
+		return nil, err
+	}
+	return ginapi.RevokeSessionOf204Response{}, nil
+}
+
 // RevokeSession implements ginapi.StrictServerInterface.
 func (s *server) RevokeSession(ctx context.Context, r ginapi.RevokeSessionRequestObject) (ginapi.RevokeSessionResponseObject, error) {
 	ctx, call := begun(ctx)

@@ -66,6 +66,13 @@ type Store interface {
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
 
+	Administration(ctx context.Context, principal string) (store.Administration, error)
+	EndBootstrap(ctx context.Context, act store.Act, principal string) error
+	AddAdministrator(ctx context.Context, act store.Act, principal string) (store.Administrator, error)
+	RemoveAdministrator(ctx context.Context, act store.Act, principal string, expect int64) error
+	Administrator(ctx context.Context, principalOrID string) (store.Administrator, error)
+	Administrators(ctx context.Context, q store.Query) (store.Page[store.Administrator], error)
+
 	Session(ctx context.Context, principal, id string) (store.Session, error)
 	Sessions(ctx context.Context, principal string) ([]store.Session, error)
 	RevokeSession(ctx context.Context, act store.Act, principal, id string) error

@@ -106,4 +106,9 @@ const (
 	LeaseAbandon       Action = "lease.abandon" // it ends by itself: its provider was deleted or points to another server
 	WorkloadResolve    Action = "workload.resolve"
 	WorkloadStop       Action = "workload.stop"
+
+	AdministratorAdd    Action = "administrator.add"
+	AdministratorRemove Action = "administrator.remove"
+	BootstrapEnd        Action = "bootstrap.end"
+	BootstrapReopen     Action = "bootstrap.reopen" // a registry was started that accepts the bootstrap token although it has ended
 )

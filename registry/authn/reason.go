@@ -45,8 +45,45 @@ const (
 	ReviewUnavailable Reason = "review_unavailable"
 	PodUnavailable    Reason = "pod_unavailable"
 	NodeUnavailable   Reason = "node_unavailable"
-	Disabled          Reason = "disabled" // no cluster is configured
+	Disabled          Reason = "disabled"        // no cluster is configured
+	BudgetExceeded    Reason = "budget_exceeded" // found by the workload listener, after the token was accepted
 )
+
+// ReasonInfo describes a [Reason].
+type ReasonInfo struct {
+	Reason  Reason
+	Code    wire.Code // what the caller is told
+	Meaning string
+}
+
+// Reasons is the catalogue, in the order of docs/reasons-tokens.md, which is generated from it.
+var Reasons = []ReasonInfo{
+	{TokenTooLong, wire.CodeTooLarge, "The token is longer than any the API server makes."},
+	{TokenMalformed, wire.CodeUnauthenticated, "The token is no signed JWT, or there is none."},
+	{TokenAlgorithm, wire.CodeUnauthenticated, "The token names an algorithm that is not asymmetric."},
+	{TokenAudience, wire.CodeUnauthenticated, "The token is not for this registry's audience. Compare the injector's `--audience` with the registry's."},
+	{TokenExpired, wire.CodeUnauthenticated, "The token has expired. If it is fresh, compare the clocks."},
+	{TokenNotYetValid, wire.CodeUnauthenticated, "The token is not valid yet. Compare the clocks."},
+	{TokenSubject, wire.CodeUnauthenticated, "The token's subject is no service account."},
+	{ReviewRefused, wire.CodeUnauthenticated, "The API server does not accept the token: its pod or service account is gone, or it was made elsewhere."},
+	{ReviewAudience, wire.CodeUnauthenticated, "The API server accepts the token, but for another audience."},
+	{ReviewUsername, wire.CodeUnauthenticated, "The API server says that the token is of no service account."},
+	{ReviewUnbound, wire.CodeUnauthenticated, "The token is not bound to exactly one pod and node, as tokens are that the kubelet fetched."},
+	{PodGone, wire.CodeUnauthenticated, "The token's pod does not exist any more."},
+	{PodReplaced, wire.CodeUnauthenticated, "Another pod has the name of the token's pod."},
+	{PodServiceAccount, wire.CodeUnauthenticated, "The live pod has another service account than its token."},
+	{PodNode, wire.CodeUnauthenticated, "The live pod is on another node than its token says."},
+	{PodTerminating, wire.CodePodNotEligible, "The pod is being deleted."},
+	{PodFinished, wire.CodePodNotEligible, "The pod has finished."},
+	{NodeUnsupported, wire.CodeNodeUnsupported, "The pod's node cannot do the delivery, or is not known."},
+	{NotInjector, wire.CodeUnauthenticated, "A good token asked for the consumers' names and is not the injector's. Compare `--injector-service-account`."},
+	{Overloaded, wire.CodeOverloaded, "More requests than are worked on at once."},
+	{ReviewUnavailable, wire.CodeAuthUnavailable, "The API server could not be asked about the token."},
+	{PodUnavailable, wire.CodeAuthUnavailable, "The API server could not be asked about the pod."},
+	{NodeUnavailable, wire.CodeAuthUnavailable, "The API server could not be asked about the node."},
+	{Disabled, wire.CodeAuthUnavailable, "The registry runs without a cluster , so no pod can authenticate."},
+	{BudgetExceeded, wire.CodeOverloaded, "The pod has received its values too often within the hour."},
+}
 
 // Error is the refusal of a credential. It never contains a token.
 type Error struct {

@@ -40,7 +40,7 @@ const (
 	Authenticated             // any principal
 	Member                    // of the organization: reads metadata
 	Owner                     // of the organization: writes
-	Admin                     // of the installation: manages organizations
+	Admin                     // of the installation: manages organizations, administrators and sessions
 )
 
 // Standing is what a caller is in the organization a request names. The zero Standing is that of a request which names none.

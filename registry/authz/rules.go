@@ -18,6 +18,14 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"listSessions":  {"session.list", Authenticated}, // the caller's own
 	"revokeSession": {"session.revoke", Authenticated},
 
+	"listSessionsOf":  {"session.list", Admin},
+	"revokeSessionOf": {"session.revoke", Admin},
+
+	"listAdministrators":  {"administrator.list", Admin},
+	"addAdministrator":    {"administrator.add", Admin},
+	"getAdministrator":    {"administrator.read", Admin},
+	"removeAdministrator": {"administrator.remove", Admin},
+
 	"listOrganizations":  {"organization.list", Authenticated}, // of those the caller is a member of
 	"createOrganization": {"organization.create", Admin},
 	"getOrganization":    {"organization.read", Member},

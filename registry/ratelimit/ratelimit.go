@@ -37,11 +37,24 @@ func New[K comparable](perSecond float64, burst int) *Limiter[K] {
 
 // Allow reports whether a source may do one thing more now.
 func (l *Limiter[K]) Allow(source K, now time.Time) bool {
+	_, ok := l.Take(source, now)
+	return ok
+}
+
+// Take is Allow, and says of a source that may not how long it has to do nothing until it may. Refusals cost it nothing.
+func (l *Limiter[K]) Take(source K, now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	bucket := l.bucket(source, now)
 	l.mu.Unlock()
-	return bucket.AllowN(now, 1)
+	if bucket.AllowN(now, 1) {
+		return 0, true
+	}
+	missing := max(0, 1-bucket.TokensAt(now))
+	return time.Duration(min(missing/float64(l.rate), maxWait.Seconds()) * float64(time.Second)), false
 }
+
+// maxWait is the longest wait that is told: an hour, whatever the rate.
+const maxWait = time.Hour
 
 func (l *Limiter[K]) bucket(source K, now time.Time) *rate.Limiter {
 	if bucket, ok := l.sources[source]; ok {

@@ -31,6 +31,8 @@
 //	orgs/<org>/secrets/<id>                    secret         JSON, metadata only
 //	orgs/<org>/tokens/<name>                   api-token      JSON with the SHA-256 of the token
 //	orgs/<org>/versions/<secret>/<20-digit n>  version        JSON metadata and the envelope; a destroyed one keeps only the metadata
+//	people/administrators/<principal>          administrator  JSON; the slash of a principal is escaped
+//	people/bootstrap                           bootstrap      when the bootstrap token ended, and with whom; absent until then
 //	schema                                     schema         {current, min_reader, min_writer}
 //	sessions/<id>                              session        JSON with the SHA-256 of its text; gone with its etcd lease
 //	sessionuses/<id>                           session-use    when a session was used last

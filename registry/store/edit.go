@@ -157,6 +157,10 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		return e.loadAPIToken(key, a, value, rev)
 	case kindSession:
 		return e.loadSession(key, a, value, rev)
+	case kindAdministrator:
+		return e.loadAdministrator(key, a, value, rev)
+	case kindBootstrap:
+		return e.loadBootstrapEnd(key, a, value, rev)
 	case kindSessionUse:
 		return e.loadSessionUse(key, a, value, rev)
 	}
@@ -237,6 +241,10 @@ func (e *edit) remove(key string, a address) {
 		e.removeAPIToken(a)
 	case kindSession:
 		e.removeSession(a)
+	case kindAdministrator:
+		e.administrators.Delete(administratorAt(a))
+	case kindBootstrap:
+		e.end = nil
 	case kindSessionUse:
 		e.used.Delete(&sessionUse{id: a.id})
 	}
@@ -328,6 +336,14 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindSession:
 		if s, ok := m.sessions.byID.Get(sessionAt(a.id)); ok {
 			return s.Revision, true
+		}
+	case kindAdministrator:
+		if n, ok := m.administrators.Get(administratorAt(a)); ok {
+			return n.Revision, true
+		}
+	case kindBootstrap:
+		if m.end != nil {
+			return m.end.rev, true
 		}
 	case kindSessionUse:
 		if u, ok := m.used.Get(&sessionUse{id: a.id}); ok {

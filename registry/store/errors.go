@@ -19,6 +19,8 @@ var (
 	ErrReferenced = errors.New("still referenced")
 	// ErrLastOwner means that the organization would be left without an owner.
 	ErrLastOwner = errors.New("last owner of the organization")
+	// ErrLastAdministrator means that the installation would be left without an administrator.
+	ErrLastAdministrator = errors.New("last administrator of the installation")
 	// ErrIntegrity means that a record is corrupt or was written by somebody without the key.
 	ErrIntegrity = errors.New("record does not verify")
 	// ErrUnavailable means that etcd did not answer in time. A write that ends with it has an unknown outcome.

@@ -44,6 +44,9 @@ const (
 	kindLastGood     = "last-known-good"
 	kindDevice       = "device"
 	kindDeviceCode   = "device-code"
+
+	kindAdministrator = "administrator"
+	kindBootstrap     = "bootstrap"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -74,6 +77,12 @@ func (k keyspace) member(org, principal string) string {
 func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
 func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
+
+// Everything under people/ is about the installation, not an organization.
+func (k keyspace) administrator(principal string) string {
+	return string(k) + "people/administrators/" + url.PathEscape(principal)
+}
+func (k keyspace) bootstrap() string { return string(k) + "people/bootstrap" }
 
 func (k keyspace) session(id string) string       { return string(k) + "sessions/" + id }
 func (k keyspace) sessionUse(id string) string    { return string(k) + "sessionuses/" + id }
@@ -142,6 +151,10 @@ func (k keyspace) parse(key string) (a address, ok bool) {
 		return address{kind: kindKeyCheck, id: part[1]}, true
 	case len(part) == 2 && part[0] == "slugs":
 		return address{kind: kindSlug, id: part[1]}, true
+	case len(part) == 3 && part[0] == "people" && part[1] == "administrators":
+		return address{kind: kindAdministrator, id: part[2]}, true
+	case len(part) == 2 && part[0] == "people" && part[1] == "bootstrap":
+		return address{kind: kindBootstrap}, true
 	case len(part) == 2 && part[0] == "sessions":
 		return address{kind: kindSession, id: part[1]}, true
 	case len(part) == 2 && part[0] == "sessionuses":

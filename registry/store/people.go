@@ -18,6 +18,7 @@ type people struct {
 	tokens      *btree.BTree[*token]  // by organization, name
 	tokenIDs    *btree.BTree[*token]  // by id
 	sessions
+	administration
 }
 
 // token is an API token as it is stored.
@@ -28,20 +29,23 @@ type token struct {
 
 func newPeople() people {
 	return people{
-		members:     btree.New(degree, func(a, b *Member) bool { return less(a.OrgID, a.Principal, b.OrgID, b.Principal) }),
-		memberships: btree.New(degree, func(a, b *Member) bool { return less(a.Principal, a.OrgID, b.Principal, b.OrgID) }),
-		tokens:      btree.New(degree, func(a, b *token) bool { return less(a.OrgID, a.Name, b.OrgID, b.Name) }),
-		tokenIDs:    btree.New(degree, func(a, b *token) bool { return a.ID < b.ID }),
-		sessions:    newSessions(),
+		members:        btree.New(degree, func(a, b *Member) bool { return less(a.OrgID, a.Principal, b.OrgID, b.Principal) }),
+		memberships:    btree.New(degree, func(a, b *Member) bool { return less(a.Principal, a.OrgID, b.Principal, b.OrgID) }),
+		tokens:         btree.New(degree, func(a, b *token) bool { return less(a.OrgID, a.Name, b.OrgID, b.Name) }),
+		tokenIDs:       btree.New(degree, func(a, b *token) bool { return a.ID < b.ID }),
+		sessions:       newSessions(),
+		administration: newAdministration(),
 	}
 }
 
 func (p people) clone() people {
-	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.sessions.clone()}
+	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.sessions.clone(), p.administration.clone()}
 }
 
 // size is how many keys of etcd it stands for.
-func (p people) size() int { return p.members.Len() + p.tokens.Len() + p.sessions.size() }
+func (p people) size() int {
+	return p.members.Len() + p.tokens.Len() + p.sessions.size() + p.administration.size()
+}
 
 func memberAt(a address) *Member {
 	principal, _ := url.PathUnescape(a.id) // what cannot be unescaped is the key of nobody

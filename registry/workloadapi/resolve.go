@@ -17,8 +17,6 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 )
 
-const reasonBudget authn.Reason = "budget_exceeded"
-
 func (s *server) resolve(e *exchange) {
 	req, refusal := decode(e)
 	if refusal != nil {
@@ -52,7 +50,7 @@ func (s *server) resolve(e *exchange) {
 		return
 	}
 	if !s.budget.take(principal.PodUID) {
-		e.reason = reasonBudget
+		e.reason = authn.BudgetExceeded
 		e.refuse(wire.Problem{Code: wire.CodeOverloaded, Message: "this pod has received its values too often within the hour"})
 		s.recordDenial(ctx, e)
 		return
@@ -131,7 +129,7 @@ func (e *exchange) release(response *wire.ResolveResponse) (delivered bool) {
 // recordDenial records that a token was refused. Trouble of our own is no decision about anybody, and not recorded.
 func (s *server) recordDenial(ctx context.Context, e *exchange) {
 	switch {
-	case e.code == wire.CodeUnauthenticated, e.code == wire.CodePodNotEligible, e.code == wire.CodeNodeUnsupported, e.reason == reasonBudget:
+	case e.code == wire.CodeUnauthenticated, e.code == wire.CodePodNotEligible, e.code == wire.CodeNodeUnsupported, e.reason == authn.BudgetExceeded:
 		s.config.Denied.Record(ctx, e.call().Event(audit.Denied, string(e.reason)))
 	}
 }

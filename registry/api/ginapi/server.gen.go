@@ -19,6 +19,18 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAdministrators List the administrators of the installation
+	// (GET /api/v1/administrators)
+	ListAdministrators(c *gin.Context, params ListAdministratorsParams)
+	// AddAdministrator Make somebody an administrator
+	// (POST /api/v1/administrators)
+	AddAdministrator(c *gin.Context, params AddAdministratorParams)
+	// RemoveAdministrator Remove an administrator
+	// (DELETE /api/v1/administrators/{administrator})
+	RemoveAdministrator(c *gin.Context, administrator AdministratorRef, params RemoveAdministratorParams)
+	// GetAdministrator Get an administrator
+	// (GET /api/v1/administrators/{administrator})
+	GetAdministrator(c *gin.Context, administrator AdministratorRef, params GetAdministratorParams)
 	// ListInstallationAuditEvents List the installation's audit events
 	// (GET /api/v1/audit-events)
 	ListInstallationAuditEvents(c *gin.Context, params ListInstallationAuditEventsParams)
@@ -184,6 +196,12 @@ type ServerInterface interface {
 	// StopWorkload Stop a running pod, so that its controller starts another with what is active now
 	// (POST /api/v1/organizations/{organization}/workloads/{workload}/stop)
 	StopWorkload(c *gin.Context, organization OrganizationRef, workload WorkloadRef, params StopWorkloadParams)
+	// ListSessionsOf List the sessions of somebody
+	// (GET /api/v1/sessions)
+	ListSessionsOf(c *gin.Context, params ListSessionsOfParams)
+	// RevokeSessionOf End a session of somebody
+	// (DELETE /api/v1/sessions/{session})
+	RevokeSessionOf(c *gin.Context, session SessionRef, params RevokeSessionOfParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -194,6 +212,206 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(c *gin.Context)
+
+// ListAdministrators operation middleware
+func (siw *ServerInterfaceWrapper) ListAdministrators(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAdministratorsParams
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", c.Request.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter q: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", c.Request.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page_size: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", c.Request.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page_token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListAdministrators(c, params)
+}
+
+// AddAdministrator operation middleware
+func (siw *ServerInterfaceWrapper) AddAdministrator(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddAdministratorParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatchCreate
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-None-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-None-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddAdministrator(c, params)
+}
+
+// RemoveAdministrator operation middleware
+func (siw *ServerInterfaceWrapper) RemoveAdministrator(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "administrator" -------------
+	var administrator AdministratorRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "administrator", c.Param("administrator"), &administrator, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter administrator: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveAdministratorParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveAdministrator(c, administrator, params)
+}
+
+// GetAdministrator operation middleware
+func (siw *ServerInterfaceWrapper) GetAdministrator(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "administrator" -------------
+	var administrator AdministratorRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "administrator", c.Param("administrator"), &administrator, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter administrator: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAdministratorParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-None-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-None-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetAdministrator(c, administrator, params)
+}
 
 // ListInstallationAuditEvents operation middleware
 func (siw *ServerInterfaceWrapper) ListInstallationAuditEvents(c *gin.Context) {
@@ -3351,6 +3569,69 @@ func (siw *ServerInterfaceWrapper) StopWorkload(c *gin.Context) {
 	siw.Handler.StopWorkload(c, organization, workload, params)
 }
 
+// ListSessionsOf operation middleware
+func (siw *ServerInterfaceWrapper) ListSessionsOf(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsOfParams
+
+	// ------------- Required query parameter "principal" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "principal", c.Request.URL.Query(), &params.Principal, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter principal: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSessionsOf(c, params)
+}
+
+// RevokeSessionOf operation middleware
+func (siw *ServerInterfaceWrapper) RevokeSessionOf(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "session" -------------
+	var session SessionRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "session", c.Param("session"), &session, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter session: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeSessionOfParams
+
+	// ------------- Required query parameter "principal" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "principal", c.Request.URL.Query(), &params.Principal, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter principal: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RevokeSessionOf(c, session, params)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -3381,6 +3662,12 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/api/v1/me", wrapper.GetMe)
 	router.GET(options.BaseURL+"/api/v1/me/sessions", wrapper.ListSessions)
 	router.DELETE(options.BaseURL+"/api/v1/me/sessions/:session", wrapper.RevokeSession)
+	router.GET(options.BaseURL+"/api/v1/sessions", wrapper.ListSessionsOf)
+	router.DELETE(options.BaseURL+"/api/v1/sessions/:session", wrapper.RevokeSessionOf)
+	router.GET(options.BaseURL+"/api/v1/administrators", wrapper.ListAdministrators)
+	router.POST(options.BaseURL+"/api/v1/administrators", wrapper.AddAdministrator)
+	router.DELETE(options.BaseURL+"/api/v1/administrators/:administrator", wrapper.RemoveAdministrator)
+	router.GET(options.BaseURL+"/api/v1/administrators/:administrator", wrapper.GetAdministrator)
 	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListInstallationAuditEvents)
 	router.GET(options.BaseURL+"/api/v1/audit-events/chain", wrapper.ReadInstallationAuditChain)
 	router.GET(options.BaseURL+"/api/v1/audit-events/verify", wrapper.VerifyInstallationAuditChain)
@@ -3451,6 +3738,185 @@ type NotModifiedResponse struct {
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ListAdministratorsRequestObject struct {
+	Params ListAdministratorsParams
+}
+
+type ListAdministratorsResponseObject interface {
+	VisitListAdministratorsResponse(w http.ResponseWriter) error
+}
+
+type ListAdministrators200JSONResponse AdministratorList
+
+func (response ListAdministrators200JSONResponse) VisitListAdministratorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAdministratorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListAdministratorsdefaultApplicationProblemPlusJSONResponse) VisitListAdministratorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddAdministratorRequestObject struct {
+	Params AddAdministratorParams
+	Body   *AddAdministratorJSONRequestBody
+}
+
+type AddAdministratorResponseObject interface {
+	VisitAddAdministratorResponse(w http.ResponseWriter) error
+}
+
+type AddAdministrator201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type AddAdministrator201JSONResponse struct {
+	Body    Administrator
+	Headers AddAdministrator201ResponseHeaders
+}
+
+func (response AddAdministrator201JSONResponse) VisitAddAdministratorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddAdministratordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddAdministratordefaultApplicationProblemPlusJSONResponse) VisitAddAdministratorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveAdministratorRequestObject struct {
+	Administrator AdministratorRef `json:"administrator"`
+	Params        RemoveAdministratorParams
+}
+
+type RemoveAdministratorResponseObject interface {
+	VisitRemoveAdministratorResponse(w http.ResponseWriter) error
+}
+
+type RemoveAdministrator204Response struct {
+}
+
+func (response RemoveAdministrator204Response) VisitRemoveAdministratorResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveAdministratordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveAdministratordefaultApplicationProblemPlusJSONResponse) VisitRemoveAdministratorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdministratorRequestObject struct {
+	Administrator AdministratorRef `json:"administrator"`
+	Params        GetAdministratorParams
+}
+
+type GetAdministratorResponseObject interface {
+	VisitGetAdministratorResponse(w http.ResponseWriter) error
+}
+
+type GetAdministrator200ResponseHeaders struct {
+	ETag string
+}
+
+type GetAdministrator200JSONResponse struct {
+	Body    Administrator
+	Headers GetAdministrator200ResponseHeaders
+}
+
+func (response GetAdministrator200JSONResponse) VisitGetAdministratorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAdministrator304Response = NotModifiedResponse
+
+func (response GetAdministrator304Response) VisitGetAdministratorResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetAdministratordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAdministratordefaultApplicationProblemPlusJSONResponse) VisitGetAdministratorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListInstallationAuditEventsRequestObject struct {
 	Params ListInstallationAuditEventsParams
@@ -5947,8 +6413,93 @@ func (response StopWorkloaddefaultApplicationProblemPlusJSONResponse) VisitStopW
 	return err
 }
 
+type ListSessionsOfRequestObject struct {
+	Params ListSessionsOfParams
+}
+
+type ListSessionsOfResponseObject interface {
+	VisitListSessionsOfResponse(w http.ResponseWriter) error
+}
+
+type ListSessionsOf200JSONResponse SessionList
+
+func (response ListSessionsOf200JSONResponse) VisitListSessionsOfResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsOfdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSessionsOfdefaultApplicationProblemPlusJSONResponse) VisitListSessionsOfResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeSessionOfRequestObject struct {
+	Session SessionRef `json:"session"`
+	Params  RevokeSessionOfParams
+}
+
+type RevokeSessionOfResponseObject interface {
+	VisitRevokeSessionOfResponse(w http.ResponseWriter) error
+}
+
+type RevokeSessionOf204Response struct {
+}
+
+func (response RevokeSessionOf204Response) VisitRevokeSessionOfResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RevokeSessionOfdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeSessionOfdefaultApplicationProblemPlusJSONResponse) VisitRevokeSessionOfResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAdministrators List the administrators of the installation
+	// (GET /api/v1/administrators)
+	ListAdministrators(ctx context.Context, request ListAdministratorsRequestObject) (ListAdministratorsResponseObject, error)
+	// AddAdministrator Make somebody an administrator
+	// (POST /api/v1/administrators)
+	AddAdministrator(ctx context.Context, request AddAdministratorRequestObject) (AddAdministratorResponseObject, error)
+	// RemoveAdministrator Remove an administrator
+	// (DELETE /api/v1/administrators/{administrator})
+	RemoveAdministrator(ctx context.Context, request RemoveAdministratorRequestObject) (RemoveAdministratorResponseObject, error)
+	// GetAdministrator Get an administrator
+	// (GET /api/v1/administrators/{administrator})
+	GetAdministrator(ctx context.Context, request GetAdministratorRequestObject) (GetAdministratorResponseObject, error)
 	// ListInstallationAuditEvents List the installation's audit events
 	// (GET /api/v1/audit-events)
 	ListInstallationAuditEvents(ctx context.Context, request ListInstallationAuditEventsRequestObject) (ListInstallationAuditEventsResponseObject, error)
@@ -6114,6 +6665,12 @@ type StrictServerInterface interface {
 	// StopWorkload Stop a running pod, so that its controller starts another with what is active now
 	// (POST /api/v1/organizations/{organization}/workloads/{workload}/stop)
 	StopWorkload(ctx context.Context, request StopWorkloadRequestObject) (StopWorkloadResponseObject, error)
+	// ListSessionsOf List the sessions of somebody
+	// (GET /api/v1/sessions)
+	ListSessionsOf(ctx context.Context, request ListSessionsOfRequestObject) (ListSessionsOfResponseObject, error)
+	// RevokeSessionOf End a session of somebody
+	// (DELETE /api/v1/sessions/{session})
+	RevokeSessionOf(ctx context.Context, request RevokeSessionOfRequestObject) (RevokeSessionOfResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -6171,6 +6728,130 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictGinServerOptions
+}
+
+// ListAdministrators operation middleware
+func (sh *strictHandler) ListAdministrators(ctx *gin.Context, params ListAdministratorsParams) {
+	var request ListAdministratorsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAdministrators(ctx, request.(ListAdministratorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAdministrators")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListAdministratorsResponseObject); ok {
+		if err := validResponse.VisitListAdministratorsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddAdministrator operation middleware
+func (sh *strictHandler) AddAdministrator(ctx *gin.Context, params AddAdministratorParams) {
+	var request AddAdministratorRequestObject
+
+	request.Params = params
+
+	var body AddAdministratorJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddAdministrator(ctx, request.(AddAdministratorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddAdministrator")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddAdministratorResponseObject); ok {
+		if err := validResponse.VisitAddAdministratorResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveAdministrator operation middleware
+func (sh *strictHandler) RemoveAdministrator(ctx *gin.Context, administrator AdministratorRef, params RemoveAdministratorParams) {
+	var request RemoveAdministratorRequestObject
+
+	request.Administrator = administrator
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveAdministrator(ctx, request.(RemoveAdministratorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveAdministrator")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveAdministratorResponseObject); ok {
+		if err := validResponse.VisitRemoveAdministratorResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAdministrator operation middleware
+func (sh *strictHandler) GetAdministrator(ctx *gin.Context, administrator AdministratorRef, params GetAdministratorParams) {
+	var request GetAdministratorRequestObject
+
+	request.Administrator = administrator
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAdministrator(ctx, request.(GetAdministratorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAdministrator")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetAdministratorResponseObject); ok {
+		if err := validResponse.VisitGetAdministratorResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListInstallationAuditEvents operation middleware
@@ -7949,6 +8630,59 @@ func (sh *strictHandler) StopWorkload(ctx *gin.Context, organization Organizatio
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(StopWorkloadResponseObject); ok {
 		if err := validResponse.VisitStopWorkloadResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSessionsOf operation middleware
+func (sh *strictHandler) ListSessionsOf(ctx *gin.Context, params ListSessionsOfParams) {
+	var request ListSessionsOfRequestObject
+
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSessionsOf(ctx, request.(ListSessionsOfRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessionsOf")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListSessionsOfResponseObject); ok {
+		if err := validResponse.VisitListSessionsOfResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeSessionOf operation middleware
+func (sh *strictHandler) RevokeSessionOf(ctx *gin.Context, session SessionRef, params RevokeSessionOfParams) {
+	var request RevokeSessionOfRequestObject
+
+	request.Session = session
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeSessionOf(ctx, request.(RevokeSessionOfRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeSessionOf")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RevokeSessionOfResponseObject); ok {
+		if err := validResponse.VisitRevokeSessionOfResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -69,6 +69,9 @@ spec:
         - --injector-service-account={{ .Release.Namespace }}/{{ $fullname }}-injector
         {{- if .Values.bootstrapToken.enabled }}
         - --bootstrap-token-file=/etc/lanyard/bootstrap/token
+        {{- if .Values.bootstrapToken.acceptEnded }}
+        - --accept-ended-bootstrap-token
+        {{- end }}
         {{- end }}
         {{- with $registry.publicURL }}
         - --public-url={{ . }}
