@@ -168,7 +168,7 @@ func (s *Store) openLastGood(key string, record []byte) (g LastGood, sealed []by
 
 // lastGoodContext binds an envelope to the secret, its provider (both are in the key) and the state of the provider's record.
 func (s *Store) lastGoodContext(g LastGood) envelope.Context {
-	return envelope.Context{Org: g.OrgID, Secret: g.SecretID, Version: uint64(g.ProviderRevision), Key: s.space.lastGood(g.OrgID, g.Remote.ProviderID, g.SecretID)} //nolint:gosec // revisions are positive
+	return envelope.Context{Org: g.OrgID, Secret: g.SecretID, Version: uint64(g.ProviderRevision), Key: s.space.lastGood(g.OrgID, g.Remote.ProviderID, g.SecretID)}
 }
 
 // dropLastGood removes what a provider said of a secret whose reference is about to change.
