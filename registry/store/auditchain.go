@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -75,33 +76,46 @@ func (s *Store) chainLines(ctx context.Context, name string, after uint64, q Cha
 		return nil, err
 	}
 	size := 0
-	for {
-		limited, cancel := context.WithTimeout(ctx, readTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(s.space.auditHead(name)), clientv3.WithLimit(8))
-		cancel()
+	for batch, err := range s.batches(ctx, name, from, 8) {
 		if err != nil {
-			return nil, etcdError(ctx, err)
+			return nil, err
 		}
-		for _, kv := range resp.Kvs {
-			batch, err := s.openBatch(string(kv.Key), kv.Value)
+		position := auditchain.Position{Seq: batch.Seq - 1, Hash: batch.Prev}
+		for _, event := range batch.Events {
+			var line auditchain.Line
+			if line, position = position.Line(name, event); line.Seq <= after {
+				continue
+			}
+			lines = append(lines, line)
+			if size += len(event); len(lines) >= q.Limit || q.MaxBytes > 0 && size >= q.MaxBytes {
+				return lines, nil
+			}
+		}
+	}
+	return lines, nil
+}
+
+// batches yields the batches of a chain from a key on, oldest first, reading a page of them at a time. An error is the last it yields.
+func (s *Store) batches(ctx context.Context, name, from string, page int64) iter.Seq2[auditBatch, error] {
+	return func(yield func(auditBatch, error) bool) {
+		for {
+			limited, cancel := context.WithTimeout(ctx, readTimeout)
+			resp, err := s.client.Get(limited, from, clientv3.WithRange(s.space.auditHead(name)), clientv3.WithLimit(page)) // "events/" sorts before "head"
+			cancel()
 			if err != nil {
-				return nil, err
+				yield(auditBatch{}, etcdError(ctx, err))
+				return
 			}
-			position := auditchain.Position{Seq: batch.Seq - 1, Hash: batch.Prev}
-			for _, event := range batch.Events {
-				var line auditchain.Line
-				if line, position = position.Line(name, event); line.Seq <= after {
-					continue
+			for _, kv := range resp.Kvs {
+				batch, err := s.openBatch(string(kv.Key), kv.Value)
+				if !yield(batch, err) || err != nil {
+					return
 				}
-				lines = append(lines, line)
-				if size += len(event); len(lines) >= q.Limit || q.MaxBytes > 0 && size >= q.MaxBytes {
-					return lines, nil
-				}
+				from = string(kv.Key) + "\x00"
 			}
-			from = string(kv.Key) + "\x00"
-		}
-		if !resp.More {
-			return lines, nil
+			if !resp.More {
+				return
+			}
 		}
 	}
 }

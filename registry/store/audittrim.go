@@ -141,25 +141,11 @@ func (s *Store) firstKept(ctx context.Context, name string, head chainHead) (*au
 		from = max(from, head.Seq-kept+1)
 	}
 	var first *auditBatch
-	key := s.space.auditEvents(name, from)
-	for {
-		limited, cancel := context.WithTimeout(ctx, readTimeout)
-		resp, err := s.client.Get(limited, key, clientv3.WithRange(s.space.auditHead(name)), clientv3.WithLimit(64))
-		cancel()
+	for batch, err := range s.batches(ctx, name, s.space.auditEvents(name, from), 64) {
 		if err != nil {
-			return nil, etcdError(ctx, err)
+			return nil, err
 		}
-		for _, kv := range resp.Kvs {
-			batch, err := s.openBatch(string(kv.Key), kv.Value)
-			if err != nil {
-				return nil, err
-			}
-			if first = &batch; batch.newest().After(cutoff) {
-				break
-			}
-			key = string(kv.Key) + "\x00"
-		}
-		if !resp.More || first != nil && first.newest().After(cutoff) {
+		if first = &batch; batch.newest().After(cutoff) {
 			break
 		}
 	}
