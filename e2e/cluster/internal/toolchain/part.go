@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -88,26 +89,24 @@ const KubernetesVersion = "v1.37.2"
 // depends on. Versions of dependencies are in go.sum.
 func (p Part) key(source, goVersion string) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, "2", goVersion, runtime.GOOS, runtime.GOARCH, p.Name, p.Packages, p.flags(), p.Aliases)
-	files, err := filepath.Glob(filepath.Join(source, p.Name, "*"))
+	fmt.Fprintln(hash, "3", goVersion, runtime.GOOS, runtime.GOARCH, p.Name, p.Packages, p.flags(), p.Aliases)
+	root := filepath.Join(source, p.Name)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		return hashFile(hash, root, path)
+	})
 	if err != nil {
-		return "", fmt.Errorf("listing sources of %s: %w", p.Name, err)
-	}
-	slices.Sort(files)
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		if err := hashFile(hash, file); err != nil {
-			return "", fmt.Errorf("hashing sources of %s: %w", p.Name, err)
-		}
+		return "", fmt.Errorf("hashing sources of %s: %w", p.Name, err)
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
-func hashFile(hash io.Writer, path string) error {
-	info, err := os.Stat(path)
-	if err != nil || info.IsDir() {
+// hashFile adds the name below root and the content of the file at path, to hash.
+func hashFile(hash io.Writer, root, path string) error {
+	name, err := filepath.Rel(root, path)
+	if err != nil {
 		return err
 	}
 	file, err := os.Open(path)
@@ -115,7 +114,11 @@ func hashFile(hash io.Writer, path string) error {
 		return err
 	}
 	defer file.Close()
-	fmt.Fprintln(hash, filepath.Base(path), info.Size())
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(hash, name, info.Size())
 	_, err = io.Copy(hash, file)
 	return err
 }

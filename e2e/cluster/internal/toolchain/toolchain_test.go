@@ -75,6 +75,8 @@ func TestGetBuildsAgainWhenTheSourceOrFlagsChange(t *testing.T) {
 	expectNew("nothing")
 	write(t, filepath.Join(cache.Source, "hello", "other.go"), "package main\n")
 	expectNew("a source file")
+	write(t, filepath.Join(cache.Source, "hello", "part", "part.go"), "package part\n")
+	expectNew("a file of another package")
 	part.Variables = map[string]string{"main.word": "ho"}
 	expectNew("a linker flag")
 	part.Tags = "other"
@@ -117,6 +119,25 @@ func TestMakeCompilesCommandsWithTheFlagsOfTheParts(t *testing.T) {
 	if want := "go -C e2e run -trimpath " + flag + `="` + value + `"` + "\n"; !strings.Contains(string(makefile), want) {
 		t.Errorf("the Makefile compiles with other flags than the parts, so what they share is compiled twice; want %s", want)
 	}
+}
+
+func TestHugePagesAreGivenBack(t *testing.T) {
+	setting := filepath.Join(t.TempDir(), "enabled")
+	for _, c := range []struct{ before, during, after string }{
+		{"always [madvise] never\n", "always", "madvise"},
+		{"[always] madvise never\n", "[always] madvise never\n", "[always] madvise never\n"},
+		{"always madvise [never]\n", "always madvise [never]\n", "always madvise [never]\n"},
+	} {
+		write(t, setting, c.before)
+		restore := useHugePages(setting)
+		during, _ := os.ReadFile(setting)
+		restore()
+		after, _ := os.ReadFile(setting)
+		if string(during) != c.during || string(after) != c.after {
+			t.Errorf("of %q: got %q and then %q, want %q and %q", c.before, during, after, c.during, c.after)
+		}
+	}
+	useHugePages(filepath.Join(t.TempDir(), "none"))()
 }
 
 func TestKubernetesReportsTheVersionItIsBuiltFrom(t *testing.T) {
