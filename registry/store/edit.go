@@ -223,6 +223,7 @@ func (e *edit) remove(key string, a address) {
 		e.indexes(a.kind).Delete(index{org: a.org, name: a.id})
 	case kindOrganization:
 		e.orgs.Delete(&Organization{Meta: Meta{ID: a.id}})
+		e.touchAll(a.id)
 	case kindSecret:
 		old, _ := e.secrets.Delete(&Secret{OrgID: a.org, Meta: Meta{ID: a.id}})
 		e.touchGranted(old)
@@ -287,6 +288,22 @@ func (e *edit) touchProvider(org, provider string) {
 			e.touchUsers(org, s.ID)
 		}
 		return true
+	})
+}
+
+// touchAll marks everything in an organization that is gone, and whose contents go after it.
+func (e *edit) touchAll(org string) {
+	e.consumers.AscendGreaterOrEqual(&Consumer{OrgID: org}, func(c *Consumer) bool {
+		if c.OrgID == org {
+			e.touched[namedKey{kindConsumer, org, c.ID}] = struct{}{}
+		}
+		return c.OrgID == org
+	})
+	e.secrets.AscendGreaterOrEqual(&Secret{OrgID: org}, func(s *Secret) bool {
+		if s.OrgID == org {
+			e.touchGranted(s)
+		}
+		return s.OrgID == org
 	})
 }
 
