@@ -104,6 +104,25 @@ var referenceView = output.View[api.Reference]{
 	},
 }
 
+var contentView = output.View[api.OrganizationContent]{
+	Kind: "content", Name: func(c api.OrganizationContent) string { return c.Kind },
+	Columns: []output.Column[api.OrganizationContent]{
+		{Header: "KIND", Cell: func(c api.OrganizationContent) string { return c.Kind }},
+		{Header: "COUNT", Cell: func(c api.OrganizationContent) string { return strconv.Itoa(c.Count) }},
+		{Header: "NAMES", Cell: contentNames},
+	},
+}
+
+// contentNames are the first few names: a table is for looking at.
+func contentNames(c api.OrganizationContent) string {
+	const enough = 8
+	text := strings.Join(c.Names[:min(len(c.Names), enough)], ", ")
+	if c.Count > enough {
+		text += ", …"
+	}
+	return text
+}
+
 var consumerView = output.View[api.Consumer]{
 	Kind: "consumer", Name: func(c api.Consumer) string { return c.Name },
 	Columns: []output.Column[api.Consumer]{

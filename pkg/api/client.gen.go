@@ -199,7 +199,11 @@ type ClientInterface interface {
 
 	// DeleteOrganization Delete an organization for good
 	//
-	// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets, members and API tokens go with it and cannot be restored.
+	// Refused with `referenced`, and with `contents`, while the organization has secrets, consumers, providers, running pods or leases. With `force=true` and `confirm=<slug>` all of it goes.
+	// Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
+	//
+	// From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
+	// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
 	//
 	// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
 	DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -318,6 +322,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
 	ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOrganizationContents Show what would be deleted with an organization
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/contents (the `GetOrganizationContents` operationId).
+	GetOrganizationContents(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ExplainWithBody Explain what a pod would receive, and why not
 	//
@@ -968,7 +977,11 @@ func (c *Client) CreateOrganization(ctx context.Context, params *CreateOrganizat
 
 // DeleteOrganization Delete an organization for good
 //
-// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets, members and API tokens go with it and cannot be restored.
+// Refused with `referenced`, and with `contents`, while the organization has secrets, consumers, providers, running pods or leases. With `force=true` and `confirm=<slug>` all of it goes.
+// Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
+//
+// From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
+// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
 //
 // Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
 func (c *Client) DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1238,6 +1251,21 @@ func (c *Client) ReplaceConsumerWithBody(ctx context.Context, organization Organ
 // Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
 func (c *Client) ReplaceConsumer(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReplaceConsumerRequest(c.Server, organization, consumer, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOrganizationContents Show what would be deleted with an organization
+//
+// Corresponds with GET /api/v1/organizations/{organization}/contents (the `GetOrganizationContents` operationId).
+func (c *Client) GetOrganizationContents(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOrganizationContentsRequest(c.Server, organization)
 	if err != nil {
 		return nil, err
 	}
@@ -2916,6 +2944,45 @@ func NewDeleteOrganizationRequest(server string, organization OrganizationRef, p
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Force != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", *params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Confirm != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "confirm", *params.Confirm, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -3753,6 +3820,40 @@ func NewReplaceConsumerRequestWithBody(server string, organization OrganizationR
 			req.Header.Set("If-Match", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewGetOrganizationContentsRequest constructs an http.Request for the GetOrganizationContents method
+func NewGetOrganizationContentsRequest(server string, organization OrganizationRef) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/contents", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -6638,7 +6739,11 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteOrganizationWithResponse Delete an organization for good
 	//
-	// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets, members and API tokens go with it and cannot be restored.
+	// Refused with `referenced`, and with `contents`, while the organization has secrets, consumers, providers, running pods or leases. With `force=true` and `confirm=<slug>` all of it goes.
+	// Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
+	//
+	// From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
+	// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6773,6 +6878,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/v1/organizations/{organization}/consumers/{consumer} (the `ReplaceConsumer` operationId).
 	ReplaceConsumerWithResponse(ctx context.Context, organization OrganizationRef, consumer ConsumerRef, params *ReplaceConsumerParams, body ReplaceConsumerJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplaceConsumerResponse, error)
+
+	// GetOrganizationContentsWithResponse Show what would be deleted with an organization
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/contents (the `GetOrganizationContents` operationId).
+	GetOrganizationContentsWithResponse(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*GetOrganizationContentsResponse, error)
 
 	// ExplainWithBodyWithResponse Explain what a pod would receive, and why not
 	//
@@ -8423,6 +8535,54 @@ func (r ReplaceConsumerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReplaceConsumerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOrganizationContentsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OrganizationContents
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOrganizationContentsResponse) GetJSON200() *OrganizationContents {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOrganizationContentsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOrganizationContentsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOrganizationContentsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOrganizationContentsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOrganizationContentsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10622,7 +10782,11 @@ func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context
 
 // DeleteOrganizationWithResponse Delete an organization for good
 //
-// Refused with `referenced` while the organization has consumers or secrets that are not deleted. Deleted secrets, members and API tokens go with it and cannot be restored.
+// Refused with `referenced`, and with `contents`, while the organization has secrets, consumers, providers, running pods or leases. With `force=true` and `confirm=<slug>` all of it goes.
+// Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
+//
+// From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
+// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10852,6 +11016,19 @@ func (c *ClientWithResponses) ReplaceConsumerWithResponse(ctx context.Context, o
 		return nil, err
 	}
 	return ParseReplaceConsumerResponse(rsp)
+}
+
+// GetOrganizationContentsWithResponse Show what would be deleted with an organization
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{organization}/contents (the `GetOrganizationContents` operationId).
+func (c *ClientWithResponses) GetOrganizationContentsWithResponse(ctx context.Context, organization OrganizationRef, reqEditors ...RequestEditorFn) (*GetOrganizationContentsResponse, error) {
+	rsp, err := c.GetOrganizationContents(ctx, organization, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOrganizationContentsResponse(rsp)
 }
 
 // ExplainWithBodyWithResponse Explain what a pod would receive, and why not
@@ -12545,6 +12722,39 @@ func ParseReplaceConsumerResponse(rsp *http.Response) (*ReplaceConsumerResponse,
 			headers.ETag = value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOrganizationContentsResponse parses an HTTP response from a GetOrganizationContentsWithResponse call
+func ParseGetOrganizationContentsResponse(rsp *http.Response) (*GetOrganizationContentsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOrganizationContentsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrganizationContents
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
 	}
 
 	return response, nil

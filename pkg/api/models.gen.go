@@ -1004,6 +1004,26 @@ type Organization struct {
 	UpdatedBy string    `json:"updated_by"`
 }
 
+// OrganizationContent What an organization has of one kind: `secret`, `deleted_secret` (which could still be undeleted), `consumer`, `provider`, `workload` (a running pod, as `<namespace>/<pod>`), `lease` (of dynamic
+// credentials, as `<provider>:<path>`), `member`, `api_token`, or `record` (one that does not verify). There may be more kinds.
+type OrganizationContent struct {
+	// Count Example: 1
+	Count int `json:"count"`
+
+	// Kind Example: secret
+	Kind string `json:"kind"`
+
+	// Names The first 100, in order.
+	//
+	// Example: ["stripe-api-key"]
+	Names []string `json:"names"`
+}
+
+// OrganizationContents defines model for OrganizationContents.
+type OrganizationContents struct {
+	Items []OrganizationContent `json:"items"`
+}
+
 // OrganizationCreate defines model for OrganizationCreate.
 type OrganizationCreate struct {
 	// DisplayName For people. At most 255 bytes.
@@ -1044,6 +1064,9 @@ type Problem struct {
 
 	// ChangedBy With `precondition-failed`, who changed the object last.
 	ChangedBy *string `json:"changed_by,omitempty"`
+
+	// Contents With `referenced` of an organization, what is in it.
+	Contents *[]OrganizationContent `json:"contents,omitempty"`
 
 	// CurrentEtag With `precondition-failed`, the object's ETag now.
 	CurrentEtag *string `json:"current_etag,omitempty"`
@@ -1847,6 +1870,12 @@ type CreateOrganizationParams struct {
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
 type DeleteOrganizationParams struct {
+	// Force Deletes the organization with everything in it. Needs `confirm`.
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+
+	// Confirm With `force`, the slug of the organization.
+	Confirm *string `form:"confirm,omitempty" json:"confirm,omitempty"`
+
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }

@@ -104,7 +104,7 @@ func needs(operation, method string) authz.Role {
 		return authz.Authenticated
 	case "createOrganization", "deleteOrganization", "listAdministrators", "addAdministrator", "getAdministrator", "removeAdministrator", "listSessionsOf", "revokeSessionOf", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
 		return authz.Admin
-	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken":
+	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken", "getOrganizationContents":
 		return authz.Owner
 	}
 	if method == http.MethodGet || operation == "explain" { // a question too long for a query

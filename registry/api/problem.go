@@ -114,6 +114,10 @@ func (c *call) explain(p *contract.Problem, err error) {
 	if e, ok := errors.AsType[*store.QuotaError](err); ok {
 		p.Detail = optional(fmt.Sprintf("The organization may have %d %s; it has %d, and this would add %d. Nothing was changed.", e.Limit, e.Of, e.Have, e.More))
 	}
+	if e, ok := errors.AsType[*store.NotEmptyError](err); ok {
+		have := contents(e.Contents)
+		p.Detail, p.Contents = optional("The organization is not empty. Empty it, or send force=true and confirm=<its slug> to delete it with everything in it."), &have
+	}
 	if e, ok := errors.AsType[*store.ReferencedError](err); ok {
 		refs := references(e.References)
 		p.References = &refs

@@ -17,7 +17,8 @@ import (
 type Store interface {
 	CreateOrganization(ctx context.Context, act store.Act, o store.Organization, owners ...string) (store.Organization, error)
 	UpdateOrganization(ctx context.Context, act store.Act, orgID string, expect int64, edit func(*store.Organization) error) (store.Organization, error)
-	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64) error
+	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64, force bool) error
+	Contents(ctx context.Context, orgID string) ([]store.Content, error)
 	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
 	Organizations(ctx context.Context, q store.Query) (store.Page[store.Organization], error)
 

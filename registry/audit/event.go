@@ -76,6 +76,7 @@ const (
 	OrganizationCreate Action = "organization.create"
 	OrganizationUpdate Action = "organization.update"
 	OrganizationDelete Action = "organization.delete"
+	OrganizationPurge  Action = "organization.purge" // nothing is left of a deleted one
 	SecretCreate       Action = "secret.create"
 	SecretUpdate       Action = "secret.update"
 	SecretPut          Action = "secret.put"

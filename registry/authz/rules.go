@@ -32,6 +32,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"updateOrganization": {"organization.update", Owner},
 	"deleteOrganization": {"organization.delete", Admin},
 
+	"getOrganizationContents": {"organization.contents", Owner}, // it names API tokens
+
 	"listSecrets":    {"secret.list", Member},
 	"createSecret":   {"secret.create", Owner},
 	"putSecrets":     {"secret.create", Owner},

@@ -44,6 +44,7 @@ const (
 	kindLastGood     = "last-known-good"
 	kindDevice       = "device"
 	kindDeviceCode   = "device-code"
+	kindDeletion     = "organization-deletion"
 
 	kindAdministrator = "administrator"
 	kindBootstrap     = "bootstrap"
@@ -75,7 +76,8 @@ func (k keyspace) member(org, principal string) string {
 	return k.under(org, "members") + url.PathEscape(principal)
 }
 func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
-func (k keyspace) tokenUses(org string) string      { return string(k) + "activity/" + org + "/tokens/" }
+func (k keyspace) activity(org string) string       { return string(k) + "activity/" + org + "/" }
+func (k keyspace) tokenUses(org string) string      { return k.activity(org) + "tokens/" }
 func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
 
 // Everything under people/ is about the installation, not an organization.
@@ -87,7 +89,7 @@ func (k keyspace) bootstrap() string { return string(k) + "people/bootstrap" }
 func (k keyspace) session(id string) string       { return string(k) + "sessions/" + id }
 func (k keyspace) sessionUse(id string) string    { return string(k) + "sessionuses/" + id }
 func (k keyspace) sweep() string                  { return string(k) + "activity/sweep" }
-func (k keyspace) reminders(org string) string    { return string(k) + "activity/" + org + "/reminders/" }
+func (k keyspace) reminders(org string) string    { return k.activity(org) + "reminders/" }
 func (k keyspace) reminder(org, id string) string { return k.reminders(org) + id }
 func (k keyspace) allGrants() string              { return string(k) + "grants/" }
 func (k keyspace) grants(org string) string       { return k.allGrants() + org + "/" }
@@ -107,15 +109,21 @@ func (k keyspace) auditEvents(chain string, seq uint64) string {
 
 func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
 func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
-func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
+func (k keyspace) leasesOf(org string) string  { return k.leases() + org + "/" }
+func (k keyspace) lease(org, id string) string { return k.leasesOf(org) + id }
 
 // Those of one provider have a prefix of their own, so that its change removes them all.
+func (k keyspace) lastGoods(org string) string { return string(k) + "dynamic/lastgood/" + org + "/" }
 func (k keyspace) lastGoodOf(org, provider string) string {
-	return string(k) + "dynamic/lastgood/" + org + "/" + provider + "/"
+	return k.lastGoods(org) + provider + "/"
 }
 func (k keyspace) lastGood(org, provider, secret string) string {
 	return k.lastGoodOf(org, provider) + secret
 }
+
+// What is left of organizations that are being deleted.
+func (k keyspace) deletions() string          { return string(k) + "deletions/" }
+func (k keyspace) deletion(org string) string { return k.deletions() + org }
 
 func (k keyspace) devices() string         { return string(k) + "devices/" }
 func (k keyspace) device(id string) string { return k.devices() + id }

@@ -91,6 +91,9 @@ type ServerInterface interface {
 	// ReplaceConsumer Replace a consumer
 	// (PUT /api/v1/organizations/{organization}/consumers/{consumer})
 	ReplaceConsumer(c *gin.Context, organization OrganizationRef, consumer ConsumerRef, params ReplaceConsumerParams)
+	// GetOrganizationContents Show what would be deleted with an organization
+	// (GET /api/v1/organizations/{organization}/contents)
+	GetOrganizationContents(c *gin.Context, organization OrganizationRef)
 	// Explain Explain what a pod would receive, and why not
 	// (POST /api/v1/organizations/{organization}/explain)
 	Explain(c *gin.Context, organization OrganizationRef)
@@ -738,6 +741,22 @@ func (siw *ServerInterfaceWrapper) DeleteOrganization(c *gin.Context) {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteOrganizationParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", c.Request.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter force: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "confirm" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "confirm", c.Request.URL.Query(), &params.Confirm, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter confirm: %w", err), http.StatusBadRequest)
+		return
+	}
 
 	headers := c.Request.Header
 
@@ -1411,6 +1430,31 @@ func (siw *ServerInterfaceWrapper) ReplaceConsumer(c *gin.Context) {
 	}
 
 	siw.Handler.ReplaceConsumer(c, organization, consumer, params)
+}
+
+// GetOrganizationContents operation middleware
+func (siw *ServerInterfaceWrapper) GetOrganizationContents(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetOrganizationContents(c, organization)
 }
 
 // Explain operation middleware
@@ -3676,6 +3720,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization", wrapper.DeleteOrganization)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization", wrapper.GetOrganization)
 	router.PATCH(options.BaseURL+"/api/v1/organizations/:organization", wrapper.UpdateOrganization)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/contents", wrapper.GetOrganizationContents)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.ListSecrets)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets", wrapper.CreateSecret)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/secrets/batch", wrapper.PutSecrets)
@@ -4818,6 +4863,45 @@ type ReplaceConsumerdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplaceConsumerdefaultApplicationProblemPlusJSONResponse) VisitReplaceConsumerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationContentsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+}
+
+type GetOrganizationContentsResponseObject interface {
+	VisitGetOrganizationContentsResponse(w http.ResponseWriter) error
+}
+
+type GetOrganizationContents200JSONResponse OrganizationContents
+
+func (response GetOrganizationContents200JSONResponse) VisitGetOrganizationContentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOrganizationContentsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOrganizationContentsdefaultApplicationProblemPlusJSONResponse) VisitGetOrganizationContentsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6560,6 +6644,9 @@ type StrictServerInterface interface {
 	// ReplaceConsumer Replace a consumer
 	// (PUT /api/v1/organizations/{organization}/consumers/{consumer})
 	ReplaceConsumer(ctx context.Context, request ReplaceConsumerRequestObject) (ReplaceConsumerResponseObject, error)
+	// GetOrganizationContents Show what would be deleted with an organization
+	// (GET /api/v1/organizations/{organization}/contents)
+	GetOrganizationContents(ctx context.Context, request GetOrganizationContentsRequestObject) (GetOrganizationContentsResponseObject, error)
 	// Explain Explain what a pod would receive, and why not
 	// (POST /api/v1/organizations/{organization}/explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
@@ -7466,6 +7553,32 @@ func (sh *strictHandler) ReplaceConsumer(ctx *gin.Context, organization Organiza
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ReplaceConsumerResponseObject); ok {
 		if err := validResponse.VisitReplaceConsumerResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOrganizationContents operation middleware
+func (sh *strictHandler) GetOrganizationContents(ctx *gin.Context, organization OrganizationRef) {
+	var request GetOrganizationContentsRequestObject
+
+	request.Organization = organization
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOrganizationContents(ctx, request.(GetOrganizationContentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOrganizationContents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetOrganizationContentsResponseObject); ok {
+		if err := validResponse.VisitGetOrganizationContentsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
