@@ -24,11 +24,11 @@ func TestAnOwnerInvitesAndTheCodeIsShownOnce(t *testing.T) {
 	w.expect("inviting at all", w.as("User carol", "POST", acme+"/invitations", body), 403, contract.CodeForbidden)
 	w.expect("seeing who is invited", w.as("User carol", "GET", acme+"/invitations", ""), 403, contract.CodeForbidden)
 
-	made := decode[contract.InvitationCreated](t, w.as("User alice", "POST", acme+"/invitations", body, "Idempotency-Key", "one"))
+	made := decode[contract.InvitationCreated](t, w.as("User alice", "POST", acme+"/invitations", body, "Idempotency-Key", "invitation-of-bob-1"))
 	if !strings.HasPrefix(made.Code, "lyd_inv_"+made.ID+"_") || *made.Email != "bob@acme.example" || made.Principal != nil || made.CreatedBy != "user:alice" {
 		t.Errorf("got %+v", made)
 	}
-	if again := decode[contract.InvitationCreated](t, w.as("User alice", "POST", acme+"/invitations", body, "Idempotency-Key", "one")); again.ID != made.ID || again.Code != made.Code {
+	if again := decode[contract.InvitationCreated](t, w.as("User alice", "POST", acme+"/invitations", body, "Idempotency-Key", "invitation-of-bob-1")); again.ID != made.ID || again.Code != made.Code {
 		t.Errorf("the same request again: %+v", again)
 	}
 	for _, a := range []answer{w.as("User alice", "GET", acme+"/invitations", ""), w.as("User alice", "GET", acme+"/invitations/"+made.ID, ""), w.as("User alice", "GET", acme+"/audit-events", "")} {
@@ -49,7 +49,10 @@ func TestAnOwnerInvitesAndTheCodeIsShownOnce(t *testing.T) {
 	w.expect("the bootstrap token", w.do("POST", acceptURL, code), 403, contract.CodeForbidden)
 	w.expect("an API token", w.as(w.apiToken("other", "ci", contract.RoleOwner), "POST", acceptURL, code), 403, contract.CodeForbidden)
 	w.expect("a member", w.as("User carol", "POST", acceptURL, code), 409, contract.CodeAlreadyExists)
-	m := decode[contract.Member](t, w.as("User bob", "POST", acceptURL, code))
+	m := decode[contract.Member](t, w.as("User bob", "POST", acceptURL, code, "Idempotency-Key", "acceptance-1"))
+	if again := decode[contract.Member](t, w.as("User bob", "POST", acceptURL, code, "Idempotency-Key", "acceptance-1")); again != m {
+		t.Errorf("the same request again: %+v", again)
+	}
 	if m.Principal != "user:bob" || m.Role != contract.RoleMember || m.CreatedBy != "user:alice" {
 		t.Errorf("got %+v", m)
 	}
