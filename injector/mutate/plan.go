@@ -149,6 +149,7 @@ type planner struct {
 	problems  []Problem
 	rule      Rule
 	wish      wish
+	before    requested // in an earlier injection
 	targets   []target
 	place     place
 	patch     patch

@@ -37,6 +37,7 @@ const (
 	ReasonConsumerMalformed Reason = "consumer_malformed"
 	ReasonNotBound          Reason = "not_bound"
 	ReasonInlineMalformed   Reason = "inline_malformed"
+	ReasonInlineLost        Reason = "inline_lost"
 	ReasonNotGranted        Reason = "not_granted"
 	ReasonContainerMissing  Reason = "container_missing"
 	ReasonContainersInvalid Reason = "containers_invalid"
@@ -93,6 +94,7 @@ var Reasons = []ReasonInfo{
 	{ReasonConsumerMalformed, Denied, false, "An annotation does not name a consumer as <organization>/<consumer>.", "Correct the annotation."},
 	{ReasonNotBound, Denied, false, "The consumer does not exist, or no binding lets this namespace and service account claim it. The two are not told apart, so that names cannot be guessed from outside.", "Add the binding to the consumer, or correct the annotation or the pod's serviceAccountName."},
 	{ReasonInlineMalformed, Denied, false, "The value of an ENV begins with lanyard:// and is no reference to a secret, or stands where none can be.", "Write lanyard://<organization>/<secret> or lanyard://<organization>/<secret>#<version>, in a container or init container, under a name that is not reserved."},
+	{ReasonInlineLost, Denied, false, "An ENV of a pod that was injected before stands for a value that neither the container's consumer has nor the init agent requests. It may have been an inline reference, which is lost if somebody removes or changes the init agent or its LANYARD_REQUEST.", "Write the ENV as it was before the injection, lanyard://<organization>/<secret>, or remove it."},
 	{ReasonNotGranted, Denied, false, "A secret that the pod refers to inline does not exist, or no grant lets this namespace and service account refer to it. The two are not told apart, so that names cannot be guessed from outside.", "Grant the secret to the service account, or correct the reference or the pod's serviceAccountName."},
 	{ReasonContainerMissing, Denied, false, "An annotation names a container that the pod does not have.", "Name one of the pod's containers or init containers."},
 	{ReasonContainersInvalid, Denied, false, "The annotation lanyard.dev/containers cannot be used.", "Give a comma-separated list of container names, or *, next to lanyard.dev/consumer."},
