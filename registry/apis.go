@@ -42,7 +42,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
-	if err := r.metrics.Register(bootstrapState{r.store, r.config.BootstrapTokenFile != "", r.config.AcceptEndedBootstrap}); err != nil {
+	if err := r.metrics.Register(r.bootstrap()); err != nil {
 		return nil, fmt.Errorf("registering metrics of the bootstrap token: %w", err)
 	}
 	denied := audit.NewDenials(r.audit.Record, r.log)

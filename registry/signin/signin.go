@@ -55,6 +55,8 @@ type Store interface {
 	DeviceByCode(ctx context.Context, userCode string) (store.Device, error)
 	PollDevice(ctx context.Context, id string, sum [32]byte) (store.Device, error)
 	DecideDevice(ctx context.Context, act store.Act, id string, decision store.DeviceDecision, by store.Person) error
+	// EndBootstrap ends the bootstrap token if principal is an administrator, as [store.Store.EndBootstrap].
+	EndBootstrap(ctx context.Context, act store.Act, principal string) error
 	RedeemDevice(ctx context.Context, act store.Act, id string, sum [32]byte, n store.Session, hash func(id string) [32]byte) (store.Session, error)
 }
 
@@ -191,9 +193,13 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 	s.enter(w, r, who, begun.ReturnTo)
 }
 
-// enter begins a session.
+// enter begins a session. That of an administrator is the end of the bootstrap token, which is written before.
 func (s *server) enter(w http.ResponseWriter, r *http.Request, who oidc.Identity, to string) {
 	act := act(w, r, who.Principal())
+	if err := s.Store.EndBootstrap(r.Context(), act, who.Principal()); err != nil {
+		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
+		return
+	}
 	var text string
 	made, err := s.Store.CreateSession(r.Context(), act, store.Session{
 		Principal: who.Principal(), Kind: store.SessionBrowser, Email: who.Email, Name: who.Name, Client: r.UserAgent(), SourceIP: act.SourceIP,
