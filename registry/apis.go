@@ -79,7 +79,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	workloads, err := workloadapi.New(workloadapi.Config{
 		Events:        told,
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
-		Drain: drain, Logger: r.log, Registerer: r.metrics,
+		Audience: r.providers.Audience, Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return nil, err

@@ -37,6 +37,9 @@ func TestTheOperatorsPolicyForProvidersIsChecked(t *testing.T) {
 		"a trusted address on loopback":     {[]string{"--provider-trusted-address=https://127.0.0.1", file}, "loopback"},
 		"the same, in an allowed network":   {[]string{"--provider-trusted-address=https://127.0.0.1", file, "--provider-allow-cidr=127.0.0.0/8"}, ""},
 		"a trusted address without token":   {[]string{"--provider-trusted-address=https://vault.example"}, "-provider-token-file"},
+		"an audience of pods instead":       {[]string{"--provider-trusted-address=https://vault.example", "--provider-pod-audience=vault"}, ""},
+		"the pods' own audience":            {[]string{"--provider-pod-audience=lanyard"}, "-provider-pod-audience"},
+		"the API server's audience":         {[]string{"--provider-pod-audience=https://kubernetes.default.svc.cluster.local"}, "API server"},
 		"a token that pods' servers accept": {[]string{"--provider-trusted-address=https://vault.example", file, "--provider-token-audience=lanyard"}, "-provider-token-audience"},
 	} {
 		_, err := parse(t, tc.args...)

@@ -109,13 +109,13 @@ func (i *Installation) Upgrade(ctx context.Context, values ...string) error {
 	return nil
 }
 
-// AllowVault returns the values with which the operator lets providers use a Vault over plain HTTP, wherever it is, and show it the registry's service account.
+// AllowVault returns the values with which the operator lets providers use a Vault over plain HTTP, wherever it is, and show it the registry's service account, and pods'.
 func AllowVault(address string) []string {
 	host := address
 	if u, err := url.Parse(address); err == nil {
 		host = u.Hostname()
 	}
-	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address}
+	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address, "providers.podAudiences[0]=vault"}
 }
 
 // loadImages builds the three images of this checkout and those for tests, and imports them into the node.

@@ -41,7 +41,7 @@ func (s *Spec) requested() requested {
 func (r requested) read(agent *container) {
 	var request wire.ResolveRequest
 	for _, e := range agent.Env {
-		if e.Name == podspec.EnvRequest && (len(e.Value) > wire.MaxRequestBytes || json.Unmarshal([]byte(e.Value), &request) != nil) {
+		if e.Name == podspec.EnvRequest && (len(e.Value) > wire.MaxNamesBytes || json.Unmarshal([]byte(e.Value), &request) != nil) {
 			return
 		}
 	}

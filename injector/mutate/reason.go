@@ -56,6 +56,7 @@ const (
 	ReasonRefreshUnreachable Reason = "refresh_unreachable"
 	ReasonRefreshUnsupported Reason = "refresh_unsupported"
 
+	ReasonAudienceDenied   Reason = "audience_denied"
 	ReasonTooMany          Reason = "too_many"
 	ReasonEnvConflict      Reason = "env_conflict"
 	ReasonEnvReserved      Reason = "env_reserved"
@@ -111,6 +112,7 @@ var Reasons = []ReasonInfo{
 	{ReasonRefreshUnreachable, Denied, false, "The sidecar could not tell the container of new files in the way that is asked for.", "For lanyard.dev/refresh-http: no hostNetwork, and the port among the container's ports. For lanyard.dev/refresh-signal: shareProcessNamespace: true and one runAsUser, not 0, for the containers with files."},
 	{ReasonRefreshUnsupported, Denied, false, "The API server is too old for native sidecars (Kubernetes 1.29), or for a restart of all containers (1.36).", "Remove lanyard.dev/refresh, or tell the containers in another way than lanyard.dev/refresh-restart, or upgrade the cluster."},
 	{ReasonUnrepresentable, Denied, false, "The current value of an ENV cannot be carried unchanged by the delivery.", "Use a delivery that can, which file always can, store the value in another encoding, such as base64, or take the ENV out of the consumer."},
+	{ReasonAudienceDenied, Denied, false, "A secret of the pod is read with the pod's own token for an audience that the operator does not let pods have tokens of.", "Have the audience allowed (providers.podAudiences in the chart), or give the provider a login of its own."},
 	{ReasonTooMany, Denied, false, "The pod exceeds a limit of the resolve protocol.", "Split the consumer, or give it to fewer containers."},
 	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that is injected, or refers to secrets under one name twice, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
 	{ReasonEnvReserved, Denied, false, "A container that receives values sets an ENV beginning with LANYARD_, which belong to the init agent.", "Rename the ENV."},

@@ -136,7 +136,9 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		}
 		p.settle(rev)
 		p.sealed = bytes.Clone(sealed)
-		e.providers.ReplaceOrInsert(p)
+		if old, ok := e.providers.ReplaceOrInsert(p); !ok || !bytes.Equal(old.Config, p.Config) || old.Type != p.Type {
+			e.touchProvider(p.OrgID, p.ID)
+		}
 	case kindConsumer:
 		c := new(Consumer)
 		if err := unseal(e.keys, key, a.kind, value, c); err != nil {
@@ -235,6 +237,7 @@ func (e *edit) remove(key string, a address) {
 		}
 	case kindProvider:
 		e.providers.Delete(&sealedProvider{Provider: Provider{OrgID: a.org, Meta: Meta{ID: a.id}}})
+		e.touchProvider(a.org, a.id)
 	case kindConsumer:
 		e.removeConsumer(a)
 		e.touched[namedKey{kindConsumer, a.org, a.id}] = struct{}{}
@@ -274,6 +277,20 @@ func (e *edit) touchUsers(org, secret string) {
 	}
 	e.users(secret, func(c *Consumer) bool {
 		e.touched[namedKey{kindConsumer, c.OrgID, c.ID}] = struct{}{}
+		return true
+	})
+}
+
+// touchProvider marks everything that depends on the secrets of a provider: what a pod needs to have them read may be another. Providers change seldom, so that a look at each secret
+// is cheap enough.
+func (e *edit) touchProvider(org, provider string) {
+	e.secrets.AscendGreaterOrEqual(&Secret{OrgID: org}, func(s *Secret) bool {
+		if s.OrgID != org {
+			return false
+		}
+		if s.Remote != nil && s.Remote.ProviderID == provider {
+			e.touchUsers(org, s.ID)
+		}
 		return true
 	})
 }
