@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -101,6 +102,17 @@ var referenceView = output.View[api.Reference]{
 		{Header: "NAME", Cell: func(r api.Reference) string { return r.Name }},
 		{Header: "FIELD", Cell: func(r api.Reference) string { return r.Field }},
 		{Header: "ID", Wide: true, Cell: func(r api.Reference) string { return r.ID }},
+	},
+}
+
+var invitationView = output.View[api.Invitation]{
+	Kind: "invitation", Name: func(i api.Invitation) string { return i.ID },
+	Columns: []output.Column[api.Invitation]{
+		{Header: "ID", Cell: func(i api.Invitation) string { return i.ID }},
+		{Header: "INVITED", Cell: func(i api.Invitation) string { return output.Text(cmp.Or(i.Email, i.Principal)) }},
+		{Header: "ROLE", Cell: func(i api.Invitation) string { return string(i.Role) }},
+		{Header: "EXPIRES", Cell: func(i api.Invitation) string { return output.Time(i.ExpiresAt) }},
+		{Header: "BY", Wide: true, Cell: func(i api.Invitation) string { return i.CreatedBy }},
 	},
 }
 

@@ -883,6 +883,80 @@ type Grants = []Binding
 // ImportFormat `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
 type ImportFormat string
 
+// Invitation defines model for Invitation.
+type Invitation struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Email Not set if it names a principal.
+	Email *string `json:"email,omitempty"`
+
+	// Etag The ETag header's content.
+	Etag           string    `json:"etag"`
+	ExpiresAt      time.Time `json:"expires_at"`
+	ID             string    `json:"id"`
+	OrganizationID string    `json:"organization_id"`
+
+	// Principal Not set if it names an address.
+	Principal *string `json:"principal,omitempty"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// InvitationAcceptance defines model for InvitationAcceptance.
+type InvitationAcceptance struct {
+	Code string `json:"code"`
+}
+
+// InvitationCreate Names an address or a principal.
+type InvitationCreate struct {
+	// Email ASCII, compared without regard to case.
+	//
+	// Example: alice@acme.example
+	Email *string `json:"email,omitempty"`
+
+	// ExpiresAt At most 30 days from now; a week from now if left out.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Principal Compared byte for byte.
+	//
+	// Example: user:https://login.example#4711
+	Principal *string `json:"principal,omitempty"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// InvitationCreated A new invitation with its code, the only time it is shown.
+type InvitationCreated struct {
+	// Code Send it to who is invited.
+	//
+	// Example: lyd_inv_…
+	Code      string    `json:"code"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	Email     *string   `json:"email,omitempty"`
+
+	// Etag The ETag header's content.
+	Etag           string    `json:"etag"`
+	ExpiresAt      time.Time `json:"expires_at"`
+	ID             string    `json:"id"`
+	OrganizationID string    `json:"organization_id"`
+	Principal      *string   `json:"principal,omitempty"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// InvitationList defines model for InvitationList.
+type InvitationList struct {
+	Items []Invitation `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 //
 // Example: {"team":"payments"}
@@ -1005,7 +1079,7 @@ type Organization struct {
 }
 
 // OrganizationContent What an organization has of one kind: `secret`, `deleted_secret` (which could still be undeleted), `consumer`, `provider`, `workload` (a running pod, as `<namespace>/<pod>`), `lease` (of dynamic
-// credentials, as `<provider>:<path>`), `member`, `api_token`, or `record` (one that does not verify). There may be more kinds.
+// credentials, as `<provider>:<path>`), `member`, `api_token`, `invitation`, or `record` (one that does not verify). There may be more kinds.
 type OrganizationContent struct {
 	// Count Example: 1
 	Count int `json:"count"`
@@ -1720,6 +1794,9 @@ type IfNoneMatch = string
 // IfNoneMatchCreate defines model for IfNoneMatchCreate.
 type IfNoneMatchCreate = string
 
+// InvitationRef defines model for InvitationRef.
+type InvitationRef = string
+
 // LabelFilter defines model for LabelFilter.
 type LabelFilter = []string
 
@@ -1843,6 +1920,14 @@ type ReadInstallationAuditChainParams struct {
 
 	// Wait Waits at most this many seconds for an event if there is none yet.
 	Wait *AuditWait `form:"wait,omitempty" json:"wait,omitempty"`
+}
+
+// AcceptInvitationParams defines parameters for AcceptInvitation.
+type AcceptInvitationParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListOrganizationsParams defines parameters for ListOrganizations.
@@ -1985,6 +2070,38 @@ type UpdateConsumerParams struct {
 type ReplaceConsumerParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListInvitationsParams defines parameters for ListInvitations.
+type ListInvitationsParams struct {
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// CreateInvitationParams defines parameters for CreateInvitation.
+type CreateInvitationParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeInvitationParams defines parameters for RevokeInvitation.
+type RevokeInvitationParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetInvitationParams defines parameters for GetInvitation.
+type GetInvitationParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListMembersParams defines parameters for ListMembers.
@@ -2323,6 +2440,9 @@ type RevokeSessionOfParams struct {
 // AddAdministratorJSONRequestBody defines body for AddAdministrator for application/json ContentType.
 type AddAdministratorJSONRequestBody = AdministratorCreate
 
+// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
+type AcceptInvitationJSONRequestBody = InvitationAcceptance
+
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
 type CreateOrganizationJSONRequestBody = OrganizationCreate
 
@@ -2340,6 +2460,9 @@ type ReplaceConsumerJSONRequestBody = ConsumerCreate
 
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
 type ExplainJSONRequestBody = Question
+
+// CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
+type CreateInvitationJSONRequestBody = InvitationCreate
 
 // AddMemberJSONRequestBody defines body for AddMember for application/json ContentType.
 type AddMemberJSONRequestBody = MemberCreate

@@ -39,6 +39,8 @@ var errorTable = []struct {
 	{store.ErrLastAdministrator, contract.CodeLastAdministrator, "It is the only administrator, and the bootstrap token has ended. Make somebody else one first.", false},
 	{errBootstrapEnded, contract.CodeUnauthenticated, "The bootstrap token has ended: an administrator has signed in. Sign in as an administrator.", false},
 	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may do this.", false},
+	{errNobody, contract.CodeForbidden, "A token cannot be a member. Sign in, or use a service account.", false},
+	{errNoInvitation, contract.CodeNotFound, "The code is not that of an open invitation, or not for you. Ask for another.", false},
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
 	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},

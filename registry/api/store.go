@@ -62,6 +62,12 @@ type Store interface {
 	Member(ctx context.Context, orgID, principalOrID string) (store.Member, error)
 	Members(ctx context.Context, orgID string, q store.Query) (store.Page[store.Member], error)
 
+	CreateInvitation(ctx context.Context, act store.Act, orgID string, n store.Invitation, hash func(id string) [32]byte) (store.Invitation, error)
+	RevokeInvitation(ctx context.Context, act store.Act, orgID, id string, expect int64) error
+	AcceptInvitation(ctx context.Context, act store.Act, id string, sum [32]byte, principal string) (store.Member, error)
+	Invitation(ctx context.Context, orgID, id string) (store.Invitation, error)
+	Invitations(ctx context.Context, orgID string, q store.Query) (store.Page[store.Invitation], error)
+
 	CreateAPIToken(ctx context.Context, act store.Act, orgID string, t store.APIToken, hash func(id string) [32]byte) (store.APIToken, error)
 	DeleteAPIToken(ctx context.Context, act store.Act, orgID, id string, expect int64) error
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)

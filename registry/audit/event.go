@@ -93,6 +93,9 @@ const (
 	MemberAdd          Action = "member.add"
 	MemberUpdate       Action = "member.update"
 	MemberRemove       Action = "member.remove"
+	InvitationCreate   Action = "invitation.create"
+	InvitationRevoke   Action = "invitation.revoke"
+	InvitationAccept   Action = "invitation.accept" // by the new member, whose member.add is in the same change
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
 	SessionCreate      Action = "session.create"

@@ -85,6 +85,12 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"updateMember": {"member.update", Owner},
 	"removeMember": {"member.remove", Owner},
 
+	"listInvitations":  {"invitation.list", Owner}, // they hold addresses of people who are no members
+	"createInvitation": {"invitation.create", Owner},
+	"getInvitation":    {"invitation.read", Owner},
+	"revokeInvitation": {"invitation.revoke", Owner},
+	"acceptInvitation": {"invitation.accept", Authenticated},
+
 	"listTokens":  {"token.list", Owner},
 	"createToken": {"token.create", Owner},
 	"getToken":    {"token.read", Owner},

@@ -49,6 +49,7 @@ type Provider interface {
 // Store is what is asked of a [store.Store].
 type Store interface {
 	CreateSession(ctx context.Context, act store.Act, n store.Session, hash func(id string) [32]byte) (store.Session, error)
+	AcceptInvitationsOf(ctx context.Context, act store.Act, principal, verifiedEmail string) ([]store.Member, error)
 	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
 	CreateDevice(ctx context.Context, act store.Act, n store.Device, userCode string, hash func(id string) [32]byte) (store.Device, error)
 	DeviceByCode(ctx context.Context, userCode string) (store.Device, error)
@@ -215,8 +216,20 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, who oidc.Identity
 		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
 		return
 	}
+	s.accept(r.Context(), act, who)
 	session.SetCookie(w, text, made.ExpiresAt)
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// accept makes somebody who has just signed in a member of who invited them. Whoever cannot be made one now is signed in all the same: the next sign-in tries again.
+func (s *server) accept(ctx context.Context, act store.Act, who oidc.Identity) {
+	made, err := s.Store.AcceptInvitationsOf(ctx, act, who.Principal(), who.Email)
+	for _, m := range made {
+		s.Log.InfoContext(ctx, "invitation accepted", "request_id", act.RequestID, "principal", m.Principal, "org_id", m.OrgID)
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "invitations not accepted", "request_id", act.RequestID, "err", err)
+	}
 }
 
 func (s *server) logout(w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,7 @@ const (
 	ContentLease         = "lease"    // that is not abandoned, as <provider>:<path>
 	ContentMember        = "member"
 	ContentToken         = "api_token"
+	ContentInvitation    = "invitation"
 	ContentRecord        = "record" // one that does not verify, by its key: nobody knows what it is
 )
 
@@ -45,7 +46,7 @@ func (e *NotEmptyError) Unwrap() error { return ErrReferenced }
 // keeps reports whether a kind of contents keeps an organization from being deleted without force. Who may administer it does not.
 func keeps(c Content) bool {
 	switch c.Kind {
-	case ContentDeletedSecret, ContentMember, ContentToken:
+	case ContentDeletedSecret, ContentMember, ContentToken, ContentInvitation:
 		return false
 	}
 	return c.Count > 0
@@ -165,7 +166,11 @@ func (m *image) contents(k keyspace, orgID string, outside namesOf) []Content {
 		}
 		return t.OrgID == orgID
 	})
-	kinds := []string{ContentSecret, ContentDeletedSecret, ContentConsumer, ContentProvider, ContentWorkload, ContentLease, ContentMember, ContentToken, ContentRecord}
+	m.invitationsOf(orgID, func(i *invitation) bool {
+		names.add(ContentInvitation, i.invited())
+		return true
+	})
+	kinds := []string{ContentSecret, ContentDeletedSecret, ContentConsumer, ContentProvider, ContentWorkload, ContentLease, ContentMember, ContentToken, ContentInvitation, ContentRecord}
 	list := make([]Content, len(kinds))
 	for i, kind := range kinds {
 		all := names[kind]

@@ -25,6 +25,7 @@
 //	orgs/<org>                                 organization   JSON
 //	orgs/<org>/consumernames/<name>            consumer-name  the consumer's id
 //	orgs/<org>/consumers/<id>                  consumer       JSON with ENVs and bindings
+//	orgs/<org>/invitations/<id>                invitation     JSON with the SHA-256 of the code; gone with its etcd lease
 //	orgs/<org>/members/<principal>             member         JSON; the slash of a principal is escaped
 //	orgs/<org>/providernames/<name>            provider-name  the provider's id
 //	orgs/<org>/providers/<id>                  provider       JSON and the envelope of the credentials, if there are any

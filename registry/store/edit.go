@@ -157,6 +157,8 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		return e.loadMember(key, a, value, rev)
 	case kindAPIToken:
 		return e.loadAPIToken(key, a, value, rev)
+	case kindInvitation:
+		return e.loadInvitation(key, a, value, rev)
 	case kindSession:
 		return e.loadSession(key, a, value, rev)
 	case kindAdministrator:
@@ -243,6 +245,8 @@ func (e *edit) remove(key string, a address) {
 		e.removeMember(a)
 	case kindAPIToken:
 		e.removeAPIToken(a)
+	case kindInvitation:
+		e.removeInvitation(a)
 	case kindSession:
 		e.removeSession(a)
 	case kindAdministrator:
@@ -366,6 +370,10 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindAPIToken:
 		if t, ok := m.tokens.Get(tokenAt(a)); ok {
 			return t.Revision, true
+		}
+	case kindInvitation:
+		if i, ok := m.invitations.Get(invitationAt(a.org, a.id)); ok {
+			return i.Revision, true
 		}
 	case kindSession:
 		if s, ok := m.sessions.byID.Get(sessionAt(a.id)); ok {

@@ -44,6 +44,7 @@ const (
 	kindLastGood     = "last-known-good"
 	kindDevice       = "device"
 	kindDeviceCode   = "device-code"
+	kindInvitation   = "invitation"
 	kindDeletion     = "organization-deletion"
 
 	kindAdministrator = "administrator"
@@ -75,6 +76,7 @@ func (k keyspace) version(org, secret string, number uint64) string {
 func (k keyspace) member(org, principal string) string {
 	return k.under(org, "members") + url.PathEscape(principal)
 }
+func (k keyspace) invitation(org, id string) string { return k.under(org, "invitations") + id }
 func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
 func (k keyspace) activity(org string) string       { return string(k) + "activity/" + org + "/" }
 func (k keyspace) tokenUses(org string) string      { return k.activity(org) + "tokens/" }
@@ -186,6 +188,7 @@ var kindOf = map[string]string{ // :: path element → kind
 	"consumernames": kindConsumerName,
 	"members":       kindMember,
 	"tokens":        kindAPIToken,
+	"invitations":   kindInvitation,
 	"providers":     kindProvider,
 	"providernames": kindProviderName,
 }
