@@ -58,7 +58,7 @@ func TestAnInjectorDoesNotStartWithAFileItCannotUse(t *testing.T) {
 		"a CA that holds none":        {write("no certificate"), policy, "holds no certificate"},
 		"a CA too large for a pod":    {write(strings.Repeat(string(text), maxCA/len(text)+1)), policy, "more than 32768 bytes"},
 		"a policy that is not there":  {ca, "/nonexistent/policy.yaml", "reading the policy"},
-		"a policy with a wrong field": {ca, write("deliverys: [file]\n"), "deliverys"},
+		"a policy with a wrong field": {ca, write("allowances: [file]\n"), "allowances"},
 		"a policy with a wrong word":  {ca, write("delivery: post\n"), "post"},
 	} {
 		t.Run(name, func(t *testing.T) {
