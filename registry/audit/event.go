@@ -94,6 +94,9 @@ const (
 	MemberRemove       Action = "member.remove"
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
+	FederationCreate   Action = "federation.create"
+	FederationExchange Action = "federation.exchange" // a job got a bearer for its ID token
+	FederationDelete   Action = "federation.delete"
 	SessionCreate      Action = "session.create"
 	SessionRevoke      Action = "session.revoke"
 	DeviceApprove      Action = "device.approve" // a person let a command line in

@@ -155,6 +155,10 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		return e.loadMember(key, a, value, rev)
 	case kindAPIToken:
 		return e.loadAPIToken(key, a, value, rev)
+	case kindFederation:
+		return e.loadFederation(key, a, value, rev)
+	case kindFederated:
+		return e.loadFederated(key, a, value, rev)
 	case kindSession:
 		return e.loadSession(key, a, value, rev)
 	case kindAdministrator:
@@ -239,6 +243,10 @@ func (e *edit) remove(key string, a address) {
 		e.removeMember(a)
 	case kindAPIToken:
 		e.removeAPIToken(a)
+	case kindFederation:
+		e.removeFederation(a)
+	case kindFederated:
+		e.removeFederated(a)
 	case kindSession:
 		e.removeSession(a)
 	case kindAdministrator:
@@ -331,6 +339,14 @@ func (m *image) revision(key string, a address) (int64, bool) {
 		}
 	case kindAPIToken:
 		if t, ok := m.tokens.Get(tokenAt(a)); ok {
+			return t.Revision, true
+		}
+	case kindFederation:
+		if f, ok := m.federations.byName.Get(federationAt(a)); ok {
+			return f.Revision, true
+		}
+	case kindFederated:
+		if t, ok := m.federations.tokens.Get(federatedAt(a)); ok {
 			return t.Revision, true
 		}
 	case kindSession:

@@ -87,7 +87,7 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 	return o, nil
 }
 
-// DeleteOrganization deletes an organization with its soft-deleted secrets, members and API tokens, for good. It returns [ErrReferenced] while there are consumers, providers or
+// DeleteOrganization deletes an organization with its soft-deleted secrets, members, API tokens and federations, for good. It returns [ErrReferenced] while there are consumers, providers or
 // live secrets.
 // Its audit events stay until their age ends.
 func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, expect int64) error {

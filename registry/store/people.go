@@ -19,6 +19,7 @@ type people struct {
 	tokenIDs    *btree.BTree[*token]  // by id
 	sessions
 	administration
+	federations federations
 }
 
 // token is an API token as it is stored.
@@ -35,16 +36,17 @@ func newPeople() people {
 		tokenIDs:       btree.New(degree, func(a, b *token) bool { return a.ID < b.ID }),
 		sessions:       newSessions(),
 		administration: newAdministration(),
+		federations:    newFederations(),
 	}
 }
 
 func (p people) clone() people {
-	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.sessions.clone(), p.administration.clone()}
+	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.sessions.clone(), p.administration.clone(), p.federations.clone()}
 }
 
 // size is how many keys of etcd it stands for.
 func (p people) size() int {
-	return p.members.Len() + p.tokens.Len() + p.sessions.size() + p.administration.size()
+	return p.members.Len() + p.tokens.Len() + p.sessions.size() + p.administration.size() + p.federations.size()
 }
 
 func memberAt(a address) *Member {
