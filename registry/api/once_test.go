@@ -38,6 +38,7 @@ var posts = map[string]post{ // :: operationId → request
 	"stopWorkload":       {acme + "/workloads/uid-api-1/stop", "", acme + "/workloads/uid-api-2/stop"},
 	"stopWorkloads":      {acme + "/secrets/stripe/stop-workloads", "", acme + "/secrets/stripe/stop-workloads?force=true"},
 	"createToken":        {acme + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},
+	"createFederation":   {acme + "/federations", federationBody, strings.Replace(federationBody, "member", "owner", 1)},
 }
 
 // anonymousPosts are for callers who have no name yet, and so no keys of their own.
