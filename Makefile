@@ -12,9 +12,10 @@ LINT    := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
 # Set by the linker; see internal/version.
 RELEASE := github.com/lanyard-dev/lanyard/internal/version.release
 MODULES := . tools charts e2e e2e/envfile
+PARTS   := $(addprefix e2e/cluster/,kubernetes etcd coredns containerd helm)
 export CGO_CFLAGS ?= -O2
 # What the cluster's parts and our images are compiled with, too: on a fresh machine packages they share are compiled once. `make align` keeps the versions the same.
-SHARED  := CGO_ENABLED=0 go -C e2e run -trimpath -gcflags=all=-dwarf=false
+SHARED  := CGO_ENABLED=0 go -C e2e run -trimpath -gcflags="all=-dwarf=false -l"
 
 .PHONY: help
 help: ## list these commands
@@ -71,8 +72,8 @@ $(LINT):
 
 .PHONY: align
 align: ## give the modules that are built together the same versions of what they share
-	@trap 'rm -f go.work go.work.sum' EXIT; go work init $(MODULES) e2e/cluster/kubernetes e2e/cluster/etcd e2e/cluster/coredns; go work sync
-	@for m in $(MODULES) e2e/cluster/kubernetes e2e/cluster/etcd e2e/cluster/coredns; do go -C $$m mod tidy; done
+	@trap 'rm -f go.work go.work.sum' EXIT; go work init $(MODULES) $(PARTS); go work sync
+	@for m in $(MODULES) $(PARTS); do go -C $$m mod tidy; done
 
 .PHONY: generate
 generate: ## regenerate what is generated

@@ -113,7 +113,7 @@ func TestConfigNamesTheVariableAndTheFix(t *testing.T) {
 		"an ENV that is none":         {podspec.EnvRequest, requestJSON(container("app", "A B")), `"A B"`},
 		"a reserved ENV":              {podspec.EnvRequest, requestJSON(container("app", "LD_PRELOAD")), "dynamic loader"},
 		"too many ENVs":               {podspec.EnvRequest, requestJSON(container("a", many[:200]...), container("b", many[:57]...)), "names 257 ENVs"},
-		"a request too long":          {podspec.EnvRequest, strings.Repeat(" ", wire.MaxRequestBytes+1), "fewer ENVs"},
+		"a request too long":          {podspec.EnvRequest, strings.Repeat(" ", wire.MaxNamesBytes+1), "fewer ENVs"},
 		"a deadline without unit":     {podspec.EnvDeadline, "90", "write it like 90s"},
 		"no time":                     {podspec.EnvDeadline, "0s", "more than zero"},
 		"a deadline too long":         {podspec.EnvDeadline, "11m", "at most 10m"},

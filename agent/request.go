@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
@@ -17,8 +19,8 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 	if text == "" {
 		return req, errors.New("is empty: the injector writes it, so the pod may not have passed the webhook")
 	}
-	if len(text) > wire.MaxRequestBytes {
-		return req, fmt.Errorf("is longer than the %d bytes the registry reads: give the pod fewer ENVs", wire.MaxRequestBytes)
+	if len(text) > wire.MaxNamesBytes {
+		return req, fmt.Errorf("is longer than the %d bytes the registry reads: give the pod fewer ENVs", wire.MaxNamesBytes)
 	}
 	if err := json.Unmarshal([]byte(text), &req); err != nil {
 		return req, fmt.Errorf("is not the JSON of a resolve request: %w", err)
@@ -28,6 +30,9 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 	}
 	if n := len(req.Containers); n == 0 || n > wire.MaxContainers {
 		return req, fmt.Errorf("names %d containers: it must name 1 to %d", n, wire.MaxContainers)
+	}
+	if err := checkProviderTokens(req.ProviderTokens); err != nil {
+		return req, err
 	}
 	total, seen := 0, make(map[string]bool)
 	for _, c := range req.Containers {
@@ -50,6 +55,22 @@ func parseRequest(text string) (wire.ResolveRequest, error) {
 		return req, fmt.Errorf("names %d ENVs: one pod may receive %d", total, wire.MaxEnvs)
 	}
 	return req, nil
+}
+
+// checkProviderTokens checks the audiences of the tokens to send along; the tokens themselves are in files.
+func checkProviderTokens(tokens []wire.ProviderToken) error {
+	if len(tokens) > wire.MaxProviderTokens {
+		return fmt.Errorf("names %d tokens for providers: a pod may send %d along", len(tokens), wire.MaxProviderTokens)
+	}
+	for i, t := range tokens {
+		if err := podspec.CheckProviderAudience(t.Audience); err != nil {
+			return fmt.Errorf("names a token for a provider whose audience %.100q %w", t.Audience, err)
+		}
+		if slices.ContainsFunc(tokens[:i], func(before wire.ProviderToken) bool { return before.Audience == t.Audience }) {
+			return fmt.Errorf("names audience %q twice", t.Audience)
+		}
+	}
+	return nil
 }
 
 func checkContainer(c wire.ContainerRequest) error {

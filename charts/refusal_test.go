@@ -23,6 +23,7 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"etcd over https without its authority":   {`etcd: {external: {endpoints: ["https://etcd:2379"]}}`, "", "set etcd.external.existingSecret"},
 		"one injector":                            {`injector: {replicas: 1}`, "", "use 2 or more, or set development=true"},
 		"a Vault that is shown the token of pods": {`providers: {trustedAddresses: ["https://vault"], vaultAudience: lanyard}`, "", "choose another one"},
+		"pods' tokens for the installation":       {`providers: {podAudiences: [vault, lanyard]}`, "", "choose another one"},
 		"a token over plain http":                 {`providers: {trustedAddresses: ["http://vault"]}`, "", "use https://, or set providers.allowHTTP=true"},
 		"a network that is none":                  {`providers: {allowCIDRs: ["everything"]}`, "", "/providers/allowCIDRs/0"},
 		"audit files one node can mount":          {`{etcd: {external: {endpoints: ["https://etcd:2379"], existingSecret: e}}, registry: {audit: {file: {enabled: true}}}}`, "", "set it to ReadWriteMany"},

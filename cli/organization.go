@@ -3,8 +3,12 @@
 package cli
 
 import (
+	"io"
+	"slices"
+
 	"github.com/spf13/cobra"
 
+	"github.com/lanyard-dev/lanyard/cli/internal/output"
 	"github.com/lanyard-dev/lanyard/pkg/api"
 )
 
@@ -104,28 +108,62 @@ func updateOrganization(a *app) *cobra.Command {
 
 func deleteOrganization(a *app) *cobra.Command {
 	var (
-		yes  bool
-		only condition
+		yes, force bool
+		only       condition
 	)
 	cmd := &cobra.Command{
-		Use: "delete SLUG", Short: "Delete an organization that has no secrets and no consumers left", Args: arguments, ValidArgsFunction: a.completeOrganizations,
+		Use: "delete SLUG", Short: "Delete an organization, with everything in it on request", Args: arguments, ValidArgsFunction: a.completeOrganizations,
+		Long: `Delete an organization for good.
+
+What is in it is shown first. An organization that still has secrets, consumers, providers, running pods or leases is deleted with all of them if you type its slug when asked, or with
+--yes --force. Its running pods keep what they have received; nothing starts with it again. Leases of dynamic credentials are revoked. Nothing can be restored.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(cmd.Context(), yes, "Delete organization "+args[0]+"?"); err != nil {
+			have, err := answer[api.OrganizationContents](client.GetOrganizationContents(cmd.Context(), args[0]))
+			if err != nil {
 				return err
 			}
-			if _, err := answer[struct{}](client.DeleteOrganization(cmd.Context(), args[0], &api.DeleteOrganizationParams{IfMatch: only.header()})); err != nil {
+			full := reportContents(a.Err, have.body.Items)
+			switch {
+			case full && !yes && a.Terminal != nil:
+				if err := a.confirmText(cmd.Context(), args[0], "Delete organization "+args[0]+" with everything in it? Type its slug: "); err != nil {
+					return err
+				}
+				force = true
+			default:
+				if err := a.confirm(cmd.Context(), yes, "Delete organization "+args[0]+"?"); err != nil {
+					return err
+				}
+			}
+			params := &api.DeleteOrganizationParams{IfMatch: only.header(), Force: nonzero(force)}
+			if force {
+				params.Confirm = &args[0]
+			}
+			if _, err := answer[struct{}](client.DeleteOrganization(cmd.Context(), args[0], params)); err != nil {
 				return err
 			}
 			return a.say("organization/%s deleted", args[0])
 		},
 	}
 	registerYes(cmd, &yes)
+	cmd.Flags().BoolVar(&force, "force", false, "delete it with everything in it")
 	only.register(cmd)
 	return cmd
+}
+
+// reportContents shows a person what would go with an organization, and reports whether that is more than who administers it.
+func reportContents(w io.Writer, have []api.OrganizationContent) (full bool) {
+	shown := slices.DeleteFunc(slices.Clone(have), func(c api.OrganizationContent) bool { return c.Count == 0 })
+	for _, c := range shown {
+		full = full || c.Kind != "deleted_secret" && c.Kind != "member" && c.Kind != "api_token" && c.Kind != "invitation"
+	}
+	if len(shown) > 0 {
+		_ = output.List(output.Printer{Out: w}, contentView, shown) // stderr may be gone
+	}
+	return full
 }
 
 func registerYes(cmd *cobra.Command, yes *bool) {

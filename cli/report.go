@@ -29,6 +29,11 @@ func report(w io.Writer, name string, err error) {
 			}
 			fmt.Fprintln(w)
 		}
+		if p.Contents != nil {
+			fmt.Fprintln(w)
+			reportContents(w, *p.Contents)
+			fmt.Fprintln(w)
+		}
 		if p.RequestID != "" {
 			fmt.Fprintf(w, "  request id: %s\n", output.Printable(p.RequestID))
 		}
@@ -66,6 +71,9 @@ func problemHint(p *api.Problem) string {
 	case "forbidden":
 		return "`lanyard whoami` shows whose token it is"
 	case "referenced":
+		if p.Contents != nil {
+			return "`org delete --yes --force` deletes the organization with everything in it"
+		}
 		if p.References != nil {
 			return "remove the references first; `secret delete --force` deletes a secret all the same, and what refers to it fails at its next start"
 		}

@@ -33,7 +33,7 @@ refer to secrets must all be there, else nothing is run and the missing ones are
 ever fetched: nobody can. The command takes this process's place, so signals, the terminal and the exit code are its own; LANYARD_TOKEN is kept from it.
 
 With --in-cluster nothing is run either: a Job is printed that ` + "`kubectl create -f -`" + ` runs, with the label and the annotation by which its pod receives the consumer's real values, as any pod
-does. The consumer must be bound to the service account.`,
+does. The consumer must be bound to the service account. The pod passes the Pod Security Standard "restricted", so that it never runs as root.`,
 		Example: `  lanyard run --consumer acme/billing --env-file .env -- go test ./...
   lanyard run --in-cluster --consumer acme/billing -n billing --serviceaccount api --image registry.example/billing:1.4 -- /migrate up | kubectl create -f -`,
 		Args: func(cmd *cobra.Command, args []string) error {

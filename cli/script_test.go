@@ -50,7 +50,7 @@ func lanyard() {
 }
 
 // TestScripts runs every script against one registry, each in an organization of its own. What they print, the registry's log and its audit stream must not
-// hold the canary, whatever the scripts did with it, and no API token but those that [mints] saw being made, each where it was made and nowhere else.
+// hold the canary, whatever the scripts did with it, and no API token or code but those that [minting] saw being made, each where it was made and nowhere else.
 func TestScripts(t *testing.T) {
 	vault := vaulttest.New(t)
 	r := startRegistry(t)
@@ -109,7 +109,7 @@ func TestScripts(t *testing.T) {
 			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "canary.txt"), []byte(r.canary+"\n"), 0o600)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mints": mints},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mints": minting("token", "create"), "invites": minting("invitation", "create")},
 	})
 }
 
@@ -128,25 +128,27 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// tokenText is what an API token or the bearer of a federation looks like, as docs/api.md and docs/federation.md have it. The bootstrap token has another form, and is a canary of its own.
-var tokenText = regexp.MustCompile(`lyd_(?:fed_)?[0-9a-f-]{36}_[A-Za-z0-9_-]{43}_[0-9A-Za-z]{6}`)
+// tokenText is what an API token, the code of an invitation and the bearer of a federation look like, as docs/api.md and docs/federation.md have it. The bootstrap token has another form, and is a canary of its own.
+var tokenText = regexp.MustCompile(`lyd_(?:inv_|fed_)?[0-9a-f-]{36}_[A-Za-z0-9_-]{43}_[0-9A-Za-z]{6}`)
 
 // mintedTokens is the key of the tokens that a script may have printed: *[]string, in the order in which they were made.
 const mintedTokens = "minted tokens"
 
-// mints runs `lanyard token create` and demands that standard output holds one token and standard error none: mints ci --role owner. It is the only command that may
-// print one.
-func mints(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 {
-		ts.Fatalf("usage: mints name flag...")
+// minting returns a command that runs a command of lanyard and demands that standard output holds one token or code and standard error none: mints ci --role owner. These are the only commands
+// that may print one.
+func minting(command ...string) func(ts *testscript.TestScript, neg bool, args []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < 1 {
+			ts.Fatalf("usage: mints name flag..., invites flag...")
+		}
+		ts.Check(ts.Exec("lanyard", slices.Concat(command, args)...))
+		have := tokenText.FindAllString(ts.ReadFile("stdout"), -1)
+		if len(have) != 1 || tokenText.MatchString(ts.ReadFile("stderr")) {
+			ts.Fatalf("%d tokens on standard output, want 1, and none on standard error", len(have))
+		}
+		made := ts.Value(mintedTokens).(*[]string)
+		*made = append(*made, have[0])
 	}
-	ts.Check(ts.Exec("lanyard", append([]string{"token", "create"}, args...)...))
-	have := tokenText.FindAllString(ts.ReadFile("stdout"), -1)
-	if len(have) != 1 || tokenText.MatchString(ts.ReadFile("stderr")) {
-		ts.Fatalf("%d tokens on standard output, want 1, and none on standard error", len(have))
-	}
-	made := ts.Value(mintedTokens).(*[]string)
-	*made = append(*made, have[0])
 }
 
 type testRegistry struct {

@@ -84,6 +84,18 @@ func readLine(r io.Reader) (line []byte, err error) {
 	}
 }
 
+// confirmText asks for a word that nobody types by mistake. There is somebody to answer.
+func (a *app) confirmText(ctx context.Context, want, question string) error {
+	answer, err := a.Terminal.ReadLine(ctx, question, false)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(string(answer)) != want {
+		return failed(Failure, "", errors.New("not confirmed, so nothing was changed"))
+	}
+	return nil
+}
+
 // confirm asks before something is lost. Without a terminal, yes has to have been given.
 func (a *app) confirm(ctx context.Context, yes bool, question string) error {
 	if yes {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -102,6 +103,36 @@ var referenceView = output.View[api.Reference]{
 		{Header: "FIELD", Cell: func(r api.Reference) string { return r.Field }},
 		{Header: "ID", Wide: true, Cell: func(r api.Reference) string { return r.ID }},
 	},
+}
+
+var invitationView = output.View[api.Invitation]{
+	Kind: "invitation", Name: func(i api.Invitation) string { return i.ID },
+	Columns: []output.Column[api.Invitation]{
+		{Header: "ID", Cell: func(i api.Invitation) string { return i.ID }},
+		{Header: "INVITED", Cell: func(i api.Invitation) string { return output.Text(cmp.Or(i.Email, i.Principal)) }},
+		{Header: "ROLE", Cell: func(i api.Invitation) string { return string(i.Role) }},
+		{Header: "EXPIRES", Cell: func(i api.Invitation) string { return output.Time(i.ExpiresAt) }},
+		{Header: "BY", Wide: true, Cell: func(i api.Invitation) string { return i.CreatedBy }},
+	},
+}
+
+var contentView = output.View[api.OrganizationContent]{
+	Kind: "content", Name: func(c api.OrganizationContent) string { return c.Kind },
+	Columns: []output.Column[api.OrganizationContent]{
+		{Header: "KIND", Cell: func(c api.OrganizationContent) string { return c.Kind }},
+		{Header: "COUNT", Cell: func(c api.OrganizationContent) string { return strconv.Itoa(c.Count) }},
+		{Header: "NAMES", Cell: contentNames},
+	},
+}
+
+// contentNames are the first few names: a table is for looking at.
+func contentNames(c api.OrganizationContent) string {
+	const enough = 8
+	text := strings.Join(c.Names[:min(len(c.Names), enough)], ", ")
+	if c.Count > enough {
+		text += ", …"
+	}
+	return text
 }
 
 var consumerView = output.View[api.Consumer]{

@@ -20,6 +20,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/cli"
 	"github.com/lanyard-dev/lanyard/registry/api"
+	"github.com/lanyard-dev/lanyard/registry/authn/credential"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
@@ -167,6 +168,29 @@ func TestSomebodyLogsInWithABrowser(t *testing.T) {
 	}
 	if code, out = user.run(t.Context(), io.Discard, "secret", "create", "made-by-a-person", "--generate", "20"); code != cli.OK {
 		t.Errorf("as an owner: %d %s", code, out)
+	}
+
+	// Another organization has invited the person, and sent the code.
+	beta, err := s.CreateOrganization(t.Context(), store.Act{Actor: "token:bootstrap"}, store.Organization{Slug: "beta"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ""
+	if _, err := s.CreateInvitation(t.Context(), store.Act{Actor: "token:bootstrap"}, beta.ID, store.Invitation{Email: "somebody@acme.example", Role: store.RoleMember}, func(id string) [32]byte {
+		text = credential.New("lyd_inv_", id)
+		return credential.Sum(text)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(user.home, "code")
+	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.OK || out != "member/"+principal+" is member of "+beta.ID+"\n" {
+		t.Errorf("accepting: %d %s", code, out)
+	}
+	if code, _ = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.NotFound {
+		t.Errorf("accepting again: %d", code)
 	}
 
 	// It is a session among the person's others, and ends like them.

@@ -98,6 +98,11 @@ func flags(cfg *Config) *flag.FlagSet {
 	f.StringVar(&cfg.RegistryToken, "registry-token-file", "/var/run/secrets/lanyard/token", "`file` with the injector's own service account token for the secret registry's audience")
 	f.StringVar(&cfg.Agent.Audience, "audience", podspec.Audience, "`audience` of the tokens in pods")
 
+	f.Func("provider-pod-audience", "`audience` that pods may have tokens of their own for, to have secret providers decide by them; repeatable", func(text string) error {
+		cfg.Agent.ProviderAudiences = append(cfg.Agent.ProviderAudiences, text)
+		return nil
+	})
+
 	f.StringVar(&cfg.PolicyFile, "policy-file", "", "YAML `file` with the delivery policy of the installation and its namespaces, read again when it changes; empty allows everything")
 
 	f.StringVar(&cfg.Agent.Image, "agent-image", "", "`image` of the init agent (required)")

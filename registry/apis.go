@@ -43,7 +43,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
-	if err := r.metrics.Register(bootstrapState{r.store, r.config.BootstrapTokenFile != "", r.config.AcceptEndedBootstrap}); err != nil {
+	if err := r.metrics.Register(r.bootstrap()); err != nil {
 		return nil, fmt.Errorf("registering metrics of the bootstrap token: %w", err)
 	}
 	denied := audit.NewDenials(r.audit.Record, r.log)
@@ -84,7 +84,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	workloads, err := workloadapi.New(workloadapi.Config{
 		Events:        told,
 		Authenticator: authenticator, Resolver: resolver, Names: workloadapi.StoreNames(r.store, r.config.ClusterName), Denied: denied, Cluster: r.config.ClusterName,
-		Drain: drain, Logger: r.log, Registerer: r.metrics,
+		Audience: r.providers.Audience, Drain: drain, Logger: r.log, Registerer: r.metrics,
 	})
 	if err != nil {
 		return nil, err

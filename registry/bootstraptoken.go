@@ -21,6 +21,10 @@ type bootstrapState struct {
 	breakGlass bool
 }
 
+func (r *server) bootstrap() bootstrapState {
+	return bootstrapState{r.store, r.config.BootstrapTokenFile != "", r.config.AcceptEndedBootstrap}
+}
+
 var bootstrapDesc = prometheus.NewDesc("lanyard_registry_bootstrap_token", "1 for the state of the bootstrap token: accepted, ended (or none), or break-glass: accepted although it has ended.", []string{"state"}, nil)
 
 // Describe implements prometheus.Collector.

@@ -134,6 +134,11 @@ func (c *Config) Validate() error {
 	if len(c.Providers.TrustedAddresses) > 0 && c.Providers.TokenAudience == c.Audience {
 		complain("-provider-token-audience: %q is the audience of pods: a provider could use the registry's token against the registry", c.Audience)
 	}
+	for _, audience := range c.Providers.PodAudiences {
+		if audience == c.Audience || audience == c.APIAudience {
+			complain("-provider-pod-audience: %q is an audience of this registry: a provider could use a pod's token against it", audience)
+		}
+	}
 	if !c.NoCluster {
 		if namespace, name, ok := strings.Cut(c.InjectorServiceAccount, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 			complain("-injector-service-account: %q is not <namespace>/<name>", c.InjectorServiceAccount)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/lease"
+	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
@@ -32,11 +33,15 @@ func (r *server) fetch(ledger *lease.Ledger) func(resolve.Call) resolve.Fetcher 
 	return func(call resolve.Call) resolve.Fetcher {
 		p := call.Principal
 		if p == (authn.Principal{}) {
-			return r.providers.Begin(nil, true)
+			return r.providers.Begin(nil, true, nil)
+		}
+		tokens := make(provider.Tokens, len(call.ProviderTokens))
+		for _, t := range call.ProviderTokens {
+			tokens[t.Audience] = t.Token
 		}
 		return r.providers.Begin(ledger.Begin(
 			store.Act{Actor: "serviceaccount:" + p.Namespace + "/" + p.ServiceAccount, RequestID: call.RequestID, SourceIP: call.SourceIP},
 			store.LeasePod{Cluster: p.Cluster, Namespace: p.Namespace, Name: p.Pod, UID: p.PodUID, ServiceAccount: p.ServiceAccount, Node: p.Node},
-		), call.Fresh)
+		), call.Fresh, tokens)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/aws"
 	"github.com/lanyard-dev/lanyard/registry/provider/azure"
@@ -26,11 +27,13 @@ import (
 type ProviderPolicy struct {
 	AllowCIDRs []string // networks that are allowed although they are special
 	AllowHTTP  bool     // also http://, with everything in clear
-	// TrustedAddresses are servers that may be shown a token of the registry's own service account, to log in with.
+	// TrustedAddresses are servers that may be shown a token of the registry's own service account, or of a pod's, to log in with.
 	TrustedAddresses []string
 	// TokenFile holds that token, for TokenAudience and nobody else; empty: there is none.
 	TokenFile     string
 	TokenAudience string
+	// PodAudiences are the audiences of tokens of their own that pods may be asked for, to be shown to these servers.
+	PodAudiences []string
 	// ClusterNamespaces are namespaces of this cluster whose Secrets every organization may read with the registry's own service account, as far as its Roles go.
 	ClusterNamespaces []string
 	// HealthInterval is how often each provider is checked in the background; 0 means never.
@@ -49,9 +52,10 @@ const (
 func (p *ProviderPolicy) flags(flags *flag.FlagSet) {
 	flags.Func("provider-allow-cidr", "`network` that secret providers may be in although it is loopback, link-local or otherwise special; repeatable", appendTo(&p.AllowCIDRs))
 	flags.BoolVar(&p.AllowHTTP, "provider-allow-http", false, "accept secret providers at http:// addresses: values and credentials travel in clear")
-	flags.Func("provider-trusted-address", "`URL` of a secret provider that may be shown a token of the registry's own service account; repeatable", appendTo(&p.TrustedAddresses))
+	flags.Func("provider-trusted-address", "`URL` of a secret provider that may be shown a token of the registry's own service account, or of a pod's; repeatable", appendTo(&p.TrustedAddresses))
 	flags.StringVar(&p.TokenFile, "provider-token-file", "", "`file` of that token, which has no other audience; without it there is none")
 	flags.StringVar(&p.TokenAudience, "provider-token-audience", "vault", "audience of that token")
+	flags.Func("provider-pod-audience", "`audience` of tokens of their own that pods may be asked for, to have a trusted provider decide by them; repeatable", appendTo(&p.PodAudiences))
 	flags.Func("provider-cluster-namespace", "`namespace` whose Secrets every organization may read with the registry's own service account; repeatable", appendTo(&p.ClusterNamespaces))
 	flags.DurationVar(&p.HealthInterval, "provider-health-interval", time.Minute, "how often each secret provider is checked in the background; 0 turns it off")
 }
@@ -85,8 +89,14 @@ func (p *ProviderPolicy) host() (provider.Host, error) {
 		}
 		host.TrustedAddresses = append(host.TrustedAddresses, address.String())
 	}
-	if len(p.TrustedAddresses) > 0 && p.TokenFile == "" {
-		problems = append(problems, errors.New("-provider-trusted-address needs -provider-token-file"))
+	for _, audience := range p.PodAudiences {
+		if err := podspec.CheckProviderAudience(audience); err != nil {
+			problems = append(problems, fmt.Errorf("-provider-pod-audience: %q %w", audience, err))
+		}
+	}
+	host.PodAudiences = p.PodAudiences
+	if len(p.TrustedAddresses) > 0 && p.TokenFile == "" && len(p.PodAudiences) == 0 {
+		problems = append(problems, errors.New("-provider-trusted-address needs -provider-token-file or -provider-pod-audience"))
 	}
 	if p.TokenFile != "" {
 		host.ServiceAccountToken = provider.TokenFile(p.TokenFile, cmp.Or(p.TokenAudience, "vault"))

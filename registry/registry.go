@@ -47,7 +47,7 @@ func Run(ctx context.Context, config Config) error {
 	r.metrics = prometheus.NewRegistry()
 	r.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	r.setStatus(errors.New("starting"))
-	r.health.Ready = r.ready
+	r.health.Ready, r.health.Notes = r.ready, r.notes
 
 	health, err := httpserver.Listen(ctx, httpserver.Config{Name: "metrics", Address: config.MetricsAddress, Handler: r.health.Handler(r.metrics), Log: r.log})
 	if err != nil {
@@ -93,6 +93,9 @@ func (r *server) ready() error {
 	}
 	return r.audit.Err()
 }
+
+// notes is asked only when the server is ready, and so has started.
+func (r *server) notes() []string { return []string{"bootstrap token: " + r.bootstrap().state()} }
 
 // run opens what the registry works with, in the order of need, serves, and closes in reverse.
 func (r *server) run(ctx context.Context, metricsAddress string) error {

@@ -52,8 +52,8 @@ func (config Config) tools() (toolchain.Cache, error) {
 	return cache, err
 }
 
-// Build compiles everything a cluster with the host driver needs, and Vault,
-// into the cache, where it is not there yet. It needs no root.
+// Build compiles everything a cluster with the host driver needs, and what is
+// used beside it, into the cache, where it is not there yet. It needs no root.
 func Build(ctx context.Context, config Config) error {
 	config, err := config.complete(ctx)
 	if err != nil {
@@ -63,10 +63,6 @@ func Build(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range append(toolchain.Parts(), toolchain.Vault) {
-		if _, err := tools.Get(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = tools.GetAll(ctx, toolchain.All()...)
+	return err
 }

@@ -25,7 +25,7 @@ func BuildImage(ctx context.Context, dir, reference, archive string) error {
 	defer os.RemoveAll(scratch)
 	name := filepath.Base(dir)
 	binary := filepath.Join(scratch, name)
-	if err := (image.Binary{Dir: dir}).Compile(ctx, platform, binary); err != nil {
+	if err := (image.Binary{Dir: dir, Quick: true}).Compile(ctx, platform, binary); err != nil {
 		return err
 	}
 	built, err := image.New(image.Spec{Name: name}, platform, binary)

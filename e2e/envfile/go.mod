@@ -1,6 +1,6 @@
 module github.com/lanyard-dev/lanyard/e2e/envfile
 
-go 1.26.0
+go 1.26.6
 
 require github.com/lanyard-dev/lanyard v0.0.0
 

@@ -22,7 +22,7 @@ import (
 // API calls the administrators' API over HTTP.
 type API struct {
 	base   string
-	token  string
+	token  string // empty: the client has the cookie of a session
 	client *http.Client
 }
 
@@ -41,17 +41,17 @@ func (i *Installation) connect(ctx context.Context) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the bootstrap token: %w", err)
 	}
+	i.registryCA = []byte(bundle.Data["ca.crt"])
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM([]byte(bundle.Data["ca.crt"])) {
+	if !roots.AppendCertsFromPEM(i.registryCA) {
 		return nil, errors.New("the registry's ConfigMap holds no certificate")
 	}
-	host := Release + "-registry." + Namespace + ".svc"
 	return &API{
 		base:  "https://" + net.JoinHostPort(service.Spec.ClusterIP, "443"),
 		token: string(token.Data["token"]),
 		client: &http.Client{
 			Timeout:   30 * time.Second,
-			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}},
+			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: registryHost, MinVersion: tls.VersionTLS12}},
 		},
 	}, nil
 }
@@ -95,7 +95,11 @@ func (a *API) Call(ctx context.Context, method, path string, in, out any) error 
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Authorization", "Bearer "+a.token)
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
+	} else {
+		request.Header.Set("Sec-Fetch-Site", "same-origin") // as browsers say of a page's own requests
+	}
 	if in != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

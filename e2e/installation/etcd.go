@@ -37,13 +37,8 @@ func (i *Installation) StartEtcd(ctx context.Context) (values []string, err erro
 		return nil, err
 	}
 	for namespace, data := range map[string]map[string][]byte{etcdNamespace: server, Namespace: client} {
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: etcdNamespace}, Data: data}
-		secrets := i.Client.CoreV1().Secrets(namespace)
-		if err := secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("replacing the certificates of etcd: %w", err)
-		}
-		if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
-			return nil, fmt.Errorf("storing the certificates of etcd: %w", err)
+		if err := i.replaceSecret(ctx, namespace, etcdNamespace, data); err != nil {
+			return nil, err
 		}
 	}
 	service := &corev1.Service{
@@ -115,6 +110,19 @@ func etcdCertificates() (server, client map[string][]byte, err error) {
 	}
 	client, err = secretData(authority.CA(), calling)
 	return server, client, err
+}
+
+// replaceSecret makes a Secret with the data, in place of one of its name.
+func (i *Installation) replaceSecret(ctx context.Context, namespace, name string, data map[string][]byte) error {
+	secrets := i.Client.CoreV1().Secrets(namespace)
+	if err := secrets.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("replacing the Secret %s/%s: %w", namespace, name, err)
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: data}
+	if _, err := secrets.Create(ctx, secret, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("creating the Secret %s/%s: %w", namespace, name, err)
+	}
+	return nil
 }
 
 func secretData(authority, pair pki.Pair) (map[string][]byte, error) {

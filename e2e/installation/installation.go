@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,8 @@ const (
 type Config struct {
 	// Values are further `--set` arguments of helm, e.g. "injector.replicas=1".
 	Values []string
+	// People are the names of those who can sign in, at an OpenID provider that then runs in the cluster. If none, people cannot.
+	People []string
 	// Progress receives a line for each step. If nil, none is written.
 	Progress io.Writer
 }
@@ -47,6 +50,9 @@ type Installation struct {
 	config  Config
 	version string
 	helm    string
+	// What [Installation.Browser] works with.
+	registryCA, openidCA []byte
+	password             string // everybody's
 }
 
 // Install builds and loads the images, installs the chart and waits until the registry and the injector are ready.
@@ -65,6 +71,13 @@ func Install(ctx context.Context, c *cluster.Cluster, config Config) (*Installat
 	}
 	if err := i.loadImages(ctx); err != nil {
 		return nil, err
+	}
+	if len(config.People) > 0 {
+		values, err := i.startOpenID(ctx, config.People)
+		if err != nil {
+			return nil, err
+		}
+		i.config.Values = append(slices.Clone(config.Values), values...)
 	}
 	if err := i.Upgrade(ctx); err != nil {
 		return nil, err
@@ -96,23 +109,27 @@ func (i *Installation) Upgrade(ctx context.Context, values ...string) error {
 	return nil
 }
 
-// AllowVault returns the values with which the operator lets providers use a Vault over plain HTTP, wherever it is, and show it the registry's service account.
+// AllowVault returns the values with which the operator lets providers use a Vault over plain HTTP, wherever it is, and show it the registry's service account, and pods'.
 func AllowVault(address string) []string {
 	host := address
 	if u, err := url.Parse(address); err == nil {
 		host = u.Hostname()
 	}
-	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address}
+	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address, "providers.podAudiences[0]=vault"}
 }
 
-// loadImages builds the three images of this checkout and the test image, and imports them into the node.
+// loadImages builds the three images of this checkout and those for tests, and imports them into the node.
 func (i *Installation) loadImages(ctx context.Context) error {
 	i.progress("building the images of this checkout")
 	var images, files []string
-	for name, dir := range map[string]string{
+	wanted := map[string]string{
 		"lanyard-registry": "../cmd/lanyard-registry", "lanyard-injector": "../cmd/lanyard-injector", "lanyard-agent": "../cmd/lanyard-agent",
 		"probe": "../e2e/images/probe",
-	} {
+	}
+	if len(i.config.People) > 0 {
+		wanted[openidName] = "../e2e/images/openid"
+	}
+	for name, dir := range wanted {
 		images = append(images, name+"="+dir)
 		files = append(files, name+"-"+runtime.GOARCH+".tar")
 	}

@@ -9,6 +9,9 @@
 //	OldKubelet    a node that ignores fileKeyRef starts nothing
 //	WorkloadAuth  tokens that must be refused, made by the API server itself
 //	Remote        values from a real Vault: fresh, refused, missing, down and back; the registry's own service account; the operator's allow-list
+//	Inline        references to secrets in a pod's own ENVs: granted, pinned, refused at admission and at the start
+//	Workloads     who has which version: the record of a running pod, stale, in the way of a delete, stopped
+//	Restart       the kubelet alone restarts, containers are killed: as without injection
 //	Golden        the API server accepts every pod of the injector's golden files
 //	Secrecy       no value in any object, log or file
 //

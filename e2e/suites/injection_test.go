@@ -108,42 +108,67 @@ func TestInjection(t *testing.T) {
 		w.expectEnv("again", "app", map[string]string{"KEY": "stays"})
 	})
 
-	t.Run("every kind of workload", func(t *testing.T) {
+	t.Run("every kind of workload, with an env file and with a wrapped command", func(t *testing.T) {
 		w := newWorld(t)
 		w.put("key", "everywhere")
 		consumer := w.consumer("app", map[string]string{"KEY": "key"})
-		template := func(name string) corev1.PodTemplateSpec {
-			pod := w.pod("", consumer)
-			pod.Labels["app"] = name
-			return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec}
-		}
 		meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name, Namespace: w.namespace} }
 		selector := func(name string) *metav1.LabelSelector {
 			return &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}
 		}
+		template := func(name, delivery string, command ...string) corev1.PodTemplateSpec {
+			pod := w.pod("", consumer)
+			pod.Labels["app"] = name
+			pod.Annotations["lanyard.dev/delivery"] = delivery
+			pod.Spec.Containers[0].Command = command
+			if len(command) > 1 {
+				pod.Spec.RestartPolicy = corev1.RestartPolicyNever
+			}
+			return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations}, Spec: pod.Spec}
+		}
 		apps, batch := lanyard.Client.AppsV1(), lanyard.Client.BatchV1()
-		once := template("job")
-		once.Spec.RestartPolicy = corev1.RestartPolicyNever
-		once.Spec.Containers[0].Command = []string{"/probe", "print"}
-		cron := *once.DeepCopy()
-		cron.Labels["app"] = "cronjob"
-
-		_, err := apps.Deployments(w.namespace).Create(w.ctx, &appsv1.Deployment{ObjectMeta: meta("deployment"), Spec: appsv1.DeploymentSpec{Selector: selector("deployment"), Template: template("deployment")}}, metav1.CreateOptions{})
-		w.must(err)
-		_, err = apps.StatefulSets(w.namespace).Create(w.ctx, &appsv1.StatefulSet{ObjectMeta: meta("statefulset"), Spec: appsv1.StatefulSetSpec{Selector: selector("statefulset"), Template: template("statefulset")}}, metav1.CreateOptions{})
-		w.must(err)
-		_, err = apps.DaemonSets(w.namespace).Create(w.ctx, &appsv1.DaemonSet{ObjectMeta: meta("daemonset"), Spec: appsv1.DaemonSetSpec{Selector: selector("daemonset"), Template: template("daemonset")}}, metav1.CreateOptions{})
-		w.must(err)
-		_, err = batch.Jobs(w.namespace).Create(w.ctx, &batchv1.Job{ObjectMeta: meta("job"), Spec: batchv1.JobSpec{Template: once}}, metav1.CreateOptions{})
-		w.must(err)
-		_, err = batch.CronJobs(w.namespace).Create(w.ctx, &batchv1.CronJob{ObjectMeta: meta("cronjob"), Spec: batchv1.CronJobSpec{
-			Schedule: "* * * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: cron}},
-		}}, metav1.CreateOptions{})
-		w.must(err)
-		for _, kind := range []string{"deployment", "statefulset", "daemonset", "job", "cronjob"} {
+		create := map[string]func(name, delivery string) error{
+			"deployment": func(name, delivery string) error {
+				_, err := apps.Deployments(w.namespace).Create(w.ctx, &appsv1.Deployment{ObjectMeta: meta(name), Spec: appsv1.DeploymentSpec{
+					Selector: selector(name), Template: template(name, delivery, "/probe"),
+				}}, metav1.CreateOptions{})
+				return err
+			},
+			"statefulset": func(name, delivery string) error {
+				_, err := apps.StatefulSets(w.namespace).Create(w.ctx, &appsv1.StatefulSet{ObjectMeta: meta(name), Spec: appsv1.StatefulSetSpec{
+					Selector: selector(name), Template: template(name, delivery, "/probe"),
+				}}, metav1.CreateOptions{})
+				return err
+			},
+			"daemonset": func(name, delivery string) error {
+				_, err := apps.DaemonSets(w.namespace).Create(w.ctx, &appsv1.DaemonSet{ObjectMeta: meta(name), Spec: appsv1.DaemonSetSpec{
+					Selector: selector(name), Template: template(name, delivery, "/probe"),
+				}}, metav1.CreateOptions{})
+				return err
+			},
+			"job": func(name, delivery string) error {
+				_, err := batch.Jobs(w.namespace).Create(w.ctx, &batchv1.Job{ObjectMeta: meta(name), Spec: batchv1.JobSpec{Template: template(name, delivery, "/probe", "print")}}, metav1.CreateOptions{})
+				return err
+			},
+			"cronjob": func(name, delivery string) error {
+				_, err := batch.CronJobs(w.namespace).Create(w.ctx, &batchv1.CronJob{ObjectMeta: meta(name), Spec: batchv1.CronJobSpec{
+					Schedule: "* * * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template(name, delivery, "/probe", "print")}},
+				}}, metav1.CreateOptions{})
+				return err
+			},
+		}
+		kinds := []string{"deployment", "statefulset", "daemonset", "job", "cronjob"}
+		var names []string
+		for i, kind := range kinds {
+			for _, delivery := range []string{"envfile", []string{"exec", "direct"}[i%2]} {
+				names = append(names, kind+"-"+delivery)
+				w.must(create[kind](kind+"-"+delivery, delivery))
+			}
+		}
+		for _, app := range names {
 			var name string
 			w.must(until(w.ctx, patience, func() error {
-				pods, err := lanyard.Client.CoreV1().Pods(w.namespace).List(w.ctx, metav1.ListOptions{LabelSelector: "app=" + kind})
+				pods, err := lanyard.Client.CoreV1().Pods(w.namespace).List(w.ctx, metav1.ListOptions{LabelSelector: "app=" + app})
 				if err != nil {
 					return err
 				}
@@ -153,7 +178,7 @@ func TestInjection(t *testing.T) {
 						return nil
 					}
 				}
-				return fmt.Errorf("no pod of the %s has started", kind)
+				return fmt.Errorf("no pod of %s has started", app)
 			}))
 			w.expectEnv(name, "app", map[string]string{"KEY": "everywhere"})
 		}

@@ -15,7 +15,7 @@ func (pod *Pod) Asked() []wire.ContainerRequest {
 	read := func(c *container) {
 		for _, e := range c.Env {
 			var request wire.ResolveRequest
-			if e.Name == podspec.EnvRequest && len(e.Value) <= wire.MaxRequestBytes && json.Unmarshal([]byte(e.Value), &request) == nil {
+			if e.Name == podspec.EnvRequest && len(e.Value) <= wire.MaxNamesBytes && json.Unmarshal([]byte(e.Value), &request) == nil {
 				asked = append(asked, request.Containers...)
 			}
 		}

@@ -86,20 +86,25 @@ func (t *target) ownVolume() bool {
 // request is the resolve request the init agent sends, or the sidecar: the ENVs the pod refers to, fixed now.
 func (p *planner) request(refreshed bool) string {
 	var containers []wire.ContainerRequest
+	var audiences []string
 	for i := range p.targets {
 		t := &p.targets[i]
 		if len(t.envs) > 0 && t.delivery != wire.DeliveryDirect && p.isRefreshed(t) == refreshed {
-			containers = append(containers, t.request())
+			containers, audiences = append(containers, t.request()), append(audiences, p.audiences(t)...)
 		}
 	}
-	return requestFor(containers...)
+	return requestFor(audiences, containers...)
 }
 
-// requestFor returns a request of the oldest protocol that says all of it, for registries and agents that are old.
-func requestFor(containers ...wire.ContainerRequest) string {
+// requestFor returns a request of the oldest protocol that says all of it, for registries and agents that are old. Of the tokens to send along it names the audiences.
+func requestFor(audiences []string, containers ...wire.ContainerRequest) string {
 	r := wire.ResolveRequest{Protocol: wire.ProtocolConsumers, Containers: containers}
 	if slices.ContainsFunc(containers, func(c wire.ContainerRequest) bool { return len(c.Inline) > 0 }) {
 		r.Protocol = wire.ProtocolInline
+	}
+	slices.Sort(audiences)
+	for _, audience := range slices.Compact(audiences) {
+		r.ProviderTokens = append(r.ProviderTokens, wire.ProviderToken{Audience: audience})
 	}
 	return string(encode(r))
 }

@@ -65,7 +65,7 @@ func (p *planner) directBlock(t *target) envBlock {
 	b := envBlock{values: map[string]string{
 		podspec.EnvURL:      p.url(),
 		podspec.EnvCA:       p.cfg.CA,
-		podspec.EnvRequest:  requestFor(t.request()),
+		podspec.EnvRequest:  requestFor(p.audiences(t), t.request()),
 		podspec.EnvDeadline: p.cfg.Deadline.String(),
 	}}
 	if p.cfg.ServerName != "" {

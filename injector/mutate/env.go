@@ -102,11 +102,14 @@ func (p *planner) checkEnvs(list string, index int, c *container) {
 	}
 	for i := range c.Env {
 		e := &c.Env[i]
-		if e.isOurs(c, block.dir) || t.inlineAt(i) != nil {
+		ours := e.isOurs(c, block.dir)
+		if t.inlineAt(i) != nil || ours && !p.isLost(c, t, e) {
 			continue
 		}
 		_, conflict := names[e.Name]
 		switch {
+		case ours:
+			p.deny(ReasonInlineLost, envField(list, index, i), fmt.Sprintf("ENV %q stands for a value that neither the consumer of container %q has nor %s requests", clip(e.Name), clip(c.Name), podspec.ContainerInit))
 		case e.fileRef() != nil:
 			p.deny(ReasonVolumeMisused, envField(list, index, i), fmt.Sprintf("ENV %q refers to volume %s, which only the injector may refer to", clip(e.Name), podspec.VolumeEnv))
 		case conflict:

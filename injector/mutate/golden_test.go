@@ -160,7 +160,8 @@ func testConfig() Config {
 	return Config{
 		Image: "ghcr.io/lanyard-dev/lanyard-agent:1.0.0", URL: "https://lanyard-registry.lanyard.svc:8443", HostNetworkURL: "https://10.96.7.7:8443",
 		ServerName: "lanyard-registry.lanyard.svc", CA: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
-		CPURequest: resource.MustParse("10m"), MemoryRequest: resource.MustParse("16Mi"), CPULimit: resource.MustParse("200m"), MemoryLimit: resource.MustParse("64Mi"),
+		ProviderAudiences: []string{"vault", "https://vault.example:8200"},
+		CPURequest:        resource.MustParse("10m"), MemoryRequest: resource.MustParse("16Mi"), CPULimit: resource.MustParse("200m"), MemoryLimit: resource.MustParse("64Mi"),
 	}
 }
 
@@ -198,6 +199,7 @@ var testSecrets = func() map[string]*wire.SecretNames {
 		"acme/blob":    {Grants: web, NoEnvfile: "it contains a NUL byte", NoExec: "it contains a NUL byte"},
 		"acme/theirs":  {Grants: []wire.Binding{{Namespace: "shop", ServiceAccount: "payments"}, {Namespace: "bank", ServiceAccount: "web"}}},
 		"globex/token": {Grants: web},
+		"acme/own":     {Grants: web, ProviderAudience: "https://vault.example:8200"},
 	}
 }()
 
@@ -212,6 +214,8 @@ var testNames = func() namesMap {
 		"acme/elsewhere": {Envs: []wire.EnvName{{Name: "X"}}, Bindings: []wire.Binding{{Namespace: "other", ServiceAccount: "web"}}},
 		"acme/other":     {Envs: []wire.EnvName{{Name: "X"}}, Bindings: []wire.Binding{{Namespace: "shop", ServiceAccount: "payments"}, {Namespace: "bank", ServiceAccount: "hidden"}}},
 	}
+	n["acme/vaulted"] = &wire.ConsumerNames{Envs: []wire.EnvName{{Name: "DB_PASSWORD"}}, Bindings: web, ProviderAudiences: []string{"vault"}}
+	n["acme/greedy"] = &wire.ConsumerNames{Envs: []wire.EnvName{{Name: "X"}}, Bindings: web, ProviderAudiences: []string{"https://kubernetes.default.svc"}}
 	big := &wire.ConsumerNames{Bindings: web}
 	for i := range 100 {
 		big.Envs = append(big.Envs, wire.EnvName{Name: fmt.Sprintf("E%d", i)})

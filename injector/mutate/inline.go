@@ -21,13 +21,13 @@ type inlineEnv struct {
 	secret ref.Secret
 }
 
-// inlineRefs are the inline references of a pod that was injected before, which its ENVs no longer show: they are in what the init agent is told to
-// request. Believing it gives nobody anything, because whoever can write it can write the references themselves.
-type inlineRefs map[string]map[string]ref.Secret // :: container → ENV → secret
+// requested is what the init agent of a pod that was injected before is told to request: the pod's inline references among it, which its ENVs no longer show.
+// Believing it gives nobody anything, because whoever can write it can write the references themselves.
+type requested map[string]map[string]ref.Secret // :: container → ENV → secret it refers to inline; zero if it is of a consumer
 
-// inlineRefs reads the references of an earlier injection.
-func (s *Spec) inlineRefs() inlineRefs {
-	refs := make(inlineRefs)
+// requested reads the requests of an earlier injection.
+func (s *Spec) requested() requested {
+	refs := make(requested)
 	if index := s.ours(podspec.ContainerInit); index >= 0 && s.InitContainers[index].isAgent() {
 		refs.read(&s.InitContainers[index])
 	}
@@ -37,48 +37,69 @@ func (s *Spec) inlineRefs() inlineRefs {
 	return refs
 }
 
-// read adds the references of what one of our containers requests. What it cannot read is none.
-func (r inlineRefs) read(agent *container) {
+// read adds what one of our containers requests. What it cannot read is nothing.
+func (r requested) read(agent *container) {
 	var request wire.ResolveRequest
 	for _, e := range agent.Env {
-		if e.Name == podspec.EnvRequest && (len(e.Value) > wire.MaxRequestBytes || json.Unmarshal([]byte(e.Value), &request) != nil) {
+		if e.Name == podspec.EnvRequest && (len(e.Value) > wire.MaxNamesBytes || json.Unmarshal([]byte(e.Value), &request) != nil) {
 			return
 		}
 	}
 	for _, c := range request.Containers {
+		if r[c.Name] == nil {
+			r[c.Name] = make(map[string]ref.Secret)
+		}
+		for _, name := range c.Envs {
+			r[c.Name][name] = ref.Secret{}
+		}
 		for _, env := range c.Inline {
 			if secret, err := ref.ParseSecret(env.Secret); err == nil {
-				if r[c.Name] == nil {
-					r[c.Name] = make(map[string]ref.Secret)
-				}
 				r[c.Name][env.Name] = secret
 			}
 		}
 	}
 }
 
-// find returns what an ENV of c was before it was made ours.
-func (r inlineRefs) find(c *container, e *envVar) (name string, secret ref.Secret, ok bool) {
-	refs := r[c.Name]
-	if len(refs) == 0 || !e.isOurs(c, "") {
+// find returns what an ENV of c was before it was made ours, if it was an inline reference.
+func (r requested) find(c *container, e *envVar) (name string, secret ref.Secret, ok bool) {
+	if len(r[c.Name]) == 0 || !e.isOurs(c, "") {
 		return "", ref.Secret{}, false
 	}
-	name = e.Name
+	name = e.valueName()
+	secret = r[c.Name][name]
+	return name, secret, secret != ref.Secret{}
+}
+
+// valueName returns the name of the ENV whose value e, which is ours, stands for.
+func (e *envVar) valueName() string {
 	if e.fileRef() == nil {
-		name = strings.TrimSuffix(name, podspec.FileSuffix)
+		return strings.TrimSuffix(e.Name, podspec.FileSuffix)
 	}
-	secret, ok = refs[name]
-	return name, secret, ok
+	return e.Name
+}
+
+// isLost reports whether e, which is ours, stands for a value that nobody can name any more: neither the container's consumer has it nor was it requested. It may
+// have been an inline reference, and a pod that loses one would start without a value it asked for. t is nil for a container that receives nothing.
+func (p *planner) isLost(c *container, t *target, e *envVar) bool {
+	if e.isDirect(c) {
+		return false
+	}
+	name := e.valueName()
+	if t != nil && slices.ContainsFunc(t.names.Envs, func(n wire.EnvName) bool { return n.Name == name }) {
+		return false
+	}
+	_, known := p.before[c.Name][name]
+	return !known
 }
 
 // chooseInline makes every container that refers to secrets a target, or adds its references to the target it is.
 func (p *planner) chooseInline() {
-	before := p.pod.Spec.inlineRefs()
+	p.before = p.pod.Spec.requested()
 	p.pod.Spec.each(func(list string, index int, c *container) {
 		if len(p.problems) > maxProblems || len(p.targets) > wire.MaxContainers {
 			return
 		}
-		inline := p.inlineOf(before, list, index, c)
+		inline := p.inlineOf(list, index, c)
 		if len(inline) == 0 {
 			return
 		}
@@ -92,12 +113,12 @@ func (p *planner) chooseInline() {
 }
 
 // inlineOf returns the inline references of a container. Each that cannot be used is a problem.
-func (p *planner) inlineOf(before inlineRefs, list string, index int, c *container) []inlineEnv {
+func (p *planner) inlineOf(list string, index int, c *container) []inlineEnv {
 	var inline []inlineEnv
 	for i := range c.Env {
 		e := &c.Env[i]
 		if e.ValueFrom != nil || !ref.IsInline(e.Value) {
-			if name, secret, ok := before.find(c, e); ok {
+			if name, secret, ok := p.before.find(c, e); ok {
 				inline = append(inline, inlineEnv{i, name, secret})
 			}
 			continue
@@ -206,7 +227,7 @@ func (p *planner) changeInline(path string, t *target) {
 // InlineSecrets returns the secrets the pod refers to inline, each once.
 func (pod *Pod) InlineSecrets() []ref.Secret {
 	var secrets []ref.Secret
-	before := pod.Spec.inlineRefs()
+	before := pod.Spec.requested()
 	pod.Spec.each(func(_ string, _ int, c *container) {
 		for i := range c.Env {
 			e := &c.Env[i]

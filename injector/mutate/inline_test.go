@@ -109,6 +109,69 @@ func TestReinvocationOfPodsWithInlineReferences(t *testing.T) {
 	}
 }
 
+// The consumer alone would let such a pod start: without the value it refers to.
+func TestAPodThatLostItsInlineReferenceIsRefused(t *testing.T) {
+	withConsumer := strings.Replace(inlinePod, `"lanyard.dev/delivery"`, `"lanyard.dev/consumer":"acme/web","lanyard.dev/delivery"`, 1)
+	request := func(pod *corev1.Pod, change func(*wire.ResolveRequest)) {
+		for i := range pod.Spec.InitContainers[0].Env {
+			if e := &pod.Spec.InitContainers[0].Env[i]; e.Name == podspec.EnvRequest {
+				var r wire.ResolveRequest
+				if err := json.Unmarshal([]byte(e.Value), &r); err != nil {
+					t.Fatal(err)
+				}
+				change(&r)
+				e.Value = string(encode(r))
+			}
+		}
+	}
+	for name, tc := range map[string]struct {
+		delivery wire.Delivery
+		change   func(pod *corev1.Pod)
+		want     Decision
+		reason   Reason
+		field    string
+	}{
+		"the request names it no more": {wire.DeliveryEnvfile, func(pod *corev1.Pod) {
+			request(pod, func(r *wire.ResolveRequest) { r.Containers[0].Inline = nil })
+		}, Denied, ReasonInlineLost, "spec.containers[0].env[3]"},
+		"the request names it no more, files": {wire.DeliveryFile, func(pod *corev1.Pod) {
+			request(pod, func(r *wire.ResolveRequest) { r.Containers[0].Inline = nil })
+		}, Denied, ReasonInlineLost, "spec.containers[0].env[3]"},
+		"the request is empty": {wire.DeliveryEnvfile, func(pod *corev1.Pod) {
+			request(pod, func(r *wire.ResolveRequest) { r.Containers = nil })
+		}, Denied, ReasonInlineLost, "spec.containers[0].env[3]"},
+		"the request's ENV is gone": {wire.DeliveryEnvfile, func(pod *corev1.Pod) {
+			agent := &pod.Spec.InitContainers[0]
+			agent.Env = slices.DeleteFunc(agent.Env, func(e corev1.EnvVar) bool { return e.Name == podspec.EnvRequest })
+		}, Denied, ReasonNameTaken, "spec.initContainers[0].name"},
+		"the init agent is gone":                             {wire.DeliveryEnvfile, func(pod *corev1.Pod) { pod.Spec.InitContainers = nil }, Denied, ReasonInlineLost, "spec.containers[0].env[3]"},
+		"the container has another name":                     {wire.DeliveryEnvfile, func(pod *corev1.Pod) { pod.Spec.Containers[0].Name = "renamed" }, Denied, ReasonVolumeMisused, "spec.containers[0].env[0]"},
+		"the init agent is gone, and the reference is there": {wire.DeliveryExec, func(pod *corev1.Pod) { pod.Spec.InitContainers = nil }, Injected, ReasonInjected, ""},
+		"an ENV that the consumer has no more is taken away": {wire.DeliveryEnvfile, func(pod *corev1.Pod) {
+			request(pod, func(r *wire.ResolveRequest) { r.Containers[0].Envs = append(r.Containers[0].Envs, "GONE") })
+			gone := *pod.Spec.Containers[0].Env[0].DeepCopy()
+			gone.Name, gone.ValueFrom.FileKeyRef.Key = "GONE", "GONE"
+			pod.Spec.Containers[0].Env = append(pod.Spec.Containers[0].Env, gone)
+		}, Injected, ReasonInjected, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := injected(t, strings.Replace(withConsumer, "DELIVERY", string(tc.delivery), 1))
+			tc.change(pod)
+			expectPlan(t, pod, tc.want, tc.reason)
+			if tc.want != Denied {
+				return
+			}
+			raw, err := json.Marshal(pod)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if problems := planJSON(t, testMutator(t), raw).Problems; problems[0].Field != tc.field {
+				t.Errorf("field %s, want %s", problems[0].Field, tc.field)
+			}
+		})
+	}
+}
+
 func TestInlineSecretsAreFoundBeforeAndAfterInjection(t *testing.T) {
 	want := []ref.Secret{{Org: "acme", Name: "stripe", Version: 2}}
 	text := strings.Replace(inlinePod, "DELIVERY", "envfile", 1)

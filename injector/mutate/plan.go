@@ -60,10 +60,12 @@ type Config struct {
 	URL        string // https URL of the registry's workload listener; required
 	// HostNetworkURL replaces URL in pods that use the node's network and DNS, where names of Services do not resolve. Empty means URL.
 	HostNetworkURL string
-	ServerName     string        // name the registry's certificate is checked against; empty means the URL's host
-	CA             string        // PEM the registry's certificate is checked against; required
-	Audience       string        // of the pods' tokens; empty means podspec.Audience
-	Deadline       time.Duration // zero means podspec.DefaultDeadline
+	ServerName     string // name the registry's certificate is checked against; empty means the URL's host
+	CA             string // PEM the registry's certificate is checked against; required
+	Audience       string // of the pods' tokens; empty means podspec.Audience
+	// ProviderAudiences are those that pods may have further tokens of, to have providers decide by them. What the registry asks for beyond them is refused.
+	ProviderAudiences []string
+	Deadline          time.Duration // zero means podspec.DefaultDeadline
 
 	// Verify adds a second init container that proves, on the node, that the kubelet reads env files. It costs most of a second at each pod start and catches
 	// what no version tells: a kubelet with the feature turned off would start containers with empty ENVs.
@@ -115,6 +117,14 @@ func New(cfg Config) (*Mutator, error) {
 	if cfg.HostNetworkURL != "" {
 		errs = append(errs, checkURL("URL of the registry for host-network pods", cfg.HostNetworkURL))
 	}
+	for _, audience := range cfg.ProviderAudiences {
+		if err := podspec.CheckProviderAudience(audience); err != nil {
+			errs = append(errs, fmt.Errorf("audience of providers %q %w", audience, err))
+		}
+		if audience == cfg.Audience {
+			errs = append(errs, fmt.Errorf("audience of providers %q is that of the registry", audience))
+		}
+	}
 	if cfg.Deadline < time.Second || cfg.Deadline > podspec.MaxDeadline {
 		errs = append(errs, fmt.Errorf("deadline %s is not between 1s and %s", cfg.Deadline, podspec.MaxDeadline))
 	}
@@ -149,6 +159,7 @@ type planner struct {
 	problems  []Problem
 	rule      Rule
 	wish      wish
+	before    requested // in an earlier injection
 	targets   []target
 	place     place
 	patch     patch
@@ -187,7 +198,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.chooseDeliveries, p.choosePlace, p.checkFilesMode, p.checkRefresh, p.checkStructure}
+	}, p.checkConsumers, p.checkAudiences, p.chooseDeliveries, p.choosePlace, p.checkFilesMode, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return

@@ -37,6 +37,7 @@ const (
 	ReasonConsumerMalformed Reason = "consumer_malformed"
 	ReasonNotBound          Reason = "not_bound"
 	ReasonInlineMalformed   Reason = "inline_malformed"
+	ReasonInlineLost        Reason = "inline_lost"
 	ReasonNotGranted        Reason = "not_granted"
 	ReasonContainerMissing  Reason = "container_missing"
 	ReasonContainersInvalid Reason = "containers_invalid"
@@ -55,6 +56,7 @@ const (
 	ReasonRefreshUnreachable Reason = "refresh_unreachable"
 	ReasonRefreshUnsupported Reason = "refresh_unsupported"
 
+	ReasonAudienceDenied   Reason = "audience_denied"
 	ReasonTooMany          Reason = "too_many"
 	ReasonEnvConflict      Reason = "env_conflict"
 	ReasonEnvReserved      Reason = "env_reserved"
@@ -93,6 +95,7 @@ var Reasons = []ReasonInfo{
 	{ReasonConsumerMalformed, Denied, false, "An annotation does not name a consumer as <organization>/<consumer>.", "Correct the annotation."},
 	{ReasonNotBound, Denied, false, "The consumer does not exist, or no binding lets this namespace and service account claim it. The two are not told apart, so that names cannot be guessed from outside.", "Add the binding to the consumer, or correct the annotation or the pod's serviceAccountName."},
 	{ReasonInlineMalformed, Denied, false, "The value of an ENV begins with lanyard:// and is no reference to a secret, or stands where none can be.", "Write lanyard://<organization>/<secret> or lanyard://<organization>/<secret>#<version>, in a container or init container, under a name that is not reserved."},
+	{ReasonInlineLost, Denied, false, "An ENV of a pod that was injected before stands for a value that neither the container's consumer has nor the init agent requests. It may have been an inline reference, which is lost if somebody removes or changes the init agent or its LANYARD_REQUEST.", "Write the ENV as it was before the injection, lanyard://<organization>/<secret>, or remove it."},
 	{ReasonNotGranted, Denied, false, "A secret that the pod refers to inline does not exist, or no grant lets this namespace and service account refer to it. The two are not told apart, so that names cannot be guessed from outside.", "Grant the secret to the service account, or correct the reference or the pod's serviceAccountName."},
 	{ReasonContainerMissing, Denied, false, "An annotation names a container that the pod does not have.", "Name one of the pod's containers or init containers."},
 	{ReasonContainersInvalid, Denied, false, "The annotation lanyard.dev/containers cannot be used.", "Give a comma-separated list of container names, or *, next to lanyard.dev/consumer."},
@@ -109,6 +112,7 @@ var Reasons = []ReasonInfo{
 	{ReasonRefreshUnreachable, Denied, false, "The sidecar could not tell the container of new files in the way that is asked for.", "For lanyard.dev/refresh-http: no hostNetwork, and the port among the container's ports. For lanyard.dev/refresh-signal: shareProcessNamespace: true and one runAsUser, not 0, for the containers with files."},
 	{ReasonRefreshUnsupported, Denied, false, "The API server is too old for native sidecars (Kubernetes 1.29), or for a restart of all containers (1.36).", "Remove lanyard.dev/refresh, or tell the containers in another way than lanyard.dev/refresh-restart, or upgrade the cluster."},
 	{ReasonUnrepresentable, Denied, false, "The current value of an ENV cannot be carried unchanged by the delivery.", "Use a delivery that can, which file always can, store the value in another encoding, such as base64, or take the ENV out of the consumer."},
+	{ReasonAudienceDenied, Denied, false, "A secret of the pod is read with the pod's own token for an audience that the operator does not let pods have tokens of.", "Have the audience allowed (providers.podAudiences in the chart), or give the provider a login of its own."},
 	{ReasonTooMany, Denied, false, "The pod exceeds a limit of the resolve protocol.", "Split the consumer, or give it to fewer containers."},
 	{ReasonEnvConflict, Denied, false, "A container already sets an ENV that is injected, or refers to secrets under one name twice, and nothing is overridden silently.", "Remove the ENV from the container or from the consumer."},
 	{ReasonEnvReserved, Denied, false, "A container that receives values sets an ENV beginning with LANYARD_, which belong to the init agent.", "Rename the ENV."},

@@ -89,7 +89,7 @@ func (p *planner) checkOwnVolume(index int, v *volume) {
 	var ours bool
 	switch v.Name {
 	case podspec.VolumeToken:
-		ours = v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil
+		ours = v.onlyTokens()
 	case podspec.VolumeBin:
 		ours = v.EmptyDir != nil && v.EmptyDir.Medium == "" || v.Image != nil
 	default:

@@ -35,9 +35,7 @@ func (p *planner) volumes() []volume {
 		want = append(want, valuesVolume(podspec.VolumeEnv, n))
 	}
 	mode := tokenMode
-	want = append(want, volume{Name: podspec.VolumeToken, Projected: &projected{DefaultMode: &mode, Sources: []projection{{ServiceAccountToken: &tokenProjection{
-		Audience: p.cfg.Audience, ExpirationSeconds: int64(podspec.TokenLifetime.Seconds()), Path: podspec.TokenPath,
-	}}}}})
+	want = append(want, volume{Name: podspec.VolumeToken, Projected: &projected{DefaultMode: &mode, Sources: p.tokenSources()}})
 	switch {
 	case p.imageBin():
 		want = append(want, volume{Name: podspec.VolumeBin, Image: &imageSource{Reference: p.cfg.Image, PullPolicy: p.cfg.PullPolicy}})
@@ -65,8 +63,7 @@ func (v *volume) is(w *volume) bool {
 		return v.Image != nil && v.Image.Reference == w.Image.Reference
 	}
 	p := v.Projected
-	return p != nil && (p.DefaultMode == nil || *p.DefaultMode == *w.Projected.DefaultMode) && len(p.Sources) == 1 &&
-		p.Sources[0].ServiceAccountToken != nil && *p.Sources[0].ServiceAccountToken == *w.Projected.Sources[0].ServiceAccountToken
+	return p != nil && (p.DefaultMode == nil || *p.DefaultMode == *w.Projected.DefaultMode) && sameTokens(p.Sources, w.Projected.Sources)
 }
 
 // changeVolumes adds our volumes, corrects those a copied pod brought, and removes them from a pod that needs them no longer.

@@ -14,7 +14,9 @@ import (
 // Health answers the kubelet's probes. The zero value is live, not draining, and ready when Ready says so.
 type Health struct {
 	// Ready returns nil, or why requests cannot be served now. It must be cheap, and its error must be fit for the eyes of whoever reaches the port.
-	Ready    func() error
+	Ready func() error
+	// Notes, if set, are further lines of an answer that is ready: what an operator should know and no prober acts on. Like Ready it must be cheap and fit for anybody's eyes.
+	Notes    func() []string
 	draining atomic.Bool
 }
 
@@ -30,7 +32,13 @@ func (h *Health) Handler(metrics prometheus.Gatherer) http.Handler {
 			answer(w, fmt.Errorf("shutting down"))
 			return
 		}
-		answer(w, h.Ready())
+		err := h.Ready()
+		answer(w, err)
+		if err == nil && h.Notes != nil {
+			for _, note := range h.Notes() {
+				fmt.Fprintln(w, note)
+			}
+		}
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	return mux

@@ -33,9 +33,13 @@ func TestHealth(t *testing.T) {
 	expect("/metrics", 200)
 	expect("/debug/pprof/", 404)
 
+	h.Notes = func() []string { return []string{"a note", "another"} }
+	if _, body := ask("GET", "/readyz"); body != "ok\na note\nanother\n" {
+		t.Errorf("with notes: %q", body)
+	}
 	unready = errors.New("key 0011 is missing")
 	expect("/livez", 200) // a restart would mend nothing
-	if code, body := ask("GET", "/readyz"); code != 503 || !strings.Contains(body, "key 0011 is missing") {
+	if code, body := ask("GET", "/readyz"); code != 503 || !strings.Contains(body, "key 0011 is missing") || strings.Contains(body, "note") {
 		t.Errorf("got %d %s", code, body)
 	}
 	unready = nil

@@ -948,6 +948,80 @@ type Grants = []Binding
 // ImportFormat `auto` tells a JSON object and a Kubernetes manifest from a `.env` file.
 type ImportFormat string
 
+// Invitation defines model for Invitation.
+type Invitation struct {
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+
+	// Email Not set if it names a principal.
+	Email *string `json:"email,omitempty"`
+
+	// Etag The ETag header's content.
+	Etag           string    `json:"etag"`
+	ExpiresAt      time.Time `json:"expires_at"`
+	ID             string    `json:"id"`
+	OrganizationID string    `json:"organization_id"`
+
+	// Principal Not set if it names an address.
+	Principal *string `json:"principal,omitempty"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// InvitationAcceptance defines model for InvitationAcceptance.
+type InvitationAcceptance struct {
+	Code string `json:"code"`
+}
+
+// InvitationCreate Names an address or a principal.
+type InvitationCreate struct {
+	// Email ASCII, compared without regard to case.
+	//
+	// Example: alice@acme.example
+	Email *string `json:"email,omitempty"`
+
+	// ExpiresAt At most 30 days from now; a week from now if left out.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Principal Compared byte for byte.
+	//
+	// Example: user:https://login.example#4711
+	Principal *string `json:"principal,omitempty"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// InvitationCreated A new invitation with its code, the only time it is shown.
+type InvitationCreated struct {
+	// Code Send it to who is invited.
+	//
+	// Example: lyd_inv_…
+	Code      string    `json:"code"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	Email     *string   `json:"email,omitempty"`
+
+	// Etag The ETag header's content.
+	Etag           string    `json:"etag"`
+	ExpiresAt      time.Time `json:"expires_at"`
+	ID             string    `json:"id"`
+	OrganizationID string    `json:"organization_id"`
+	Principal      *string   `json:"principal,omitempty"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// InvitationList defines model for InvitationList.
+type InvitationList struct {
+	Items []Invitation `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
 // Labels For people and filters. Keys hold letters, digits, '.', '_', '-' and '/' (63 bytes), values any text without control characters (255 bytes).
 //
 // Example: {"team":"payments"}
@@ -1069,6 +1143,26 @@ type Organization struct {
 	UpdatedBy string    `json:"updated_by"`
 }
 
+// OrganizationContent What an organization has of one kind: `secret`, `deleted_secret` (which could still be undeleted), `consumer`, `provider`, `workload` (a running pod, as `<namespace>/<pod>`), `lease` (of dynamic
+// credentials, as `<provider>:<path>`), `member`, `api_token`, `invitation`, or `record` (one that does not verify). There may be more kinds.
+type OrganizationContent struct {
+	// Count Example: 1
+	Count int `json:"count"`
+
+	// Kind Example: secret
+	Kind string `json:"kind"`
+
+	// Names The first 100, in order.
+	//
+	// Example: ["stripe-api-key"]
+	Names []string `json:"names"`
+}
+
+// OrganizationContents defines model for OrganizationContents.
+type OrganizationContents struct {
+	Items []OrganizationContent `json:"items"`
+}
+
 // OrganizationCreate defines model for OrganizationCreate.
 type OrganizationCreate struct {
 	// DisplayName For people. At most 255 bytes.
@@ -1109,6 +1203,9 @@ type Problem struct {
 
 	// ChangedBy With `precondition-failed`, who changed the object last.
 	ChangedBy *string `json:"changed_by,omitempty"`
+
+	// Contents With `referenced` of an organization, what is in it.
+	Contents *[]OrganizationContent `json:"contents,omitempty"`
 
 	// CurrentEtag With `precondition-failed`, the object's ETag now.
 	CurrentEtag *string `json:"current_etag,omitempty"`
@@ -1765,6 +1862,9 @@ type IfNoneMatch = string
 // IfNoneMatchCreate defines model for IfNoneMatchCreate.
 type IfNoneMatchCreate = string
 
+// InvitationRef defines model for InvitationRef.
+type InvitationRef = string
+
 // LabelFilter defines model for LabelFilter.
 type LabelFilter = []string
 
@@ -1890,6 +1990,14 @@ type ReadInstallationAuditChainParams struct {
 	Wait *AuditWait `form:"wait,omitempty" json:"wait,omitempty"`
 }
 
+// AcceptInvitationParams defines parameters for AcceptInvitation.
+type AcceptInvitationParams struct {
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListOrganizationsParams defines parameters for ListOrganizations.
 type ListOrganizationsParams struct {
 	// Q Keeps objects whose name contains this text, without regard to case.
@@ -1915,6 +2023,12 @@ type CreateOrganizationParams struct {
 
 // DeleteOrganizationParams defines parameters for DeleteOrganization.
 type DeleteOrganizationParams struct {
+	// Force Deletes the organization with everything in it. Needs `confirm`.
+	Force *bool `form:"force,omitempty" json:"force,omitempty"`
+
+	// Confirm With `force`, the slug of the organization.
+	Confirm *string `form:"confirm,omitempty" json:"confirm,omitempty"`
+
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -2057,6 +2171,38 @@ type DeleteFederationParams struct {
 
 // GetFederationParams defines parameters for GetFederation.
 type GetFederationParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// ListInvitationsParams defines parameters for ListInvitations.
+type ListInvitationsParams struct {
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// CreateInvitationParams defines parameters for CreateInvitation.
+type CreateInvitationParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeInvitationParams defines parameters for RevokeInvitation.
+type RevokeInvitationParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetInvitationParams defines parameters for GetInvitation.
+type GetInvitationParams struct {
 	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
@@ -2397,6 +2543,9 @@ type RevokeSessionOfParams struct {
 // AddAdministratorJSONRequestBody defines body for AddAdministrator for application/json ContentType.
 type AddAdministratorJSONRequestBody = AdministratorCreate
 
+// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
+type AcceptInvitationJSONRequestBody = InvitationAcceptance
+
 // CreateOrganizationJSONRequestBody defines body for CreateOrganization for application/json ContentType.
 type CreateOrganizationJSONRequestBody = OrganizationCreate
 
@@ -2417,6 +2566,9 @@ type ExplainJSONRequestBody = Question
 
 // CreateFederationJSONRequestBody defines body for CreateFederation for application/json ContentType.
 type CreateFederationJSONRequestBody = FederationCreate
+
+// CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
+type CreateInvitationJSONRequestBody = InvitationCreate
 
 // AddMemberJSONRequestBody defines body for AddMember for application/json ContentType.
 type AddMemberJSONRequestBody = MemberCreate

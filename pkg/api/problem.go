@@ -67,7 +67,7 @@ var Codes = []CodeInfo{
 	{CodeAlreadyExists, http.StatusConflict, "Already exists",
 		"The name is taken. Deleted secrets keep their names.", "Change the object that exists, undelete it, or choose another name."},
 	{CodeReferenced, http.StatusConflict, "Still in use",
-		"Something uses the object; `references` lists all of it.", "Remove the references first, or delete a secret with `force=true`: its workloads then do not start."},
+		"Something uses the object; `references` lists all of it. Of an organization, `contents` says what is in it.", "Remove the references first, or delete a secret with `force=true`: its workloads then do not start."},
 	{CodeLastOwner, http.StatusConflict, "Last owner",
 		"The organization would be left without an owner. Nothing was changed.", "Make somebody else an owner first. An administrator of the installation may send `force=true`."},
 	{CodeLastAdministrator, http.StatusConflict, "Last administrator",

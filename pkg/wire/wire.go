@@ -18,6 +18,12 @@
 // now: everything is checked as if they were to be released, and if none differs the answer says unchanged and holds none. A registry that knows no marks
 // ignores them and always answers with values, so a client compares what it gets with what it has.
 //
+// # Providers' tokens
+//
+// Some providers are read with the pod's own identity. The request of a pod that needs them carries, beside the names, tokens of the pod's service account for these providers'
+// audiences ([ResolveRequest.ProviderTokens]); use [AppendRequest] to send them. The registry forwards them only after the API server has said that they are of the pod that
+// asks, to the provider whose record demands their audience, and keeps none.
+//
 // # Names
 //
 //	GET /v1/names
@@ -52,8 +58,12 @@ const (
 
 // Limits, enforced by the registry before it does any work and by the agent when it reads the answer.
 const (
-	// MaxRequestBytes bounds a resolve request's body: 64 containers of 256 names of 128 bytes would not fit a pod spec either; real ones are under 4 KiB.
-	MaxRequestBytes = 64 << 10
+	// MaxNamesBytes bounds a resolve request as it stands in a pod: 64 containers of 256 names of 128 bytes would not fit a pod spec either; real ones are under 4 KiB.
+	MaxNamesBytes = 64 << 10
+	// MaxRequestBytes bounds a resolve request's body, which may hold tokens besides.
+	MaxRequestBytes = MaxNamesBytes + MaxProviderTokens*(MaxTokenBytes+256)
+	// MaxProviderTokens is how many tokens for providers a pod may send along: one for each audience.
+	MaxProviderTokens = 4
 	// MaxTokenBytes bounds a bearer token. Kubernetes' own are about 1.2 KiB.
 	MaxTokenBytes = 8 << 10
 	// MaxResponseBytes bounds the answer: what 256 values of 64 KiB take in base64, which is the most one pod may hold.
@@ -91,6 +101,8 @@ type ResolveRequest struct {
 	Containers []ContainerRequest `json:"containers"`
 	// Mark is that of an earlier answer to the same request: the answer holds values only if they would differ from that one's. Empty wants values in any case.
 	Mark string `json:"mark,omitempty"`
+	// ProviderTokens are for providers that are read with the pod's own identity. The injector names their audiences, the agent adds the tokens.
+	ProviderTokens []ProviderToken `json:"provider_tokens,omitempty"`
 }
 
 // ContainerRequest asks for the ENVs of one container.
@@ -185,6 +197,8 @@ type ConsumerNames struct {
 	Bindings []Binding `json:"bindings"` // of this cluster only
 	// Deliveries are those the consumer allows; empty means all.
 	Deliveries []Delivery `json:"deliveries,omitempty"`
+	// ProviderAudiences are those of the providers' tokens that the pods need to send along, sorted.
+	ProviderAudiences []string `json:"provider_audiences,omitempty"`
 }
 
 // EnvName is one ENV of a consumer.
@@ -203,6 +217,8 @@ type SecretNames struct {
 	// NoEnvfile and NoExec say of the active version what those of [EnvName] say. Of pinned versions nothing is told.
 	NoEnvfile string `json:"no_envfile,omitempty"`
 	NoExec    string `json:"no_exec,omitempty"`
+	// ProviderAudience is that of the provider's token that the pods need to send along; empty if they need none.
+	ProviderAudience string `json:"provider_audience,omitempty"`
 }
 
 // Binding allows the pods of one service account to claim a consumer or, as a grant, to refer to a secret.

@@ -100,11 +100,11 @@ func needs(operation, method string) authz.Role {
 	switch operation {
 	case "getOpenAPI", "getOpenAPIYAML":
 		return authz.Anyone
-	case "getMe", "listOrganizations", "listSessions", "revokeSession":
+	case "getMe", "listOrganizations", "listSessions", "revokeSession", "acceptInvitation":
 		return authz.Authenticated
 	case "createOrganization", "deleteOrganization", "listAdministrators", "addAdministrator", "getAdministrator", "removeAdministrator", "listSessionsOf", "revokeSessionOf", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
 		return authz.Admin
-	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken":
+	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken", "getOrganizationContents", "listInvitations", "getInvitation":
 		return authz.Owner
 	}
 	if method == http.MethodGet || operation == "explain" { // a question too long for a query

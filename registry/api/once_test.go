@@ -37,12 +37,16 @@ var posts = map[string]post{ // :: operationId → request
 	"addAdministrator":   {"/api/v1/administrators", `{"principal":"user:once"}`, `{"principal":"user:twice"}`},
 	"stopWorkload":       {acme + "/workloads/uid-api-1/stop", "", acme + "/workloads/uid-api-2/stop"},
 	"stopWorkloads":      {acme + "/secrets/stripe/stop-workloads", "", acme + "/secrets/stripe/stop-workloads?force=true"},
+	"createInvitation":   {acme + "/invitations", `{"email":"once@acme.example","role":"member"}`, `{"email":"once@acme.example","role":"owner"}`},
 	"createToken":        {acme + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},
 	"createFederation":   {acme + "/federations", federationBody, strings.Replace(federationBody, "member", "owner", 1)},
 }
 
 // anonymousPosts are for callers who have no name yet, and so no keys of their own.
 var anonymousPosts = map[string]string{} // :: operationId → why
+
+// personal are POSTs that this test's caller, the bootstrap token, may not make. :: operationId → the test that makes them twice
+var personal = map[string]string{"acceptInvitation": "TestAnOwnerInvitesAndTheCodeIsShownOnce"}
 
 // questions are POSTs that change nothing and whose answer is of the moment.
 var questions = map[string]bool{"explain": true} // :: operationId
@@ -55,7 +59,7 @@ func TestEveryPostWithAKeyIsAnsweredTwiceAndDoneOnce(t *testing.T) {
 	known := 0
 	for pattern, op := range operations {
 		id := api.OperationID(op)
-		if !strings.HasPrefix(pattern, http.MethodPost+" ") || anonymousPosts[id] != "" || questions[id] {
+		if !strings.HasPrefix(pattern, http.MethodPost+" ") || anonymousPosts[id] != "" || personal[id] != "" || questions[id] {
 			continue
 		}
 		p, ok := posts[id]

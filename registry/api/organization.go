@@ -118,14 +118,38 @@ func (s *server) DeleteOrganization(ctx context.Context, r ginapi.DeleteOrganiza
 	if err != nil {
 		return nil, err
 	}
+	force := or(r.Params.Force, false)
+	if force && or(r.Params.Confirm, "") != o.Slug {
+		return nil, parameter("confirm", "required", "with force, it must be the slug of the organization that is to be deleted with everything in it")
+	}
 	expect, err := s.expect(r.Params.IfMatch, o.Meta)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.DeleteOrganization(ctx, call.act(), o.ID, expect); err != nil {
+	if err := s.store.DeleteOrganization(ctx, call.act(), o.ID, expect, force); err != nil {
 		return nil, err
 	}
 	return ginapi.DeleteOrganization204Response{}, nil
+}
+
+// GetOrganizationContents implements ginapi.StrictServerInterface.
+func (s *server) GetOrganizationContents(ctx context.Context, r ginapi.GetOrganizationContentsRequestObject) (ginapi.GetOrganizationContentsResponseObject, error) {
+	ctx, _ = begun(ctx)
+	o, err := s.org(ctx, r.Organization)
+	if err != nil {
+		return nil, err
+	}
+	have, err := s.store.Contents(ctx, o.ID)
+	if err != nil {
+		return nil, err
+	}
+	return ginapi.GetOrganizationContents200JSONResponse{Items: contents(have)}, nil
+}
+
+func contents(have []store.Content) []contract.OrganizationContent {
+	return each(have, func(c store.Content) contract.OrganizationContent {
+		return contract.OrganizationContent{Kind: c.Kind, Count: c.Count, Names: append([]string{}, c.Names...)}
+	})
 }
 
 // each maps a list; a nil one becomes an empty one, which JSON writes as [].

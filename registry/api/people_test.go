@@ -133,6 +133,7 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 	w.apiToken("acme", "target", contract.RoleOwner)
 	const provider = `{"name":"vault","type":"vault","config":{"address":"https://vault.example","auth":{"method":"token"}},"credentials":{"token":"t"}}`
 	w.expect("creating", w.do("POST", acme+"/providers", provider), 201, "")
+	w.expect("inviting", w.do("POST", acme+"/invitations", `{"email":"guest@acme.example","role":"member"}`), 201, "")
 	w.expect("trusting", w.do("POST", acme+"/federations", federationBody), 201, "")
 	id := func(path string) string {
 		list := decode[struct {
@@ -142,12 +143,12 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 	}
 	acmeID := decode[contract.Organization](t, w.do("GET", acme, "")).ID
 	w.started("api-1", contract.Consumer{OrganizationID: acmeID, ID: id("/consumers")}, contract.Secret{ID: id("/secrets")})
-	ids := map[string]string{":workload": "uid-api-1", ":secret": id("/secrets"), ":consumer": id("/consumers"), ":provider": id("/providers"), ":member": id("/members"), ":token": id("/tokens"), ":federation": id("/federations")}
+	ids := map[string]string{":workload": "uid-api-1", ":secret": id("/secrets"), ":consumer": id("/consumers"), ":provider": id("/providers"), ":member": id("/members"), ":token": id("/tokens"), ":invitation": id("/invitations"), ":federation": id("/federations")}
 	bodies := map[string]string{
 		"updateOrganization": `{"display_name":"x"}`, "createSecret": `{"name":"x"}`, "updateSecret": `{"value":"x"}`, "putVersion": `{"value":"x"}`,
 		"createConsumer": `{"name":"x"}`, "replaceConsumer": `{"name":"x"}`, "updateConsumer": `{"description":"x"}`,
 		"addMember": `{"principal":"user:x","role":"owner"}`, "updateMember": `{"role":"member"}`, "createToken": `{"name":"x","role":"owner"}`, "createFederation": federationBody,
-		"createProvider": provider, "updateProvider": `{"name":"x"}`,
+		"createInvitation": `{"email":"x@y.example","role":"member"}`, "createProvider": provider, "updateProvider": `{"name":"x"}`,
 		"putSecrets": `{"secrets":[{"name":"x"}]}`, "importSecrets": `{"content":"X=x"}`,
 		"explain": `{"namespace":"billing","service_account":"api"}`,
 	}

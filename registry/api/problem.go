@@ -39,6 +39,8 @@ var errorTable = []struct {
 	{store.ErrLastAdministrator, contract.CodeLastAdministrator, "It is the only administrator, and the bootstrap token has ended. Make somebody else one first.", false},
 	{errBootstrapEnded, contract.CodeUnauthenticated, "The bootstrap token has ended: an administrator has signed in. Sign in as an administrator.", false},
 	{errForbidden, contract.CodeForbidden, "Only administrators of the installation may do this.", false},
+	{errNobody, contract.CodeForbidden, "A token cannot be a member. Sign in, or use a service account.", false},
+	{errNoInvitation, contract.CodeNotFound, "The code is not that of an open invitation, or not for you. Ask for another.", false},
 	{errDeleted, contract.CodeNotFound, "The secret is deleted. Undelete it first.", false},
 	{store.ErrNotFound, contract.CodeNotFound, "There is no such object here.", false},
 	{errIfMatchRequired, contract.CodePreconditionRequired, "Send the ETag of the object as you read it in If-Match.", false},
@@ -113,6 +115,10 @@ func (c *call) explain(p *contract.Problem, err error) {
 	}
 	if e, ok := errors.AsType[*store.QuotaError](err); ok {
 		p.Detail = optional(fmt.Sprintf("The organization may have %d %s; it has %d, and this would add %d. Nothing was changed.", e.Limit, e.Of, e.Have, e.More))
+	}
+	if e, ok := errors.AsType[*store.NotEmptyError](err); ok {
+		have := contents(e.Contents)
+		p.Detail, p.Contents = optional("The organization is not empty. Empty it, or send force=true and confirm=<its slug> to delete it with everything in it."), &have
 	}
 	if e, ok := errors.AsType[*store.ReferencedError](err); ok {
 		refs := references(e.References)

@@ -17,7 +17,8 @@ import (
 type Store interface {
 	CreateOrganization(ctx context.Context, act store.Act, o store.Organization, owners ...string) (store.Organization, error)
 	UpdateOrganization(ctx context.Context, act store.Act, orgID string, expect int64, edit func(*store.Organization) error) (store.Organization, error)
-	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64) error
+	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64, force bool) error
+	Contents(ctx context.Context, orgID string) ([]store.Content, error)
 	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
 	Organizations(ctx context.Context, q store.Query) (store.Page[store.Organization], error)
 
@@ -60,6 +61,12 @@ type Store interface {
 	RemoveMember(ctx context.Context, act store.Act, orgID, principal string, expect int64, force bool) error
 	Member(ctx context.Context, orgID, principalOrID string) (store.Member, error)
 	Members(ctx context.Context, orgID string, q store.Query) (store.Page[store.Member], error)
+
+	CreateInvitation(ctx context.Context, act store.Act, orgID string, n store.Invitation, hash func(id string) [32]byte) (store.Invitation, error)
+	RevokeInvitation(ctx context.Context, act store.Act, orgID, id string, expect int64) error
+	AcceptInvitation(ctx context.Context, act store.Act, id string, sum [32]byte, principal string) (store.Member, error)
+	Invitation(ctx context.Context, orgID, id string) (store.Invitation, error)
+	Invitations(ctx context.Context, orgID string, q store.Query) (store.Page[store.Invitation], error)
 
 	CreateAPIToken(ctx context.Context, act store.Act, orgID string, t store.APIToken, hash func(id string) [32]byte) (store.APIToken, error)
 	DeleteAPIToken(ctx context.Context, act store.Act, orgID, id string, expect int64) error

@@ -95,7 +95,7 @@ func newWorld(t testing.TB, options ...func(*api.Config)) *world {
 	w.store = storetest.Open(t, store.Config{Client: w.etcd, Keys: storetest.Ring(t, storetest.Key(t)), Providers: providers})
 	t.Cleanup(func() { _ = providers.Close() })
 	resolver, err := resolve.New(resolve.Config{
-		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: func(resolve.Call) resolve.Fetcher { return providers.Begin(nil, true) }, Audit: unreleased{}, Denied: unrecorded{},
+		View: func(ctx context.Context) (resolve.View, error) { return w.store.View(ctx) }, Fetch: func(resolve.Call) resolve.Fetcher { return providers.Begin(nil, true, nil) }, Audit: unreleased{}, Denied: unrecorded{},
 	})
 	if err != nil {
 		t.Fatal(err)

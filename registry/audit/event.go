@@ -76,6 +76,7 @@ const (
 	OrganizationCreate Action = "organization.create"
 	OrganizationUpdate Action = "organization.update"
 	OrganizationDelete Action = "organization.delete"
+	OrganizationPurge  Action = "organization.purge" // nothing is left of a deleted one
 	SecretCreate       Action = "secret.create"
 	SecretUpdate       Action = "secret.update"
 	SecretPut          Action = "secret.put"
@@ -92,6 +93,9 @@ const (
 	MemberAdd          Action = "member.add"
 	MemberUpdate       Action = "member.update"
 	MemberRemove       Action = "member.remove"
+	InvitationCreate   Action = "invitation.create"
+	InvitationRevoke   Action = "invitation.revoke"
+	InvitationAccept   Action = "invitation.accept" // by the new member, whose member.add is in the same change
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
 	FederationCreate   Action = "federation.create"

@@ -84,7 +84,7 @@ func (a *Authenticator) Workload(ctx context.Context, token string) (Principal, 
 	default:
 		return Principal{}, reject(reason)
 	}
-	status, err := a.review(ctx, token)
+	status, err := a.review(ctx, token, a.config.Audience)
 	if err != nil {
 		return Principal{}, err
 	}
@@ -150,6 +150,9 @@ func (Off) Workload(context.Context, string) (Principal, error) { return Princip
 
 // Injector refuses.
 func (Off) Injector(context.Context, string) (Principal, error) { return Principal{}, off() }
+
+// Owns refuses.
+func (Off) Owns(context.Context, Principal, string, string) error { return off() }
 
 // CheckNode refuses.
 func (Off) CheckNode(context.Context, Principal, []wire.Delivery) error { return off() }

@@ -37,6 +37,7 @@ const (
 	PodFinished       Reason = "pod_finished"
 	NodeUnsupported   Reason = "node_unsupported"
 	NotInjector       Reason = "not_injector" // a good token, but not of the injector
+	ProviderToken     Reason = "provider_token"
 )
 
 // Reasons that lie with us or the API server.
@@ -77,6 +78,7 @@ var Reasons = []ReasonInfo{
 	{PodFinished, wire.CodePodNotEligible, "The pod has finished."},
 	{NodeUnsupported, wire.CodeNodeUnsupported, "The pod's node cannot do the delivery, or is not known."},
 	{NotInjector, wire.CodeUnauthenticated, "A good token asked for the consumers' names and is not the injector's. Compare `--injector-service-account`."},
+	{ProviderToken, wire.CodeUnauthenticated, "A token that the pod sent along for a provider is not accepted by the API server for the provider's audience, or is not of the same pod. The log says which audience and why."},
 	{Overloaded, wire.CodeOverloaded, "More requests than are worked on at once."},
 	{ReviewUnavailable, wire.CodeAuthUnavailable, "The API server could not be asked about the token."},
 	{PodUnavailable, wire.CodeAuthUnavailable, "The API server could not be asked about the pod."},

@@ -26,13 +26,13 @@ const (
 
 // reviews lets requests that hold the same token share the review that is under way. An answer is forgotten as soon as it is given.
 type reviews struct {
-	flight singleflight.Group // :: SHA-256 of the token → *authenticationv1.TokenReviewStatus
+	flight singleflight.Group // :: SHA-256 of the token, then the audience → *authenticationv1.TokenReviewStatus
 }
 
-// review asks the API server about a token. The status is shared with other requests and must not be changed.
-func (a *Authenticator) review(ctx context.Context, token string) (*authenticationv1.TokenReviewStatus, error) {
+// review asks the API server about a token for an audience. The status is shared with other requests and must not be changed.
+func (a *Authenticator) review(ctx context.Context, token, audience string) (*authenticationv1.TokenReviewStatus, error) {
 	key := sha256.Sum256([]byte(token))
-	answer := a.reviews.flight.DoChan(string(key[:]), func() (result any, err error) {
+	answer := a.reviews.flight.DoChan(string(key[:])+audience, func() (result any, err error) {
 		defer func() {
 			if p := recover(); p != nil { // this goroutine belongs to no request that could recover it
 				err = fmt.Errorf("panic of type %T", p)
@@ -41,7 +41,7 @@ func (a *Authenticator) review(ctx context.Context, token string) (*authenticati
 		// Whoever comes first may leave before the answer; the others still want it. The question ends by its own timeout.
 		var status *authenticationv1.TokenReviewStatus
 		err = a.ask(context.WithoutCancel(ctx), func(ctx context.Context) (err error) {
-			status, err = a.config.API.ReviewToken(ctx, token, a.config.Audience)
+			status, err = a.config.API.ReviewToken(ctx, token, audience)
 			return err
 		})
 		return status, err

@@ -24,7 +24,7 @@ func (a *Authenticator) ServiceAccount(ctx context.Context, token string) (Princ
 	default:
 		return Principal{}, reject(reason)
 	}
-	status, err := a.review(ctx, token)
+	status, err := a.review(ctx, token, a.config.Audience)
 	if err != nil {
 		return Principal{}, err
 	}

@@ -32,6 +32,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"updateOrganization": {"organization.update", Owner},
 	"deleteOrganization": {"organization.delete", Admin},
 
+	"getOrganizationContents": {"organization.contents", Owner}, // it names API tokens
+
 	"listSecrets":    {"secret.list", Member},
 	"createSecret":   {"secret.create", Owner},
 	"putSecrets":     {"secret.create", Owner},
@@ -82,6 +84,12 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"getMember":    {"member.read", Member},
 	"updateMember": {"member.update", Owner},
 	"removeMember": {"member.remove", Owner},
+
+	"listInvitations":  {"invitation.list", Owner}, // they hold addresses of people who are no members
+	"createInvitation": {"invitation.create", Owner},
+	"getInvitation":    {"invitation.read", Owner},
+	"revokeInvitation": {"invitation.revoke", Owner},
+	"acceptInvitation": {"invitation.accept", Authenticated},
 
 	"listTokens":  {"token.list", Owner},
 	"createToken": {"token.create", Owner},

@@ -19,11 +19,13 @@ type Keep func(ctx context.Context, g Granted) error
 // and password of a dynamic engine are useless apart. A Batch is used for one resolve and then dropped; it is safe for concurrent use.
 type Batch struct {
 	manager *Manager
-	keep    Keep // nil: nobody keeps leases, and End gives them back
+	keep    Keep   // nil: nobody keeps leases, and End gives them back
+	tokens  Tokens // nil: no pod
 
-	mu    sync.Mutex
-	reads map[batchKey]*batchRead
-	stray map[*Lease]id // leases nobody keeps
+	mu      sync.Mutex
+	reads   map[batchKey]*batchRead
+	stray   map[*Lease]id      // leases nobody keeps
+	readers map[*opened]Reader // that read with the pod's identity
 }
 
 type batchKey struct {
@@ -43,7 +45,7 @@ func (m *Manager) Begin(keep Keep) *Batch {
 	return &Batch{manager: m, keep: keep, reads: make(map[batchKey]*batchRead), stray: make(map[*Lease]id)}
 }
 
-// End gives back the leases that nobody keeps. It does not block; no fetch may be on the way.
+// End gives back the leases that nobody keeps, and what was got with the pod's identity. It does not block; no fetch may be on the way.
 func (b *Batch) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,6 +53,8 @@ func (b *Batch) End() {
 		b.manager.giveBack(key, l)
 	}
 	clear(b.stray)
+	b.manager.closeReaders(b.readers)
+	clear(b.readers)
 }
 
 // settle sees to the lease of a document that was read for this batch: it is kept, or given back when the batch ends.
@@ -91,7 +95,7 @@ func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (F
 	key := batchKey{id{orgID, remote.ProviderID}, remote.Path, remote.Version}
 	r, first := b.read(key)
 	if first {
-		if r.doc, r.err = b.manager.read(ctx, orgID, remote); r.err == nil {
+		if r.doc, r.err = b.readDocument(ctx, orgID, remote); r.err == nil {
 			r.err = b.settle(ctx, key, r.doc)
 		}
 		close(r.done)
@@ -122,8 +126,9 @@ func (b *Batch) read(key batchKey) (r *batchRead, first bool) {
 	return r, true
 }
 
-// read reads the document a secret refers to, together with others who want it now.
-func (m *Manager) read(ctx context.Context, orgID string, remote store.Remote) (doc Document, err error) {
+// readDocument reads the document a secret refers to, together with others who want it now, or as the pod.
+func (b *Batch) readDocument(ctx context.Context, orgID string, remote store.Remote) (doc Document, err error) {
+	m := b.manager
 	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
 	defer cancel()
 	o, err := m.acquire(ctx, orgID, remote.ProviderID)
@@ -135,8 +140,13 @@ func (m *Manager) read(ctx context.Context, orgID string, remote store.Remote) (
 	source := m.source(o)
 	var shared bool
 	ref, err := o.kind.Path(remote.Path, remote.Version)
-	if err == nil {
-		doc, shared, err = o.reads.do(ctx, ref, func(ctx context.Context) (Document, error) { return o.read(ctx, ref) })
+	switch {
+	case err != nil:
+	case o.audience != "":
+		source.Keep = 0 // what one pod may read is not kept for others
+		doc, err = b.readAsPod(ctx, o, ref)
+	default:
+		doc, shared, err = o.reads.do(ctx, ref, func(ctx context.Context) (Document, error) { return o.read(ctx, ref, o.provider.Read) })
 	}
 	if err != nil {
 		m.metrics.fetch(o.kind.Name, outcome(asError(err)), shared)

@@ -79,6 +79,8 @@ const (
 	ReasonVersion         Reason = "version_missing"  // no such version, or it was deleted or destroyed
 	ReasonPermission      Reason = "permission"       // the credentials may not read the path
 	ReasonCredentials     Reason = "credentials"      // the credentials are not accepted
+	ReasonPodToken        Reason = "pod_token"        // the pod has no token of its own for the provider's audience
+	ReasonPodRequired     Reason = "pod_required"     // only a pod can read, with its own identity, and there is none
 	ReasonPrefix          Reason = "prefix"           // outside the provider's allowed prefixes
 	ReasonConfig          Reason = "config"           // the provider's configuration breaks a rule
 	ReasonReference       Reason = "reference"        // the secret's path, key or version breaks a rule

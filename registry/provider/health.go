@@ -146,13 +146,13 @@ func (m *Manager) Health(orgID, providerID string) Health {
 }
 
 // telling reports whether the outcome of a read tells something about the provider as a whole. What one path or key answers does not: a secret that is missing or denied is no
-// fault of the provider's, nor is a limit of our own.
-func telling(err *Error) bool {
+// fault of the provider's, nor is a limit of our own, or a login that the server refuses to one pod.
+func (o *opened) telling(err *Error) bool {
 	switch {
 	case err == nil:
 		return true
 	case err.Kind == KindUnavailable:
 		return err.Reason != ReasonCircuitOpen && err.Reason != ReasonClosed && err.Reason != ReasonRecord
 	}
-	return err.Reason == ReasonCredentials || err.Reason == ReasonAddress
+	return err.Reason == ReasonCredentials && o.audience == "" || err.Reason == ReasonAddress
 }

@@ -15,6 +15,7 @@ type opened struct {
 	digest   recordDigest
 	provider Provider
 	keep     time.Duration // Record.LastKnownGood
+	audience string        // of the tokens of pods it is read with; empty if it has an identity of its own
 	gate     *gate
 	reads    coalescer
 	timeout  time.Duration
@@ -37,7 +38,7 @@ func newOpened(m *Manager, t Type, r Record, digest recordDigest, p Provider) *o
 		}
 	}
 	return &opened{
-		kind: t, name: r.Name, revision: r.Revision, digest: digest, provider: p, keep: r.LastKnownGood,
+		kind: t, name: r.Name, revision: r.Revision, digest: digest, provider: p, keep: r.LastKnownGood, audience: m.Audience(r),
 		gate: newGate(m.config.Concurrency, m.config.Queue, changed), timeout: m.config.Timeout, metrics: m.metrics,
 	}
 }
@@ -51,7 +52,7 @@ func (o *opened) acquireLocked() *opened {
 const soon = time.Second
 
 // read reads ref from the server, once or, within the budget, twice. It ends before the fetches that began with it, so that a silent server is seen to fail and not just to be left.
-func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
+func (o *opened) read(parent context.Context, ref Ref, from readFunc) (Document, error) {
 	ctx, cancel := context.WithTimeout(parent, o.timeout*4/5)
 	defer cancel()
 	turn, err := o.gate.enter(ctx)
@@ -59,17 +60,17 @@ func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
 		return Document{}, err
 	}
 	began := time.Now()
-	doc, err := o.attempt(ctx, ref)
+	doc, err := o.attempt(ctx, ref, from)
 	if err != nil && err.retryable() && o.gate.mayRetry() {
 		select {
 		case <-time.After(jitter(50 * time.Millisecond)):
-			doc, err = o.attempt(ctx, ref)
+			doc, err = o.attempt(ctx, ref, from)
 		case <-ctx.Done():
 		}
 	}
 	abandoned := parent.Err() != nil && time.Since(began) < soon
 	o.gate.leave(turn, err, abandoned)
-	if !abandoned && telling(err) {
+	if !abandoned && o.telling(err) {
 		o.learn(err)
 	}
 	if err != nil {
@@ -78,9 +79,12 @@ func (o *opened) read(parent context.Context, ref Ref) (Document, error) {
 	return doc, nil
 }
 
-func (o *opened) attempt(ctx context.Context, ref Ref) (doc Document, failed *Error) {
+// readFunc is the Read of a [Provider] or of a [Reader].
+type readFunc func(context.Context, Ref) (Document, error)
+
+func (o *opened) attempt(ctx context.Context, ref Ref, from readFunc) (doc Document, failed *Error) {
 	began := time.Now()
-	doc, err := guarded(ctx, func(ctx context.Context) (Document, error) { return o.provider.Read(ctx, ref) })
+	doc, err := guarded(ctx, func(ctx context.Context) (Document, error) { return from(ctx, ref) })
 	if err != nil {
 		failed = asError(err)
 	}

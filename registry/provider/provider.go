@@ -56,6 +56,9 @@ type Type struct {
 	Path func(path, version string) (Ref, error)
 	// Allows reports whether a path that Path returned can be within prefixes, as far as it can be told without asking the server; nil means [Allowed].
 	Allows func(path string, prefixes []string) bool
+	// Audience returns the audience of the pods' own tokens that a record with this configuration is read with; empty if it is read with an identity of its own. Nil means the latter
+	// for all. It does no I/O and takes any bytes.
+	Audience func(config json.RawMessage) string
 	// Open returns a provider for a record that Validate accepts. It does no I/O either: the first read connects. The provider enforces Record.AllowedPrefixes.
 	Open func(Record, Host) (Provider, error)
 }
@@ -68,7 +71,9 @@ type Host struct {
 	//
 	// Whoever receives this token can act as the registry wherever that audience is accepted. It must never be a token for the API server.
 	ServiceAccountToken func(ctx context.Context, audience string) (redact.Value, error)
-	// TrustedAddresses are the addresses of servers that may be shown such a token, in the form [egress.Guard.ParseAddress] returns.
+	// PodAudiences are the audiences of pods' own tokens that a provider may demand.
+	PodAudiences []string
+	// TrustedAddresses are the addresses of servers that may be shown such a token, the registry's or a pod's, in the form [egress.Guard.ParseAddress] returns.
 	TrustedAddresses []string
 	// Cluster is the registry's own cluster, whose Secrets may be read with the registry's own service account. Nil means that none may.
 	Cluster *Cluster

@@ -80,7 +80,7 @@ func newRemembering(t *testing.T) *remembering {
 // start reads what a pod wants, all of it in one request.
 func (r *remembering) start(t *testing.T, keys ...string) (map[string]resolve.Fetched, error) {
 	t.Helper()
-	f := r.providers.Begin(nil, false)
+	f := r.providers.Begin(nil, false, nil)
 	defer f.End(true)
 	got := map[string]resolve.Fetched{}
 	for _, key := range keys {
@@ -138,7 +138,7 @@ func TestAPodStartsWithTheLastKnownGoodValueWhileTheProviderIsSilent(t *testing.
 	if _, err := r.start(t, "password"); err == nil || reason(err) != "provider_unavailable circuit_open" {
 		t.Errorf("what was never read: %v", err)
 	}
-	fresh := r.providers.Begin(nil, true)
+	fresh := r.providers.Begin(nil, true, nil)
 	defer fresh.End(true)
 	if _, err := fresh.Fetch(t.Context(), r.secrets["user"]); err == nil {
 		t.Error("a request that wants fresh values got an old one")

@@ -59,7 +59,7 @@ func TestALeaseIsRenewedWithItsOwnTokenByAnotherReplicaAndRevokedWhenItsAnswerIs
 	p := r[0].organization(t, server)
 	ledger := lease.NewLedger(r[0].store, nil)
 	page := ledger.Begin(storetest.Act, leasePod)
-	f := r[0].providers.Begin(page, true)
+	f := r[0].providers.Begin(page, true, nil)
 	var got []string
 	for _, key := range []string{"username", "password"} {
 		v, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: key}})
@@ -91,7 +91,7 @@ func TestWhatNobodyHoldsIsGivenBack(t *testing.T) {
 	r := replicas(t, 1)[0]
 	p := r.organization(t, server)
 	fetch := func(page *lease.Page) error {
-		f := r.providers.Begin(page, true)
+		f := r.providers.Begin(page, true, nil)
 		defer f.End(false)
 		_, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: "username"}})
 		return err
@@ -126,7 +126,7 @@ func TestALeaseOfARecordThatPointsElsewhereIsAbandonedAndItsTokenStaysWhereItIs(
 			p := r.organization(t, server)
 			ledger := lease.NewLedger(r.store, nil)
 			t.Cleanup(func() { _ = ledger.Close() })
-			f := r.providers.Begin(ledger.Begin(storetest.Act, leasePod), true)
+			f := r.providers.Begin(ledger.Begin(storetest.Act, leasePod), true, nil)
 			if _, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: "database/creds/app", Key: "username"}}); err != nil {
 				t.Fatal(err)
 			}

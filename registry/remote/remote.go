@@ -109,13 +109,13 @@ type fetcher struct {
 }
 
 // Begin begins the fetches of one request: what they want from one path comes from one read. Leases are written down on page; without one, what is leased is given back when the request ends. Fresh says that
-// no last known good value will do.
-func (p *Providers) Begin(page *lease.Page, fresh bool) resolve.Fetcher {
+// no last known good value will do. tokens are the pod's own, nil if no pod asks.
+func (p *Providers) Begin(page *lease.Page, fresh bool, tokens provider.Tokens) resolve.Fetcher {
 	f := fetcher{providers: p, page: page}
 	if page == nil {
-		f.batch = p.manager.Begin(nil)
+		f.batch = p.manager.Begin(nil).For(tokens)
 	} else {
-		f.batch = p.manager.Begin(func(ctx context.Context, g provider.Granted) error { return keep(ctx, page, g) })
+		f.batch = p.manager.Begin(func(ctx context.Context, g provider.Granted) error { return keep(ctx, page, g) }).For(tokens)
 	}
 	if !fresh {
 		f.recall = &recall{}
@@ -156,6 +156,11 @@ func (p *Providers) Reference(of store.Provider, found error, remote store.Remot
 		return fetchError(failed)
 	}
 	return nil
+}
+
+// Audience returns the audience of the pods' own tokens that a provider is read with; empty if it has an identity of its own.
+func (p *Providers) Audience(of store.Provider) string {
+	return p.manager.Audience(record(of, redact.Value{}))
 }
 
 // noRecord says of an error of the store in the words of package provider that there is no such provider.

@@ -85,7 +85,7 @@ func (r *replica) organization(t *testing.T, s *vaulttest.Server) store.Provider
 
 func (r *replica) fetch(t *testing.T, p store.Provider, path, key string) (string, error) {
 	t.Helper()
-	f := r.providers.Begin(nil, true)
+	f := r.providers.Begin(nil, true, nil)
 	defer f.End(true)
 	v, err := f.Fetch(t.Context(), store.Secret{OrgID: p.OrgID, Remote: &store.Remote{ProviderID: p.ID, Path: path, Key: key}})
 	return string(v.Value.Reveal()), err

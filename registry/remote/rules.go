@@ -51,7 +51,7 @@ func fieldOf(message string) (pointer, rest string) {
 	root, _, _ := strings.Cut(field, ".")
 	root, _, _ = strings.Cut(root, "/")
 	switch {
-	case ok && (root == "config" || root == "credentials" || root == "allowed_prefixes"):
+	case ok && (root == "config" || root == "credentials" || root == "allowed_prefixes" || root == "last_known_good"):
 		return "/" + strings.ReplaceAll(field, ".", "/"), rest
 	default:
 		return "/type", message

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/ref"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
@@ -21,7 +22,11 @@ type Request struct {
 	consumers  []ref.Consumer // of each container; zero if it has none
 	inline     [][]ref.Secret // of each container, as its Inline; nil if there are none
 	mark       string         // of the answer the caller has; empty if it has none
+	tokens     []wire.ProviderToken
 }
+
+// ProviderTokens are the tokens that came along for providers, each for another audience. Whose they are is for the caller to find out before he resolves the request.
+func (r Request) ProviderTokens() []wire.ProviderToken { return r.tokens }
 
 // Refresh reports whether the caller has values already and wants others only.
 func (r Request) Refresh() bool { return r.mark != "" }
@@ -71,7 +76,10 @@ func parse(req wire.ResolveRequest, undelivered bool) (Request, *Refusal) {
 	case len(req.Mark) > wire.MaxMarkBytes:
 		return Request{}, invalid("the mark is none of this registry's")
 	}
-	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil, req.Mark}
+	if err := checkProviderTokens(req.ProviderTokens); err != nil {
+		return Request{}, err
+	}
+	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil, req.Mark, req.ProviderTokens}
 	envs := 0
 	for i, c := range req.Containers {
 		if !isContainerName(c.Name) {
@@ -125,6 +133,24 @@ func parse(req wire.ResolveRequest, undelivered bool) (Request, *Refusal) {
 		}
 	}
 	return parsed, nil
+}
+
+func checkProviderTokens(tokens []wire.ProviderToken) *Refusal {
+	if len(tokens) > wire.MaxProviderTokens {
+		return invalid("more than %d tokens for providers", wire.MaxProviderTokens)
+	}
+	for i, t := range tokens {
+		if err := podspec.CheckProviderAudience(t.Audience); err != nil {
+			return invalid("the audience of token %d for providers %v", i, err)
+		}
+		if n := len(t.Token.Reveal()); n == 0 || n > wire.MaxTokenBytes {
+			return invalid("token %d for providers is missing or exceeds %d bytes", i, wire.MaxTokenBytes)
+		}
+		if slices.ContainsFunc(tokens[:i], func(before wire.ProviderToken) bool { return before.Audience == t.Audience }) {
+			return invalid("two tokens for providers of one audience")
+		}
+	}
+	return nil
 }
 
 func isContainerName(name string) bool {

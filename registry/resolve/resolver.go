@@ -84,6 +84,8 @@ type Call struct {
 	SourceIP  string
 	// Fresh says that what a provider gave before will not do. The resolver sets it for pods that have values already: what they have is at least as new.
 	Fresh bool
+	// ProviderTokens are the pod's own, for providers that are read with its identity. The resolver sets them from the request.
+	ProviderTokens []wire.ProviderToken
 	// Receipt, if set, is where the caller says what became of the values. If nil, they are taken to have been delivered.
 	Receipt *Receipt
 }
@@ -141,7 +143,7 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 		r.config.Denied.Record(ctx, ungranted(call, req.inline, secrets)...)
 		return nil, refusal
 	}
-	call.Fresh = req.Refresh()
+	call.Fresh, call.ProviderTokens = req.Refresh(), req.tokens
 	plan := lookUp(view, req, consumers, secrets)
 	if err := r.open(ctx, call, view, plan); err != nil {
 		plan.wipe()

@@ -50,11 +50,14 @@ type Provider interface {
 // Store is what is asked of a [store.Store].
 type Store interface {
 	CreateSession(ctx context.Context, act store.Act, n store.Session, hash func(id string) [32]byte) (store.Session, error)
+	AcceptInvitationsOf(ctx context.Context, act store.Act, principal, verifiedEmail string) ([]store.Member, error)
 	RevokeSession(ctx context.Context, act store.Act, principal, id string) error
 	CreateDevice(ctx context.Context, act store.Act, n store.Device, userCode string, hash func(id string) [32]byte) (store.Device, error)
 	DeviceByCode(ctx context.Context, userCode string) (store.Device, error)
 	PollDevice(ctx context.Context, id string, sum [32]byte) (store.Device, error)
 	DecideDevice(ctx context.Context, act store.Act, id string, decision store.DeviceDecision, by store.Person) error
+	// EndBootstrap ends the bootstrap token if principal is an administrator, as [store.Store.EndBootstrap].
+	EndBootstrap(ctx context.Context, act store.Act, principal string) error
 	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
 	Federation(ctx context.Context, orgID, nameOrID string) (store.Federation, error)
 	RedeemIDToken(ctx context.Context, act store.Act, f store.Federation, id store.IDToken, hash func(id string) [32]byte) (store.FederatedToken, error)
@@ -199,9 +202,13 @@ func (s *server) callback(w http.ResponseWriter, r *http.Request) {
 	s.enter(w, r, who, begun.ReturnTo)
 }
 
-// enter begins a session.
+// enter begins a session. That of an administrator is the end of the bootstrap token, which is written before.
 func (s *server) enter(w http.ResponseWriter, r *http.Request, who oidc.Identity, to string) {
 	act := act(w, r, who.Principal())
+	if err := s.Store.EndBootstrap(r.Context(), act, who.Principal()); err != nil {
+		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
+		return
+	}
 	var text string
 	made, err := s.Store.CreateSession(r.Context(), act, store.Session{
 		Principal: who.Principal(), Kind: store.SessionBrowser, Email: who.Email, Name: who.Name, Client: r.UserAgent(), SourceIP: act.SourceIP,
@@ -218,8 +225,20 @@ func (s *server) enter(w http.ResponseWriter, r *http.Request, who oidc.Identity
 		s.fail(w, r, http.StatusServiceUnavailable, unavailablePage, "unavailable", err)
 		return
 	}
+	s.accept(r.Context(), act, who)
 	session.SetCookie(w, text, made.ExpiresAt)
 	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// accept makes somebody who has just signed in a member of who invited them. Whoever cannot be made one now is signed in all the same: the next sign-in tries again.
+func (s *server) accept(ctx context.Context, act store.Act, who oidc.Identity) {
+	made, err := s.Store.AcceptInvitationsOf(ctx, act, who.Principal(), who.Email)
+	for _, m := range made {
+		s.Log.InfoContext(ctx, "invitation accepted", "request_id", act.RequestID, "principal", m.Principal, "org_id", m.OrgID)
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "invitations not accepted", "request_id", act.RequestID, "err", err)
+	}
 }
 
 func (s *server) logout(w http.ResponseWriter, r *http.Request) {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,9 +19,11 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
+	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
+	"github.com/lanyard-dev/lanyard/registry/install"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
 	"github.com/lanyard-dev/lanyard/registry/signin"
 	"github.com/lanyard-dev/lanyard/registry/store"
@@ -30,12 +34,15 @@ import (
 type world struct {
 	t        *testing.T
 	url      string
+	config   store.Config // what every replica's store is opened with
 	store    *store.Store
 	provider *oidc.Provider
 	log      *buffer
 	denied   *denials
 	handler  http.Handler
 	derive   func(purpose string) [32]byte
+	token    string // the bootstrap token, which is in the file
+	file     string
 }
 
 // unchecked is a checker nobody asks.
@@ -86,7 +93,13 @@ func (b *buffer) String() string {
 // newWorld starts a listener, then the provider that start returns for its callback, and waits until people can sign in.
 func newWorld(t *testing.T, start func(callback string) *oidctest.Provider, change ...func(*signin.Config)) *world {
 	t.Helper()
-	w := &world{t: t, store: storetest.Start(t), log: new(buffer), denied: new(denials)}
+	client, _ := storetest.Etcd(t)
+	ring := storetest.Ring(t, storetest.Key(t))
+	w := &world{t: t, config: store.Config{Client: client, Keys: ring}, derive: ring.Derive, log: new(buffer), denied: new(denials), token: install.NewBootstrapToken(), file: filepath.Join(t.TempDir(), "token")}
+	if err := os.WriteFile(w.file, []byte(w.token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.store = storetest.Open(t, w.config)
 	w.serve(start, change...)
 	return w
 }
@@ -106,9 +119,6 @@ func (w *world) serve(start func(callback string) *oidctest.Provider, change ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.derive == nil {
-		w.derive = storetest.Ring(t, storetest.Key(t)).Derive
-	}
 	sessions := &session.Authenticator{Sessions: w.store}
 	config := signin.Config{
 		Provider: w.provider, Issuer: p.Issuer, PublicURL: w.url, Store: w.store, Sessions: sessions, Derive: w.derive, Denials: w.denied, Log: log, PollInterval: time.Nanosecond,
@@ -121,7 +131,7 @@ func (w *world) serve(start func(callback string) *oidctest.Provider, change ...
 		t.Fatal(err)
 	}
 	w.handler, err = api.New(api.Config{
-		Store: w.store, Authenticator: api.FirstOf(&apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Explainer: &resolve.Explainer{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
+		Store: w.store, Authenticator: api.FirstOf(&bootstrap.Authenticator{Path: w.file}, &apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Explainer: &resolve.Explainer{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ type appending struct {
 	done   chan error // buffered
 }
 
-// AppendAudit writes events, and what they say that pods received, and returns when both are durable. Events of one organization stay in order; calls at the same time share transactions. After an
+// AppendAudit writes events, and what they say that pods received, and returns when both are durable. What pods receive of an organization that is gone is [ErrNotFound]. Events of one organization stay in order; calls at the same time share transactions. After an
 // error, some of the events may have been written.
 func (s *Store) AppendAudit(ctx context.Context, events []audit.Event) error {
 	byChain := make(map[string][]audit.Event)
@@ -140,13 +140,21 @@ func (s *Store) appendBatch(ctx context.Context, name string, head chainHead, ev
 		if err != nil {
 			return chainHead{}, err
 		}
-		resp, err := s.client.Txn(ctx).If(l.compares...).Then(append(l.ops, granted...)...).Else(s.headOps(name)...).Commit()
+		compares, otherwise := l.compares, s.headOps(name)
+		if len(granted) > 0 { // no value leaves an organization that was deleted
+			compares = append(compares, clientv3.Compare(clientv3.CreateRevision(s.space.org(name)), ">", 0))
+			otherwise = append(otherwise, clientv3.OpGet(s.space.org(name), clientv3.WithCountOnly()))
+		}
+		resp, err := s.client.Txn(ctx).If(compares...).Then(append(l.ops, granted...)...).Else(otherwise...).Commit()
 		if err != nil {
 			return chainHead{}, etcdError(context.Background(), err)
 		}
 		if resp.Succeeded {
 			l.head.rev = resp.Header.Revision
 			return l.head, nil
+		}
+		if len(granted) > 0 && resp.Responses[len(otherwise)-1].GetResponseRange().Count == 0 {
+			return chainHead{}, fmt.Errorf("organization: %w", ErrNotFound)
 		}
 		s.counters.conflicts.Add(1)
 		if _, head, err = s.readHeads(name, resp); err != nil {

@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -105,6 +106,21 @@ func TestNamesAreToldOnceThenSyncedThenAsTheyChange(t *testing.T) {
 	want("lanyard://acme/database:")
 	grant("database")
 	want("ungranted acme/database")
+
+	// What a pod needs to have a secret read depends on its provider.
+	p := provider(t, s, o.ID, "vault")
+	_, err = s.CreateSecret(t.Context(), act, o.ID, remoteSecret("remote", "vault", "kv/db"))
+	must(err)
+	consumer(t, s, o.ID, "far", store.Env{Name: "FAR", SecretID: "remote"})
+	want("acme/far FAR:")
+	revise := func(edit func(*store.Provider)) {
+		t.Helper()
+		_, err := s.ReviseProvider(t.Context(), act, o.ID, p.ID, 0, func(p *store.Provider) error { edit(p); return nil }, secretValue(`{"token":"x"}`))
+		must(err)
+	}
+	revise(func(p *store.Provider) { p.AllowedPrefixes = []string{"kv"} }) // of no matter
+	revise(func(p *store.Provider) { p.Config = json.RawMessage(`{"address":"https://other.example"}`) })
+	want("acme/far FAR:")
 	stop()
 	if text, more := <-changes; more {
 		t.Errorf("after the end: %q", text)

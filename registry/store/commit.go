@@ -46,6 +46,17 @@ func (s *Store) mutateOnce(ctx context.Context, act Act, chainName string, decid
 	if err := s.knows(ctx, chainName); err != nil {
 		return 0, err
 	}
+	return s.mutateChain(ctx, act, chainName, func(m *image) (*change, error) {
+		// Its contents may still be there, and are nobody's to change.
+		if _, err := m.org(s.space, chainName); chainName != installation && err != nil {
+			return nil, fmt.Errorf("organization: %w", err)
+		}
+		return decide(m)
+	}, results...)
+}
+
+// mutateChain is mutateOnce also for the chain of an organization that was deleted.
+func (s *Store) mutateChain(ctx context.Context, act Act, chainName string, decide func(*image) (*change, error), results ...any) (int64, error) {
 	c := s.chain(chainName)
 	if err := c.lock(ctx); err != nil {
 		return 0, err

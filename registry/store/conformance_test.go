@@ -207,13 +207,13 @@ func TestOrganizationsAreDeletedWhenEmpty(t *testing.T) {
 		t.Errorf("creating it again: %v", err)
 	}
 	secret := local(t, s, o.ID, "db", "one")
-	if err := s.DeleteOrganization(ctx, act, o.ID, 0); !errors.Is(err, store.ErrReferenced) {
+	if err := s.DeleteOrganization(ctx, act, o.ID, 0, false); !errors.Is(err, store.ErrReferenced) {
 		t.Errorf("deleting one with a secret: %v", err)
 	}
 	if err := s.DeleteSecret(ctx, act, o.ID, secret.ID, 0, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteOrganization(ctx, act, o.ID, 0); err != nil {
+	if err := s.DeleteOrganization(ctx, act, o.ID, 0, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Organization(ctx, "acme"); !errors.Is(err, store.ErrNotFound) {

@@ -12,6 +12,7 @@
 //	activity/<org>/tokens/<id>                 token-use      when an API token was last used
 //	audit/<chain>/events/<20-digit seq>        audit          events seq, seq+1, … and the hash before the first
 //	audit/<chain>/head                         audit-head     last seq and hash; first kept seq and the hash before it
+//	deletions/<org>                            organization-deletion  JSON: who deleted an organization, until nothing of it is left
 //	devicecodes/<MAC of the code>              device-code    the id of the device a person lets in with the code; gone with its etcd lease
 //	devices/<id>                               device         JSON with the SHA-256 of the device code; gone with its etcd lease
 //	dynamic/lastgood/<org>/<provider>/<secret> last-known-good JSON, and the envelope of the value a provider gave last; gone with its etcd lease
@@ -27,6 +28,7 @@
 //	orgs/<org>/consumers/<id>                  consumer       JSON with ENVs and bindings
 //	orgs/<org>/federatedtokens/<id>            federated-token JSON with the SHA-256 of its text; gone with its etcd lease
 //	orgs/<org>/federations/<name>              federation     JSON: whose ID tokens are exchanged, and for what
+//	orgs/<org>/invitations/<id>                invitation     JSON with the SHA-256 of the code; gone with its etcd lease
 //	orgs/<org>/members/<principal>             member         JSON; the slash of a principal is escaped
 //	orgs/<org>/providernames/<name>            provider-name  the provider's id
 //	orgs/<org>/providers/<id>                  provider       JSON and the envelope of the credentials, if there are any
@@ -42,7 +44,7 @@
 //	slugs/<slug>                               slug           the organization's id
 //	tip                                        tip            nothing; its mod revision is that of the newest mutation
 //
-// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, devicecodes/,
+// <chain> is an organization's id, or "installation". Everything from keys/ on is watched into memory; activity/, audit/, deletions/, devicecodes/,
 // devices/, dynamic/, grants/ and idempotency/ sort before it and are not.
 //
 // # Writes

@@ -136,7 +136,9 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		}
 		p.settle(rev)
 		p.sealed = bytes.Clone(sealed)
-		e.providers.ReplaceOrInsert(p)
+		if old, ok := e.providers.ReplaceOrInsert(p); !ok || !bytes.Equal(old.Config, p.Config) || old.Type != p.Type {
+			e.touchProvider(p.OrgID, p.ID)
+		}
 	case kindConsumer:
 		c := new(Consumer)
 		if err := unseal(e.keys, key, a.kind, value, c); err != nil {
@@ -155,6 +157,8 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		return e.loadMember(key, a, value, rev)
 	case kindAPIToken:
 		return e.loadAPIToken(key, a, value, rev)
+	case kindInvitation:
+		return e.loadInvitation(key, a, value, rev)
 	case kindFederation:
 		return e.loadFederation(key, a, value, rev)
 	case kindFederated:
@@ -225,6 +229,7 @@ func (e *edit) remove(key string, a address) {
 		e.indexes(a.kind).Delete(index{org: a.org, name: a.id})
 	case kindOrganization:
 		e.orgs.Delete(&Organization{Meta: Meta{ID: a.id}})
+		e.touchAll(a.id)
 	case kindSecret:
 		old, _ := e.secrets.Delete(&Secret{OrgID: a.org, Meta: Meta{ID: a.id}})
 		e.touchGranted(old)
@@ -236,6 +241,7 @@ func (e *edit) remove(key string, a address) {
 		}
 	case kindProvider:
 		e.providers.Delete(&sealedProvider{Provider: Provider{OrgID: a.org, Meta: Meta{ID: a.id}}})
+		e.touchProvider(a.org, a.id)
 	case kindConsumer:
 		e.removeConsumer(a)
 		e.touched[namedKey{kindConsumer, a.org, a.id}] = struct{}{}
@@ -243,6 +249,8 @@ func (e *edit) remove(key string, a address) {
 		e.removeMember(a)
 	case kindAPIToken:
 		e.removeAPIToken(a)
+	case kindInvitation:
+		e.removeInvitation(a)
 	case kindFederation:
 		e.removeFederation(a)
 	case kindFederated:
@@ -278,6 +286,36 @@ func (e *edit) touchUsers(org, secret string) {
 	e.users(secret, func(c *Consumer) bool {
 		e.touched[namedKey{kindConsumer, c.OrgID, c.ID}] = struct{}{}
 		return true
+	})
+}
+
+// touchProvider marks everything that depends on the secrets of a provider: what a pod needs to have them read may be another. Providers change seldom, so that a look at each secret
+// is cheap enough.
+func (e *edit) touchProvider(org, provider string) {
+	e.secrets.AscendGreaterOrEqual(&Secret{OrgID: org}, func(s *Secret) bool {
+		if s.OrgID != org {
+			return false
+		}
+		if s.Remote != nil && s.Remote.ProviderID == provider {
+			e.touchUsers(org, s.ID)
+		}
+		return true
+	})
+}
+
+// touchAll marks everything in an organization that is gone, and whose contents go after it.
+func (e *edit) touchAll(org string) {
+	e.consumers.AscendGreaterOrEqual(&Consumer{OrgID: org}, func(c *Consumer) bool {
+		if c.OrgID == org {
+			e.touched[namedKey{kindConsumer, org, c.ID}] = struct{}{}
+		}
+		return c.OrgID == org
+	})
+	e.secrets.AscendGreaterOrEqual(&Secret{OrgID: org}, func(s *Secret) bool {
+		if s.OrgID == org {
+			e.touchGranted(s)
+		}
+		return s.OrgID == org
 	})
 }
 
@@ -340,6 +378,10 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindAPIToken:
 		if t, ok := m.tokens.Get(tokenAt(a)); ok {
 			return t.Revision, true
+		}
+	case kindInvitation:
+		if i, ok := m.invitations.Get(invitationAt(a.org, a.id)); ok {
+			return i.Revision, true
 		}
 	case kindFederation:
 		if f, ok := m.federations.byName.Get(federationAt(a)); ok {

@@ -16,6 +16,9 @@ func (s *Store) DropAnswers(ctx context.Context, at time.Time) { s.dropAnswersAt
 // SweepAt does what Run does every ten minutes, as if it were at.
 func (s *Store) SweepAt(ctx context.Context, at time.Time) error { return s.sweepAt(ctx, at) }
 
+// FinishDeletionsAt does what Run does every ten seconds, as if it were at.
+func (s *Store) FinishDeletionsAt(ctx context.Context, at time.Time) { s.finishDeletionsAt(ctx, at) }
+
 // ClaimSweep reports whether this replica would do it.
 func (s *Store) ClaimSweep(ctx context.Context, at time.Time) (bool, error) {
 	return s.claimSweep(ctx, at)

@@ -36,9 +36,13 @@ var errLost = errors.New("answer lost")
 
 func newFaulty(t testing.TB) *faulty {
 	client, _ := storetest.Etcd(t)
+	return faultyOf(t, client)
+}
+
+func faultyOf(t testing.TB, client *clientv3.Client) *faulty {
 	f := &faulty{keys: storetest.Ring(t, storetest.Key(t)), Watcher: client.Watcher, KV: client.KV}
 	f.client = clientv3.NewCtxClient(t.Context())
-	f.client.Watcher, f.client.KV = f, f
+	f.client.Watcher, f.client.KV, f.client.Lease = f, f, client.Lease
 	return f
 }
 

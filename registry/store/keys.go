@@ -44,6 +44,8 @@ const (
 	kindLastGood     = "last-known-good"
 	kindDevice       = "device"
 	kindDeviceCode   = "device-code"
+	kindInvitation   = "invitation"
+	kindDeletion     = "organization-deletion"
 
 	kindAdministrator = "administrator"
 	kindBootstrap     = "bootstrap"
@@ -78,13 +80,15 @@ func (k keyspace) version(org, secret string, number uint64) string {
 func (k keyspace) member(org, principal string) string {
 	return k.under(org, "members") + url.PathEscape(principal)
 }
+func (k keyspace) invitation(org, id string) string { return k.under(org, "invitations") + id }
 func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
 func (k keyspace) federation(org, name string) string {
 	return k.under(org, "federations") + name
 }
 func (k keyspace) federated(org, id string) string { return k.under(org, "federatedtokens") + id }
 func (k keyspace) redeemed(sum string) string      { return string(k) + "dynamic/redeemed/" + sum }
-func (k keyspace) tokenUses(org string) string     { return string(k) + "activity/" + org + "/tokens/" }
+func (k keyspace) activity(org string) string      { return string(k) + "activity/" + org + "/" }
+func (k keyspace) tokenUses(org string) string     { return k.activity(org) + "tokens/" }
 func (k keyspace) tokenUse(org, id string) string  { return k.tokenUses(org) + id }
 
 // Everything under people/ is about the installation, not an organization.
@@ -96,7 +100,7 @@ func (k keyspace) bootstrap() string { return string(k) + "people/bootstrap" }
 func (k keyspace) session(id string) string       { return string(k) + "sessions/" + id }
 func (k keyspace) sessionUse(id string) string    { return string(k) + "sessionuses/" + id }
 func (k keyspace) sweep() string                  { return string(k) + "activity/sweep" }
-func (k keyspace) reminders(org string) string    { return string(k) + "activity/" + org + "/reminders/" }
+func (k keyspace) reminders(org string) string    { return k.activity(org) + "reminders/" }
 func (k keyspace) reminder(org, id string) string { return k.reminders(org) + id }
 func (k keyspace) allGrants() string              { return string(k) + "grants/" }
 func (k keyspace) grants(org string) string       { return k.allGrants() + org + "/" }
@@ -116,15 +120,21 @@ func (k keyspace) auditEvents(chain string, seq uint64) string {
 
 func (k keyspace) leader(name string) string   { return string(k) + "dynamic/leaders/" + name }
 func (k keyspace) leases() string              { return string(k) + "dynamic/leases/" }
-func (k keyspace) lease(org, id string) string { return k.leases() + org + "/" + id }
+func (k keyspace) leasesOf(org string) string  { return k.leases() + org + "/" }
+func (k keyspace) lease(org, id string) string { return k.leasesOf(org) + id }
 
 // Those of one provider have a prefix of their own, so that its change removes them all.
+func (k keyspace) lastGoods(org string) string { return string(k) + "dynamic/lastgood/" + org + "/" }
 func (k keyspace) lastGoodOf(org, provider string) string {
-	return string(k) + "dynamic/lastgood/" + org + "/" + provider + "/"
+	return k.lastGoods(org) + provider + "/"
 }
 func (k keyspace) lastGood(org, provider, secret string) string {
 	return k.lastGoodOf(org, provider) + secret
 }
+
+// What is left of organizations that are being deleted.
+func (k keyspace) deletions() string          { return string(k) + "deletions/" }
+func (k keyspace) deletion(org string) string { return k.deletions() + org }
 
 func (k keyspace) devices() string         { return string(k) + "devices/" }
 func (k keyspace) device(id string) string { return k.devices() + id }
@@ -187,6 +197,7 @@ var kindOf = map[string]string{ // :: path element → kind
 	"consumernames":   kindConsumerName,
 	"members":         kindMember,
 	"tokens":          kindAPIToken,
+	"invitations":     kindInvitation,
 	"providers":       kindProvider,
 	"providernames":   kindProviderName,
 	"federations":     kindFederation,

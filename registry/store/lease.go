@@ -95,9 +95,9 @@ func (s *Store) AbandonLease(ctx context.Context, act Act, orgID, id, reason str
 	return nil
 }
 
-// turnLease moves a lease on, once: from active to ending, and from both to abandoned.
+// turnLease moves a lease on, once: from active to ending, and from both to abandoned. Its organization may be deleted.
 func (s *Store) turnLease(ctx context.Context, act Act, orgID, id string, to LeaseState, action audit.Action, reason string) error {
-	_, err := s.mutate(ctx, orgID, func(*image) (*change, error) {
+	_, err := s.mutateChain(ctx, Act{}, orgID, func(*image) (*change, error) {
 		l, err := s.lease(ctx, orgID, id)
 		switch {
 		case errors.Is(err, ErrNotFound):

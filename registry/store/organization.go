@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -85,72 +84,6 @@ func (s *Store) UpdateOrganization(ctx context.Context, act Act, orgID string, e
 	}
 	o.settleRevision(rev)
 	return o, nil
-}
-
-// DeleteOrganization deletes an organization with its soft-deleted secrets, members, API tokens and federations, for good. It returns [ErrReferenced] while there are consumers, providers or
-// live secrets.
-// Its audit events stay until their age ends.
-func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, expect int64) error {
-	_, err := s.mutate(ctx, orgID, func(m *image) (*change, error) {
-		o, err := m.org(s.space, orgID)
-		if err != nil {
-			return nil, err
-		}
-		if err := o.expect(expect); err != nil {
-			return nil, err
-		}
-		if refs := m.contents(s.space, orgID); len(refs) > 0 {
-			return nil, &ReferencedError{refs}
-		}
-		key := s.space.org(orgID)
-		ch := &change{
-			compares: []clientv3.Cmp{exists(key, o.Revision)},
-			ops: []clientv3.Op{
-				clientv3.OpDelete(key),
-				clientv3.OpDelete(s.space.slug(o.Slug)),
-				clientv3.OpDelete(key+"/", clientv3.WithPrefix()),
-				clientv3.OpDelete(s.space.tokenUses(orgID), clientv3.WithPrefix()),
-				clientv3.OpDelete(s.space.reminders(orgID), clientv3.WithPrefix()),
-			},
-			event: act.event(orgID, audit.OrganizationDelete),
-		}
-		ch.event.ResourceKind, ch.event.ResourceID, ch.event.ResourceName = "organization", o.ID, o.Slug
-		return ch, nil
-	})
-	if err != nil {
-		return fmt.Errorf("deleting organization: %w", err)
-	}
-	return nil
-}
-
-// contents are the first objects that keep an organization from being deleted. Records that do not verify count: nobody knows what they are.
-func (m *image) contents(k keyspace, orgID string) []Reference {
-	const enough = 100
-	var refs []Reference
-	for key := range m.broken {
-		if name, ok := strings.CutPrefix(key, k.org(orgID)+"/"); ok {
-			refs = append(refs, Reference{Kind: "record", Name: name, Field: "organization"})
-		}
-	}
-	m.consumers.AscendGreaterOrEqual(&Consumer{OrgID: orgID}, func(c *Consumer) bool {
-		if c.OrgID == orgID {
-			refs = append(refs, Reference{Kind: "consumer", ID: c.ID, Name: c.Name, Field: "organization"})
-		}
-		return c.OrgID == orgID && len(refs) < enough
-	})
-	m.providers.AscendGreaterOrEqual(&sealedProvider{Provider: Provider{OrgID: orgID}}, func(p *sealedProvider) bool {
-		if p.OrgID == orgID {
-			refs = append(refs, Reference{Kind: "provider", ID: p.ID, Name: p.Name, Field: "organization"})
-		}
-		return p.OrgID == orgID && len(refs) < enough
-	})
-	m.secrets.AscendGreaterOrEqual(&Secret{OrgID: orgID}, func(s *Secret) bool {
-		if s.OrgID == orgID && s.DeletedAt == nil {
-			refs = append(refs, Reference{Kind: "secret", ID: s.ID, Name: s.Name, Field: "organization"})
-		}
-		return s.OrgID == orgID && len(refs) < enough
-	})
-	return refs
 }
 
 // record is what one put writes.

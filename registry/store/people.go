@@ -17,6 +17,7 @@ type people struct {
 	memberships *btree.BTree[*Member] // by principal, organization
 	tokens      *btree.BTree[*token]  // by organization, name
 	tokenIDs    *btree.BTree[*token]  // by id
+	inviting
 	sessions
 	administration
 	federations federations
@@ -34,6 +35,7 @@ func newPeople() people {
 		memberships:    btree.New(degree, func(a, b *Member) bool { return less(a.Principal, a.OrgID, b.Principal, b.OrgID) }),
 		tokens:         btree.New(degree, func(a, b *token) bool { return less(a.OrgID, a.Name, b.OrgID, b.Name) }),
 		tokenIDs:       btree.New(degree, func(a, b *token) bool { return a.ID < b.ID }),
+		inviting:       newInviting(),
 		sessions:       newSessions(),
 		administration: newAdministration(),
 		federations:    newFederations(),
@@ -41,12 +43,12 @@ func newPeople() people {
 }
 
 func (p people) clone() people {
-	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.sessions.clone(), p.administration.clone(), p.federations.clone()}
+	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.inviting.clone(), p.sessions.clone(), p.administration.clone(), p.federations.clone()}
 }
 
 // size is how many keys of etcd it stands for.
 func (p people) size() int {
-	return p.members.Len() + p.tokens.Len() + p.sessions.size() + p.administration.size() + p.federations.size()
+	return p.members.Len() + p.tokens.Len() + p.invitations.Len() + p.sessions.size() + p.administration.size() + p.federations.size()
 }
 
 func memberAt(a address) *Member {

@@ -322,7 +322,7 @@ func TestPeopleGoWithTheirOrganization(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() bool { got, err := s.APIToken(ctx, o.ID, "ci"); return err == nil && got.LastUsedAt != nil })
-	if err := s.DeleteOrganization(ctx, act, o.ID, 0); err != nil {
+	if err := s.DeleteOrganization(ctx, act, o.ID, 0, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.VerifyAPIToken(ctx, token.ID, sum("text")); !errors.Is(err, store.ErrNotFound) {

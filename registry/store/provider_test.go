@@ -277,7 +277,7 @@ func TestAProviderInUseIsNotDeleted(t *testing.T) {
 	if err := s.DeleteSecret(ctx, act, o.ID, secret.ID, 0, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteOrganization(ctx, act, o.ID, 0); !errors.Is(err, store.ErrReferenced) {
+	if err := s.DeleteOrganization(ctx, act, o.ID, 0, false); !errors.Is(err, store.ErrReferenced) {
 		t.Errorf("deleting an organization with a provider: %v", err)
 	}
 	if err := s.DeleteProvider(ctx, act, o.ID, p.ID, 0); err != nil {

@@ -82,6 +82,9 @@ func (s *Store) sweepAt(ctx context.Context, at time.Time) error {
 	var expiring []reminded
 	superseded := make(map[*Secret][]uint64)
 	m.secrets.Ascend(func(secret *Secret) bool {
+		if _, err := m.org(s.space, secret.OrgID); err != nil {
+			return true // it is being removed with its organization
+		}
 		switch {
 		case s.due(m, secret, at):
 			purge = append(purge, secret)

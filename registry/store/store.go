@@ -158,6 +158,10 @@ func (s *Store) Run(ctx context.Context) error {
 	group.Go(func() error { return every(ctx, time.Minute, s.trimAudit) })
 	group.Go(func() error { return every(ctx, 10*time.Minute, s.dropAnswers) })
 	group.Go(func() error { return every(ctx, sweepEvery/10, s.sweep) })
+	group.Go(func() error {
+		s.finishDeletions(ctx)
+		return every(ctx, deletionEvery, s.finishDeletions)
+	})
 	group.Go(func() error { return s.writeTokenUses(ctx) })
 	group.Go(func() error { return s.writeSessionUses(ctx) })
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {

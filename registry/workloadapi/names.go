@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,10 +55,11 @@ func StoreNames(s *store.Store, cluster string) Names {
 	}
 }
 
-// NamesView is the part of the store's view that says whether a value can be delivered. It opens no value.
+// NamesView is the part of the store's view that says whether a value can be delivered, and what it takes to read it. It opens no value.
 type NamesView interface {
 	Secret(orgID, id string) (store.Secret, bool)
 	Version(orgID, secretID string, number uint64) (store.Version, bool)
+	FindProvider(orgID, id string) (store.Provider, error)
 }
 
 const (
@@ -155,26 +157,46 @@ func (s *server) event(c Change) wire.NamesEvent {
 	case c.Secret != (ref.Secret{}) && c.Granted == nil:
 		return wire.NamesEvent{Type: wire.NamesDeleteSecret, Secret: &wire.SecretNames{Ref: c.Secret.Path()}}
 	case c.Secret != (ref.Secret{}):
-		return wire.NamesEvent{Type: wire.NamesPutSecret, Secret: secretNames(c, s.config.Cluster)}
+		return wire.NamesEvent{Type: wire.NamesPutSecret, Secret: s.secretNames(c)}
 	case c.Consumer == nil:
 		return wire.NamesEvent{Type: wire.NamesDelete, Consumer: &wire.ConsumerNames{Ref: c.Ref.String()}}
 	}
-	return wire.NamesEvent{Type: wire.NamesPut, Consumer: namesOf(c, s.config.Cluster)}
+	return wire.NamesEvent{Type: wire.NamesPut, Consumer: s.consumerNames(c)}
 }
 
-// namesOf returns what admission in one cluster needs to know of a consumer.
-func namesOf(c Change, cluster string) *wire.ConsumerNames {
+// consumerNames returns what admission in our cluster needs to know of a consumer.
+func (s *server) consumerNames(c Change) *wire.ConsumerNames {
 	names := &wire.ConsumerNames{Ref: c.Ref.String(), Envs: make([]wire.EnvName, 0, len(c.Consumer.Envs)), Bindings: []wire.Binding{}, Deliveries: c.Consumer.Deliveries}
 	for _, env := range c.Consumer.Envs {
 		names.Envs = append(names.Envs, envName(c.View, c.OrgID, env))
+		if env.SecretID == "" {
+			continue
+		}
+		secret, _ := c.View.Secret(c.OrgID, env.SecretID)
+		if audience := s.audience(c, secret); audience != "" && !slices.Contains(names.ProviderAudiences, audience) {
+			names.ProviderAudiences = append(names.ProviderAudiences, audience)
+		}
 	}
-	names.Bindings = inCluster(names.Bindings, c.Consumer.Bindings, cluster)
+	slices.Sort(names.ProviderAudiences)
+	names.Bindings = inCluster(names.Bindings, c.Consumer.Bindings, s.config.Cluster)
 	return names
 }
 
-// secretNames returns what admission in one cluster needs to know of a secret that pods refer to inline.
-func secretNames(c Change, cluster string) *wire.SecretNames {
-	names := &wire.SecretNames{Ref: c.Secret.Path(), Grants: inCluster([]wire.Binding{}, c.Granted.Grants, cluster)}
+// audience returns that of the pod's own token that reading a secret takes; empty if it takes none, or the provider is not there.
+func (s *server) audience(c Change, secret store.Secret) string {
+	if secret.Remote == nil || s.config.Audience == nil {
+		return ""
+	}
+	provider, err := c.View.FindProvider(c.OrgID, secret.Remote.ProviderID)
+	if err != nil {
+		return "" // the start of the pod will tell
+	}
+	return s.config.Audience(provider)
+}
+
+// secretNames returns what admission in our cluster needs to know of a secret that pods refer to inline.
+func (s *server) secretNames(c Change) *wire.SecretNames {
+	names := &wire.SecretNames{Ref: c.Secret.Path(), Grants: inCluster([]wire.Binding{}, c.Granted.Grants, s.config.Cluster), ProviderAudience: s.audience(c, *c.Granted)}
 	version, _ := c.View.Version(c.OrgID, c.Granted.ID, c.Granted.ActiveVersion)
 	names.NoEnvfile, names.NoExec = version.NoEnvfile, version.NoExec
 	return names

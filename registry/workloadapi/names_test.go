@@ -42,6 +42,10 @@ func (namesView) Version(_, id string, n uint64) (store.Version, bool) {
 	return store.Version{Number: 2, NoEnvfile: "it contains a single quote"}, true
 }
 
+func (namesView) FindProvider(string, string) (store.Provider, error) {
+	return store.Provider{}, store.ErrNotFound
+}
+
 // pipes is a listener whose connections are in memory, which lets a whole http.Server live in virtual time.
 type pipes struct {
 	conns  chan net.Conn
@@ -75,6 +79,7 @@ func newFeed(t *testing.T) *feed {
 	f := &feed{changes: make(chan workloadapi.Change, 16), drain: make(chan struct{}), ended: make(chan struct{}), fixed: &fixed{}}
 	h, err := workloadapi.New(workloadapi.Config{
 		Authenticator: f.fixed, Resolver: f.fixed, Denied: audit.NewDenials((&trail{}).Record, nil), Cluster: "main", Drain: f.drain, Streams: 1,
+		Audience: func(p store.Provider) string { return "audience-of-" + p.Type },
 		Names: func(ctx context.Context) <-chan workloadapi.Change {
 			context.AfterFunc(ctx, func() { close(f.ended) })
 			return f.changes

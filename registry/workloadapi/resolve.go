@@ -49,6 +49,13 @@ func (s *server) resolve(e *exchange) {
 		s.recordDenial(ctx, e)
 		return
 	}
+	for _, t := range req.ProviderTokens() {
+		if err := s.config.Authenticator.Owns(ctx, principal, t.Audience, string(t.Token.Reveal())); err != nil {
+			e.refuseError(err)
+			s.recordDenial(ctx, e)
+			return
+		}
+	}
 	if !s.budget.take(principal.PodUID) {
 		e.reason = authn.BudgetExceeded
 		e.refuse(wire.Problem{Code: wire.CodeOverloaded, Message: "this pod has received its values too often within the hour"})

@@ -203,6 +203,8 @@ func (f *fixed) Injector(ctx context.Context, token string) (authn.Principal, er
 
 func (f *fixed) CheckNode(context.Context, authn.Principal, []wire.Delivery) error { return f.nodeErr }
 
+func (f *fixed) Owns(context.Context, authn.Principal, string, string) error { return nil }
+
 func (f *fixed) Resolve(context.Context, resolve.Call, resolve.Request) (*wire.ResolveResponse, *resolve.Refusal) {
 	if f.refusal != nil {
 		return nil, f.refusal

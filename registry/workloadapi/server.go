@@ -21,6 +21,7 @@ import (
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
+	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
 // Authenticator says who holds a token, as authn.Authenticator does. Its errors are [*authn.Error].
@@ -28,6 +29,8 @@ type Authenticator interface {
 	Workload(ctx context.Context, token string) (authn.Principal, error)
 	Injector(ctx context.Context, token string) (authn.Principal, error)
 	CheckNode(ctx context.Context, p authn.Principal, deliveries []wire.Delivery) error
+	// Owns reports whether a token for the audience of a provider is the pod's own.
+	Owns(ctx context.Context, p authn.Principal, audience, token string) error
 }
 
 // Resolver finds the values, as resolve.Resolver does.
@@ -48,6 +51,8 @@ type Config struct {
 	Denied        resolve.Denier // records refused tokens
 	Events        Events         // hears of every refusal of a pod that is known; if nil, nobody does
 	Cluster       string         // whose bindings the names stream tells
+	// Audience returns the audience of the pods' own tokens that a provider is read with, empty if none. Nil means that none is.
+	Audience func(store.Provider) string
 	// Drain, when closed, ends the names streams, which http.Server.Shutdown would wait for. Nil never does.
 	Drain      <-chan struct{}
 	Logger     *slog.Logger          // nil discards

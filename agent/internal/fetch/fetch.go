@@ -27,7 +27,6 @@ package fetch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,7 +52,7 @@ type Client struct {
 	URL string
 	// Transport carries the requests; [NewTransport] makes the one for production. It must not follow redirects.
 	Transport http.RoundTripper
-	// TokenFile is the path of the pod's token.
+	// TokenFile is the path of the pod's token. Those for providers are beside it.
 	TokenFile string
 	// Logger receives one line per try. It must not be nil.
 	Logger *slog.Logger
@@ -64,10 +63,6 @@ type Client struct {
 // The error is a [*Refusal] when the registry said no, wraps [ErrProtocol] when its answer cannot be used and [ErrToken] when there is no token to send.
 // It is an [*Exhausted] when ctx's deadline passed, and wraps [context.Canceled] when ctx was canceled.
 func (c *Client) Resolve(ctx context.Context, req *wire.ResolveRequest) (*wire.ResolveResponse, error) {
-	body, err := json.Marshal(req)
-	if err != nil {
-		return nil, fmt.Errorf("encoding request: %w", err)
-	}
 	var (
 		delays          backoff
 		unauthenticated int
@@ -75,7 +70,7 @@ func (c *Client) Resolve(ctx context.Context, req *wire.ResolveRequest) (*wire.R
 	)
 	for try := 1; ; try++ {
 		began := time.Now()
-		answer, err := c.try(ctx, req, body)
+		answer, err := c.try(ctx, req)
 		line := tryLine{number: try, duration: time.Since(began), err: err}
 		if err == nil {
 			line.requestID = answer.RequestID

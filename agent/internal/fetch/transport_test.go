@@ -71,7 +71,7 @@ func tryOnce(t *testing.T, url string, transport http.RoundTripper) error {
 	t.Helper()
 	c := newClient(t, nil, io.Discard)
 	c.URL, c.Transport = url, transport
-	_, err := c.try(t.Context(), asked, []byte(`{}`))
+	_, err := c.try(t.Context(), asked)
 	return err
 }
 

@@ -11,9 +11,12 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
+	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
@@ -21,8 +24,12 @@ import (
 const MaxProblemBytes = 64 << 10
 
 // try sends the request once and reads the whole answer.
-func (c *Client) try(ctx context.Context, asked *wire.ResolveRequest, body []byte) (*wire.ResolveResponse, error) {
+func (c *Client) try(ctx context.Context, asked *wire.ResolveRequest) (*wire.ResolveResponse, error) {
 	token, err := readToken(c.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	body, err := c.body(asked)
 	if err != nil {
 		return nil, err
 	}
@@ -48,6 +55,20 @@ func (c *Client) try(ctx context.Context, asked *wire.ResolveRequest, body []byt
 		return nil, readRefusal(resp)
 	}
 	return readAnswer(ctx, resp, asked)
+}
+
+// body returns the request with the tokens for providers as the kubelet has them now.
+func (c *Client) body(asked *wire.ResolveRequest) ([]byte, error) {
+	filled := *asked
+	filled.ProviderTokens = nil
+	for _, t := range asked.ProviderTokens {
+		token, err := readToken(filepath.Join(filepath.Dir(c.TokenFile), podspec.ProviderTokenPath(t.Audience)))
+		if err != nil {
+			return nil, err
+		}
+		filled.ProviderTokens = append(filled.ProviderTokens, wire.ProviderToken{Audience: t.Audience, Token: redact.New([]byte(token))})
+	}
+	return wire.AppendRequest(nil, &filled)
 }
 
 // readToken reads the token the kubelet keeps fresh. The error wraps [ErrToken] and never quotes the file's content.

@@ -56,7 +56,9 @@ func up(ctx context.Context, config cluster.Config, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "Vault at %s\n", vault.Address)
-	lanyard, err := installation.Install(ctx, c, installation.Config{Values: installation.AllowVault(vault.Address), Progress: stdout})
+	lanyard, err := installation.Install(ctx, c, installation.Config{
+		Values: installation.AllowVault(vault.Address), People: []string{ownerName, memberName}, Progress: stdout,
+	})
 	if err != nil {
 		return err
 	}

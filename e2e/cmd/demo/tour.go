@@ -45,8 +45,10 @@ const (
 type tour struct {
 	*installation.Installation
 	vault *cluster.Vault
-	out   io.Writer
-	step  int
+	// The API with the sessions of two people, once they have signed in.
+	owner, member *installation.API
+	out           io.Writer
+	step          int
 }
 
 func (t *tour) run(ctx context.Context) error {
@@ -56,7 +58,9 @@ func (t *tour) run(ctx context.Context) error {
 		title string
 		do    func(context.Context) error
 	}{
-		{"an owner puts secrets and says who may have them", t.putSecrets},
+		{"an administrator puts secrets and says who may have them", t.putSecrets},
+		{"two people sign in at an OpenID provider; one becomes an owner, one a member", t.signIn},
+		{"the member reads, the owner writes, and nobody reads a value", t.showRoles},
 		{"a pod opts in; its neighbour does not", t.startPods},
 		{"the pod has its ENVs, byte for byte", t.checkEnv},
 		{"the neighbour was not touched", t.checkNeighbour},

@@ -112,7 +112,7 @@ func newTenancy(t *testing.T, s *server) *tenancy {
 // start is a pod that starts: it gets the value, or its answer is lost.
 func (n *tenancy) start(t *testing.T, path string, delivered bool) {
 	t.Helper()
-	f := n.providers.Begin(n.ledger.Begin(act, store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid", ServiceAccount: "api"}), false)
+	f := n.providers.Begin(n.ledger.Begin(act, store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid", ServiceAccount: "api"}), false, nil)
 	got, err := f.Fetch(t.Context(), store.Secret{OrgID: n.provider.OrgID, Remote: &store.Remote{ProviderID: n.provider.ID, Path: path, Key: "a"}})
 	if err != nil || !got.Leased || string(got.Value.Reveal()) != "made" {
 		t.Fatalf("leased %v, %v", got.Leased, err)

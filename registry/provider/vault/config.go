@@ -34,13 +34,15 @@ type Config struct {
 // Auth says how to log in.
 type Auth struct {
 	Method Method `json:"method"`
+	// Mode says with whose service account kubernetes and jwt log in. Empty means the registry's own, or for jwt the one of the credentials.
+	Mode Mode `json:"mode,omitempty"`
 	// Mount is where the method is enabled, without "auth/". Empty means the name of the method.
 	Mount string `json:"mount,omitempty"`
 	// Role is required by kubernetes, and optional for jwt, whose mount may have a default.
 	Role string `json:"role,omitempty"`
 	// RoleID is required by approle.
 	RoleID string `json:"role_id,omitempty"`
-	// Audience of the registry's service account token, for kubernetes, and for jwt without a jwt among the credentials. Empty means "vault".
+	// Audience of the service account token, for kubernetes, and for jwt without a jwt among the credentials. Empty means "vault".
 	Audience string `json:"audience,omitempty"`
 }
 
@@ -54,6 +56,12 @@ const (
 	MethodKubernetes Method = "kubernetes" // no credentials: the registry's own service account
 	MethodJWT        Method = "jwt"        // credentials: jwt, or none to use the registry's own service account
 )
+
+// Mode says whose identity logs in.
+type Mode string
+
+// ModePassThrough logs in with the pod's own service account, for each start anew: then the server's own policies decide what which pod may read.
+const ModePassThrough Mode = "passthrough"
 
 // Mount is a secrets engine.
 type Mount struct {
@@ -120,6 +128,9 @@ func parseFields(r provider.Record, host provider.Host) (*settings, error) {
 	}
 	if err := s.checkPaths(r.AllowedPrefixes); err != nil {
 		return nil, err
+	}
+	if s.passesThrough() && r.LastKnownGood > 0 {
+		return nil, errors.New("last_known_good: not with config.auth.mode passthrough: what one pod was allowed to read would be given to others")
 	}
 	return s, s.checkAuth(host)
 }
@@ -214,6 +225,13 @@ func (s *settings) checkAuth(host provider.Host) error {
 			}
 		}
 		return nil
+	}
+	switch a.Mode {
+	case "":
+	case ModePassThrough:
+		return s.checkPassThrough(host, only)
+	default:
+		return errors.New("config.auth.mode: must be passthrough, or left out")
 	}
 	switch a.Method {
 	case MethodToken:

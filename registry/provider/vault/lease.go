@@ -113,7 +113,7 @@ func (v *Vault) Revoke(ctx context.Context, raw redact.Value) error {
 	}
 	// Not later but now: else it is not known whether the engine could do it.
 	_, err = c.put(ctx, "sys/leases/revoke", map[string]any{"lease_id": h.LeaseID, "sync": true})
-	if forbidden(err) && h.Token != "" { // the token of the lease has ended, or may not; the lease is there or not
+	if forbidden(err) && h.Token != "" && !v.passesThrough() { // the token of the lease has ended, or may not; the lease is there or not
 		s, login := v.login.session(ctx)
 		if login != nil {
 			return login

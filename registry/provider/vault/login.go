@@ -33,11 +33,16 @@ func (v *Vault) authenticate(ctx context.Context) (*session, error) {
 		defer t.Wipe()
 		token = string(t.Reveal())
 	}
+	return v.exchange(ctx, v.jwtBody(token))
+}
+
+// jwtBody is what kubernetes and jwt log in with.
+func (v *Vault) jwtBody(token string) map[string]string {
 	body := map[string]string{"jwt": token}
 	if v.Auth.Role != "" {
 		body["role"] = v.Auth.Role
 	}
-	return v.exchange(ctx, body)
+	return body
 }
 
 // exchange logs in with a body and returns the session of the token Vault answers with.
@@ -122,13 +127,17 @@ func expiry(began time.Time, seconds int64) time.Time {
 }
 
 // explainLogin says what a failed login means. A login that is denied is a matter of credentials, not of paths.
-func explainLogin(err error) error {
+func (v *Vault) explainLogin(err error) error {
 	status, ok := errors.AsType[*statusError](err)
 	if !ok {
 		return explain(err)
 	}
 	switch status.status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
+		if v.passesThrough() {
+			return &provider.Error{Kind: provider.KindDenied, Reason: provider.ReasonCredentials,
+				Message: "Vault refuses the login of the pod's service account: check what namespaces, service accounts and audience the role is bound to, and config.auth (mount, role)"}
+		}
 		return &provider.Error{Kind: provider.KindDenied, Reason: provider.ReasonCredentials,
 			Message: "Vault refuses the login: check config.auth (method, mount, role), the credentials, and what the role is bound to"}
 	}

@@ -145,16 +145,16 @@ func (ms *mounts) stale(m mount) bool {
 	return !m.learnt.IsZero() && time.Since(m.learnt) > mountFresh
 }
 
-func (v *Vault) mount(ctx context.Context, path string) (mount, error) {
+func (v *Vault) mount(ctx context.Context, l *login, path string) (mount, error) {
 	if m, ok := v.mounts.find(path); ok {
 		return m, nil
 	}
-	return v.lookupMount(ctx, path)
+	return v.lookupMount(ctx, l, path)
 }
 
 // lookupMount asks Vault which engine a path is in, as its own command line does.
-func (v *Vault) lookupMount(ctx context.Context, path string) (mount, error) {
-	a, _, err := v.login.get(ctx, "sys/internal/ui/mounts/"+path, nil)
+func (v *Vault) lookupMount(ctx context.Context, l *login, path string) (mount, error) {
+	a, _, err := l.get(ctx, "sys/internal/ui/mounts/"+path, nil)
 	if status, ok := errors.AsType[*statusError](err); ok && (status.status == http.StatusForbidden || status.status == http.StatusNotFound) {
 		return mount{}, &provider.Error{Kind: provider.KindDenied, Reason: provider.ReasonPermission,
 			Message: "Vault has no mount at this path, or the credentials reach nothing in it; if they may not ask, declare it in config.mounts"}

@@ -29,7 +29,8 @@ func (s *session) expired() bool { return !s.expires.IsZero() && !time.Now().Bef
 // login keeps the session and sees to it that there is one: it logs in when there is none, renews the token when two thirds of its life are over, and logs in again when Vault no longer
 // knows the token. However many requests need a new session, there is one login at a time, and they share it.
 type login struct {
-	vault *Vault
+	vault        *Vault
+	authenticate func(context.Context) (*session, error)
 
 	mu      sync.Mutex
 	current *session
@@ -135,9 +136,9 @@ func (l *login) startLocked() *attempt {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
 		defer cancel()
-		s, err := l.vault.authenticate(ctx)
+		s, err := l.authenticate(ctx)
 		if err != nil {
-			err = explainLogin(err)
+			err = l.vault.explainLogin(err)
 		}
 		l.finish(a, s, err)
 	}()

@@ -23,6 +23,7 @@ func Type() provider.Type {
 		Validate: func(r provider.Record, host provider.Host) error { _, err := parse(r, host); return err },
 		Path:     ref,
 		Allows:   mayBeAllowed,
+		Audience: audience,
 		Open:     func(r provider.Record, host provider.Host) (provider.Provider, error) { return Open(r, host) },
 	}
 }
@@ -55,7 +56,10 @@ func Open(r provider.Record, host provider.Host) (*Vault, error) {
 		Transport:     bounded{host.Egress.Transport(s.tls)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	v.login.vault = v
+	v.login.vault, v.login.authenticate = v, v.authenticate
+	if v.passesThrough() {
+		v.login.authenticate = nobody
+	}
 	v.mounts.declare(s.Mounts)
 	return v, nil
 }
@@ -82,26 +86,30 @@ func ref(path, version string) (provider.Ref, error) {
 
 // Read implements [provider.Provider].
 func (v *Vault) Read(ctx context.Context, ref provider.Ref) (provider.Document, error) {
+	return v.read(ctx, &v.login, ref)
+}
+
+func (v *Vault) read(ctx context.Context, l *login, ref provider.Ref) (provider.Document, error) {
 	if !mayBeAllowed(ref.Path, v.prefixes) {
 		return provider.Document{}, outsidePrefixes()
 	}
-	m, err := v.mount(ctx, ref.Path)
+	m, err := v.mount(ctx, l, ref.Path)
 	if err != nil {
 		return provider.Document{}, err
 	}
-	doc, err := v.readMount(ctx, m, ref)
+	doc, err := v.readMount(ctx, l, m, ref)
 	if err == nil || !v.mounts.stale(m) {
 		return doc, err
 	}
 	// The engine may have been replaced or upgraded since it was looked at. Ask anew, and read again only if it was.
-	now, lookup := v.lookupMount(ctx, ref.Path)
+	now, lookup := v.lookupMount(ctx, l, ref.Path)
 	if lookup != nil || now.same(m) {
 		return provider.Document{}, err
 	}
-	return v.readMount(ctx, now, ref)
+	return v.readMount(ctx, l, now, ref)
 }
 
-func (v *Vault) readMount(ctx context.Context, m mount, ref provider.Ref) (provider.Document, error) {
+func (v *Vault) readMount(ctx context.Context, l *login, m mount, ref provider.Ref) (provider.Document, error) {
 	if !v.allowed(m, ref.Path) {
 		return provider.Document{}, outsidePrefixes()
 	}
@@ -113,7 +121,7 @@ func (v *Vault) readMount(ctx context.Context, m mount, ref provider.Ref) (provi
 	if ref.Version != "" {
 		query = url.Values{"version": {ref.Version}}
 	}
-	a, session, err := v.login.get(ctx, path, query)
+	a, session, err := l.get(ctx, path, query)
 	if err != nil {
 		return provider.Document{}, explainRead(m, err)
 	}
@@ -167,6 +175,9 @@ func explainRead(m mount, err error) error {
 
 // Check implements [provider.Provider]. It logs in if need be and asks Vault about the token.
 func (v *Vault) Check(ctx context.Context) error {
+	if v.passesThrough() {
+		return v.checkWithoutPod(ctx)
+	}
 	_, _, err := v.login.get(ctx, lookupSelf, nil)
 	switch {
 	case err == nil:

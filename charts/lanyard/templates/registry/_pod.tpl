@@ -107,6 +107,9 @@ spec:
         - --provider-token-file=/var/run/secrets/lanyard/provider/token
         - --provider-token-audience={{ .Values.providers.vaultAudience }}
         {{- end }}
+        {{- range .Values.providers.podAudiences }}
+        - --provider-pod-audience={{ . }}
+        {{- end }}
         {{- range .Values.providers.clusterNamespaces }}
         - --provider-cluster-namespace={{ . }}
         {{- end }}

@@ -63,7 +63,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	tools, err := getTools(ctx, config.Tools, toolchain.Parts()...)
+	tools, err := config.Tools.GetAll(ctx, toolchain.Parts()...)
 	if err != nil {
 		return nil, err
 	}
@@ -176,15 +176,3 @@ func (c *Cluster) LogDir() string { return c.path("logs") }
 
 // Kubectl is the path of a kubectl of the cluster's version.
 func (c *Cluster) Kubectl() string { return c.tool("kubernetes", "kubectl") }
-
-func getTools(ctx context.Context, cache toolchain.Cache, parts ...toolchain.Part) (map[string]string, error) {
-	tools := make(map[string]string, len(parts))
-	for _, part := range parts {
-		dir, err := cache.Get(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		tools[part.Name] = dir
-	}
-	return tools, nil
-}

@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -49,8 +51,8 @@ func (c Cache) Get(ctx context.Context, p Part) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(c.Dir, "bin", p.Name+"-"+key)
-	if _, err := os.Stat(dir); err == nil {
+	dir := c.directory(p, key)
+	if exists(dir) {
 		return dir, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
@@ -61,7 +63,7 @@ func (c Cache) Get(ctx context.Context, p Part) (string, error) {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(dir); err == nil {
+	if exists(dir) {
 		return dir, nil // built while we waited for the lock
 	}
 
@@ -88,27 +90,36 @@ func (c Cache) Get(ctx context.Context, p Part) (string, error) {
 	return dir, nil
 }
 
+// GetAll is Get for several parts and returns their directories by name. While
+// it builds, it downloads what All need.
+func (c Cache) GetAll(ctx context.Context, parts ...Part) (map[string]string, error) {
+	fetching, stop := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { c.fetch(fetching, All()...) })
+	defer func() { stop(); background.Wait() }()
+
+	dirs := make(map[string]string, len(parts))
+	for _, part := range parts {
+		dir, err := c.Get(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		dirs[part.Name] = dir
+	}
+	return dirs, nil
+}
+
 func (c Cache) build(ctx context.Context, p Part, out string) error {
-	args := append([]string{"install"}, p.flags()...)
-	args = append(args, p.Packages...)
-	if p.Module != "" {
-		args = append([]string{"build", "-mod=readonly", "-o", filepath.Join(out, p.Name)}, p.flags()...)
-		args = append(args, ".")
+	target := out + string(filepath.Separator) // a directory: each command under its own name
+	if len(p.Packages) == 0 {
+		target = filepath.Join(out, p.Name)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = out // outside any module, as `go install path@version` wants it
-	if p.Module != "" {
-		cmd.Dir = filepath.Join(c.Source, p.Module)
-	}
-	// The caller's flags and workspace would change what is built under the same key.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOBIN="+out)
+	args := slices.Concat([]string{"build", "-mod=readonly", "-o", target}, p.flags(), p.commands())
+	cmd := c.goCommand(ctx, p, args)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
-	// An interrupted build must not leave compilers behind.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
 
+	defer useHugePages(hugePages)()
 	done := c.report(p)
 	err := cmd.Run()
 	done(err == nil)
@@ -121,6 +132,51 @@ func (c Cache) build(ctx context.Context, p Part, out string) error {
 		}
 	}
 	return nil
+}
+
+// fetch downloads the modules of those parts that the cache has no binaries of,
+// and blocks until it has or ctx ends. Downloads wait for the network and
+// builds for processors, so both go on at once. What goes wrong is
+// left to Get, which needs the same modules.
+func (c Cache) fetch(ctx context.Context, parts ...Part) {
+	goVersion, err := c.goVersion(ctx)
+	if err != nil {
+		return
+	}
+	for _, p := range parts {
+		key, err := p.key(c.Source, goVersion)
+		if err != nil || exists(c.directory(p, key)) {
+			continue
+		}
+		list := []string{"list", "-deps", "-mod=readonly"}
+		if p.Tags != "" {
+			list = append(list, "-tags", p.Tags)
+		}
+		_ = c.goCommand(ctx, p, append(list, p.commands()...)).Run()
+	}
+}
+
+// goCommand returns the command go for the module of p.
+func (c Cache) goCommand(ctx context.Context, p Part, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = filepath.Join(c.Source, p.Name)
+	// The caller's flags and workspace would change what is built under the same key.
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	// An interrupted build must not leave compilers behind.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// directory is where the binaries of p are, once they are built.
+func (c Cache) directory(p Part, key string) string {
+	return filepath.Join(c.Dir, "bin", p.Name+"-"+key)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // report prints that a build goes on, at once and then every fifteen seconds,

@@ -10,21 +10,24 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/lanyard-dev/lanyard/tools/image"
 )
 
-// Part is something that is built as a whole: a main package of this
-// repository, or commands of a published module.
+// Part is something that is built as a whole. Name is also the directory below
+// e2e/cluster that holds a module of its own, whose go.mod says the versions:
+// `make align` gives packages that several parts share the same ones, so that
+// they are compiled once.
 type Part struct {
 	Name string
-	// Module is a directory below e2e/cluster that holds a module of its own
-	// with one main package. If empty, Packages are installed instead.
-	Module string
-	// Packages are import paths with a version, as `go install` takes them.
+	// Packages are the import paths of commands that the module requires as its
+	// tools. If empty, the module has one main package, and the binary the part's name.
 	Packages []string
 	Tags     string
 	// Variables are set by the linker: import path and name → value.
@@ -36,14 +39,12 @@ type Part struct {
 	Cold string
 }
 
-// The parts of a cluster, and Vault, which is beside it. Versions of those with a Module are in
-// that module's go.mod.
+// The parts of a cluster, and what is used beside it.
 var (
-	Etcd = Part{Name: "etcd", Module: "etcd", Cold: "20 s"}
+	Etcd = Part{Name: "etcd", Cold: "20 s"}
 
 	Kubernetes = Part{
-		Name:   "kubernetes",
-		Module: "kubernetes",
+		Name: "kubernetes",
 		// Without these a node reports v0.0.0-master, and whatever decides by
 		// version decides wrongly.
 		Variables: map[string]string{
@@ -59,23 +60,26 @@ var (
 	Containerd = Part{
 		Name: "containerd",
 		Packages: []string{
-			"github.com/containerd/containerd/v2/cmd/containerd@v2.4.2",
-			"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2@v2.4.2",
-			"github.com/containerd/containerd/v2/cmd/ctr@v2.4.2",
+			"github.com/containerd/containerd/v2/cmd/containerd",
+			"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+			"github.com/containerd/containerd/v2/cmd/ctr",
 		},
 		Tags: "no_btrfs", // its headers are not on every machine
 		Cold: "1 min",
 	}
 
-	CoreDNS = Part{Name: "coredns", Module: "coredns", Cold: "1 min"}
+	CoreDNS = Part{Name: "coredns", Cold: "1 min"}
 
-	Vault = Part{Name: "vault", Module: "vault", Cold: "3 min"}
+	Vault = Part{Name: "vault", Cold: "3 min"}
 
-	Helm = Part{Name: "helm", Packages: []string{"helm.sh/helm/v4/cmd/helm@v4.3.1"}, Cold: "1 min"}
+	Helm = Part{Name: "helm", Packages: []string{"helm.sh/helm/v4/cmd/helm"}, Cold: "1 min"}
 )
 
 // Parts returns everything that a cluster cannot start without.
 func Parts() []Part { return []Part{Etcd, Containerd, Kubernetes, CoreDNS} }
+
+// All returns Parts and what is used beside a cluster.
+func All() []Part { return append(Parts(), Vault, Helm) }
 
 // KubernetesVersion is the version every component reports. A test compares it
 // with the one required by kubernetes/go.mod.
@@ -85,28 +89,24 @@ const KubernetesVersion = "v1.37.2"
 // depends on. Versions of dependencies are in go.sum.
 func (p Part) key(source, goVersion string) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, "1", goVersion, runtime.GOOS, runtime.GOARCH, p.Name, p.Packages, p.flags(), p.Aliases)
-	if p.Module != "" {
-		files, err := filepath.Glob(filepath.Join(source, p.Module, "*"))
-		if err != nil {
-			return "", fmt.Errorf("listing sources of %s: %w", p.Name, err)
+	fmt.Fprintln(hash, "3", goVersion, runtime.GOOS, runtime.GOARCH, p.Name, p.Packages, p.flags(), p.Aliases)
+	root := filepath.Join(source, p.Name)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || strings.HasSuffix(path, "_test.go") {
+			return err
 		}
-		slices.Sort(files)
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
-			}
-			if err := hashFile(hash, file); err != nil {
-				return "", fmt.Errorf("hashing sources of %s: %w", p.Name, err)
-			}
-		}
+		return hashFile(hash, root, path)
+	})
+	if err != nil {
+		return "", fmt.Errorf("hashing sources of %s: %w", p.Name, err)
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
-func hashFile(hash io.Writer, path string) error {
-	info, err := os.Stat(path)
-	if err != nil || info.IsDir() {
+// hashFile adds the name below root and the content of the file at path, to hash.
+func hashFile(hash io.Writer, root, path string) error {
+	name, err := filepath.Rel(root, path)
+	if err != nil {
 		return err
 	}
 	file, err := os.Open(path)
@@ -114,20 +114,31 @@ func hashFile(hash io.Writer, path string) error {
 		return err
 	}
 	defer file.Close()
-	fmt.Fprintln(hash, filepath.Base(path), info.Size())
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(hash, name, info.Size())
 	_, err = io.Copy(hash, file)
 	return err
 }
 
-// flags are those of `go build` and `go install`.
+// commands are the packages that are built.
+func (p Part) commands() []string {
+	if len(p.Packages) == 0 {
+		return []string{"."}
+	}
+	return p.Packages
+}
+
+// flags are those of `go build`.
 func (p Part) flags() []string {
 	linker := []string{"-s", "-w"}
 	for name, value := range p.Variables {
 		linker = append(linker, "-X="+name+"="+value)
 	}
 	slices.Sort(linker)
-	// DWARF that the linker drops anyway is an eighth of the compilers' time.
-	flags := []string{"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", strings.Join(linker, " ")}
+	flags := []string{"-trimpath", "-buildvcs=false", image.QuickFlag, "-ldflags", strings.Join(linker, " ")}
 	if p.Tags != "" {
 		flags = append(flags, "-tags", p.Tags)
 	}

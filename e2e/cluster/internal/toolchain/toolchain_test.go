@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/lanyard-dev/lanyard/tools/image"
 )
 
 // newCache returns a cache whose source has one module, "hello", that prints main.word.
@@ -19,7 +21,7 @@ func newCache(t *testing.T) (Cache, Part) {
 	write(t, filepath.Join(source, "hello", "go.mod"), "module example.org/hello\n\ngo 1.26\n")
 	write(t, filepath.Join(source, "hello", "main.go"), "package main\n\nvar word = \"unset\"\n\nfunc main() { println(word) }\n")
 	cache := Cache{Dir: t.TempDir(), Source: source, Progress: io.Discard}
-	return cache, Part{Name: "hello", Module: "hello", Variables: map[string]string{"main.word": "hi"}, Aliases: []string{"hallo"}}
+	return cache, Part{Name: "hello", Variables: map[string]string{"main.word": "hi"}, Aliases: []string{"hallo"}}
 }
 
 func write(t *testing.T, path, content string) {
@@ -73,6 +75,8 @@ func TestGetBuildsAgainWhenTheSourceOrFlagsChange(t *testing.T) {
 	expectNew("nothing")
 	write(t, filepath.Join(cache.Source, "hello", "other.go"), "package main\n")
 	expectNew("a source file")
+	write(t, filepath.Join(cache.Source, "hello", "part", "part.go"), "package part\n")
+	expectNew("a file of another package")
 	part.Variables = map[string]string{"main.word": "ho"}
 	expectNew("a linker flag")
 	part.Tags = "other"
@@ -100,6 +104,40 @@ func TestAFailedBuildExplainsItselfAndLeavesNothing(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("got %v, %v left in the cache, want nothing", left, err)
 	}
+}
+
+func TestMakeCompilesCommandsWithTheFlagsOfTheParts(t *testing.T) {
+	source, err := FindSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile(filepath.Join(source, "..", "..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flag, value, _ := strings.Cut(image.QuickFlag, "=")
+	if want := "go -C e2e run -trimpath " + flag + `="` + value + `"` + "\n"; !strings.Contains(string(makefile), want) {
+		t.Errorf("the Makefile compiles with other flags than the parts, so what they share is compiled twice; want %s", want)
+	}
+}
+
+func TestHugePagesAreGivenBack(t *testing.T) {
+	setting := filepath.Join(t.TempDir(), "enabled")
+	for _, c := range []struct{ before, during, after string }{
+		{"always [madvise] never\n", "always", "madvise"},
+		{"[always] madvise never\n", "[always] madvise never\n", "[always] madvise never\n"},
+		{"always madvise [never]\n", "always madvise [never]\n", "always madvise [never]\n"},
+	} {
+		write(t, setting, c.before)
+		restore := useHugePages(setting)
+		during, _ := os.ReadFile(setting)
+		restore()
+		after, _ := os.ReadFile(setting)
+		if string(during) != c.during || string(after) != c.after {
+			t.Errorf("of %q: got %q and then %q, want %q and %q", c.before, during, after, c.during, c.after)
+		}
+	}
+	useHugePages(filepath.Join(t.TempDir(), "none"))()
 }
 
 func TestKubernetesReportsTheVersionItIsBuiltFrom(t *testing.T) {
