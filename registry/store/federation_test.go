@@ -64,7 +64,7 @@ func TestAFederationIsKnownToEveryReplica(t *testing.T) {
 	if page, err := other.Federations(ctx, acme.ID, store.Query{}); err != nil || len(page.Items) != 1 || page.Items[0].ID != again.ID {
 		t.Errorf("got %+v, %v", page, err)
 	}
-	if err := s.DeleteOrganization(ctx, act, acme.ID, 0); err != nil {
+	if err := s.DeleteOrganization(ctx, act, acme.ID, 0, false); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := other.Federation(ctx, acme.ID, again.ID); !errors.Is(err, store.ErrNotFound) {
