@@ -12,8 +12,10 @@
 //	Inline        references to secrets in a pod's own ENVs: granted, pinned, refused at admission and at the start
 //	Workloads     who has which version: the record of a running pod, stale, in the way of a delete, stopped
 //	Restart       the kubelet alone restarts, containers are killed: as without injection
+//	Quota         namespaces with a LimitRange, and with a ResourceQuota that demands limits
+//	UserNamespace pods with users of their own, where the node can run them
 //	Golden        the API server accepts every pod of the injector's golden files
-//	Secrecy       no value in any object, log or file
+//	Secrecy       no value in any object, log or file, nor in the container runtime where it has no need to know
 //
 // The suites share one cluster and one installation; each leaves both as it found them.
 package suites

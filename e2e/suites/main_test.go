@@ -42,7 +42,7 @@ func run(m *testing.M) (code int) {
 	}()
 	// The in-band proof is on in the suites: OldKubelet needs it, and everything else must work with it. Roles needs service accounts to call the API.
 	values := []string{"agent.verify=true", "registry.extraArgs[0]=--api-audience=" + apiAudience}
-	if lanyard, err = installation.Install(ctx, c, installation.Config{Values: values, Progress: os.Stderr}); err != nil {
+	if lanyard, err = installation.Install(ctx, c, installation.Config{Values: values, People: people, Progress: os.Stderr}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

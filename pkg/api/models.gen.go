@@ -1144,7 +1144,7 @@ type Organization struct {
 }
 
 // OrganizationContent What an organization has of one kind: `secret`, `deleted_secret` (which could still be undeleted), `consumer`, `provider`, `workload` (a running pod, as `<namespace>/<pod>`), `lease` (of dynamic
-// credentials, as `<provider>:<path>`), `member`, `api_token`, `invitation`, or `record` (one that does not verify). There may be more kinds.
+// credentials, as `<provider>:<path>`), `member`, `api_token`, `invitation`, `federation`, or `record` (one that does not verify). There may be more kinds.
 type OrganizationContent struct {
 	// Count Example: 1
 	Count int `json:"count"`

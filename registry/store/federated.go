@@ -63,6 +63,9 @@ func (s *Store) RedeemIDToken(ctx context.Context, act Act, f Federation, id IDT
 	}
 	sum := hash(t.ID)
 	rev, err := s.mutate(ctx, f.OrgID, func(m *image) (*change, error) {
+		if _, err := m.org(s.space, f.OrgID); err != nil {
+			return nil, fmt.Errorf("organization: %w", err)
+		}
 		rule, err := m.findFederation(s.space, f.OrgID, f.ID)
 		if err != nil {
 			return nil, err
