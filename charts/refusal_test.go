@@ -29,6 +29,8 @@ func TestInstallsThatWouldHurtAreRefusedWithTheFix(t *testing.T) {
 		"audit files one node can mount":          {`{etcd: {external: {endpoints: ["https://etcd:2379"], existingSecret: e}}, registry: {audit: {file: {enabled: true}}}}`, "", "set it to ReadWriteMany"},
 		"an ingress without a host":               {`registry: {ingress: {enabled: true}}`, "", "registry.ingress.host"},
 		"a sign-in without a client secret":       {`oidc: {issuer: "https://login.example"}`, "", "oidc.existingSecret"},
+		"an authority of no issuers":              {`federation: {caSecret: "ca"}`, "", "federation.issuers"},
+		"an issuer of jobs over plain http":       {`federation: {issuers: ["http://forge.example"]}`, "", "/federation/issuers/0"},
 		"an issuer over plain http":               {`oidc: {issuer: "http://login.example"}`, "", "/oidc/issuer"},
 		"monitors without their operator":         {`metrics: {serviceMonitor: {enabled: true}}`, "", "install the Prometheus operator first"},
 		"a user of root":                          {`podSecurityContext: {runAsUser: 0}`, "", "/podSecurityContext/runAsUser"},

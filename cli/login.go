@@ -24,16 +24,21 @@ import (
 )
 
 func newLogin(a *app) *cobra.Command {
-	var web bool
+	var (
+		web                     bool
+		federation, idTokenFile string
+	)
 	cmd := &cobra.Command{
 		Use: "login", Short: "Keep a registry and a token for it as a context", Args: arguments,
 		Long: `Keep a registry, and a token for it, as a context of the configuration file, and make it the current one.
 
 The token comes from --token-file, where - is standard input, from LANYARD_TOKEN or from a prompt without echo. It is tried before it is kept. With --web you sign in
 at the registry's page in a browser, on this machine or another one, and type the code that is shown here; what is kept is a session of yours, which ends after a day's
-work and which ` + "`lanyard session`" + ` lists and ends. The file can be read by its owner only, and is refused if others have permissions on it. --context names the context, the
+work and which ` + "`lanyard session`" + ` lists and ends. With --federated, which names a federation of the organization, the ID token of this CI job, in --id-token-file or the file LANYARD_ID_TOKEN_FILE names, is
+exchanged for a bearer that ends within an hour; an ID token is good for one exchange. The file can be read by its owner only, and is refused if others have permissions on it. --context names the context, the
 URL's host otherwise; --ca-file, --server-name and --org are kept with it.`,
 		Example: `  lanyard login --web --server https://lanyard.example --org acme
+  lanyard login --federated app-main --id-token-file id.token --server https://lanyard.example --org acme
   lanyard login --server https://lanyard.example --ca-file ca.crt --org acme
   kubectl get secret lanyard-bootstrap -n lanyard-system -o jsonpath='{.data.token}' | base64 -d | lanyard login --server https://lanyard.example --token-file -`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,9 +50,14 @@ URL's host otherwise; --ca-file, --server-name and --org are kept with it.`,
 			if err != nil {
 				return err
 			}
-			if web {
+			switch {
+			case web:
 				e.token, err = a.webToken(cmd.Context(), e)
-			} else {
+			case federation != "":
+				e.token, err = a.federatedToken(cmd.Context(), e, federation, idTokenFile)
+			case idTokenFile != "":
+				return misuse("", "--id-token-file needs --federated")
+			default:
 				e.token, err = a.typedToken(cmd.Context())
 			}
 			if err != nil {
@@ -57,6 +67,9 @@ URL's host otherwise; --ca-file, --server-name and --org are kept with it.`,
 		},
 	}
 	cmd.Flags().BoolVar(&web, "web", false, "sign in with a browser")
+	cmd.Flags().StringVar(&federation, "federated", "", "exchange this CI job's ID token by the `federation` of the organization")
+	cmd.Flags().StringVar(&idTokenFile, "id-token-file", "", "`file` with the ID token, - for standard input (LANYARD_ID_TOKEN_FILE)")
+	cmd.MarkFlagsMutuallyExclusive("web", "federated")
 	return cmd
 }
 

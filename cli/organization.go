@@ -158,7 +158,7 @@ What is in it is shown first. An organization that still has secrets, consumers,
 func reportContents(w io.Writer, have []api.OrganizationContent) (full bool) {
 	shown := slices.DeleteFunc(slices.Clone(have), func(c api.OrganizationContent) bool { return c.Count == 0 })
 	for _, c := range shown {
-		full = full || c.Kind != "deleted_secret" && c.Kind != "member" && c.Kind != "api_token" && c.Kind != "invitation"
+		full = full || c.Kind != "deleted_secret" && c.Kind != "member" && c.Kind != "api_token" && c.Kind != "invitation" && c.Kind != "federation"
 	}
 	if len(shown) > 0 {
 		_ = output.List(output.Printer{Out: w}, contentView, shown) // stderr may be gone

@@ -98,7 +98,7 @@ Values, credentials and tokens are never arguments and never output, but for the
 		// Help and completion need no connection, so nothing is checked here.
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	},
-		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newInvitations(a), newTokens(a), newWorkloads(a), newAudit(a), newApply(a), newInject(a), newExplain(a), newRun(a), newDoctor(a),
+		newOrganizations(a), newSecrets(a), newConsumers(a), newProviders(a), newMembers(a), newInvitations(a), newTokens(a), newFederations(a), newWorkloads(a), newAudit(a), newApply(a), newInject(a), newExplain(a), newRun(a), newDoctor(a),
 		newAdministrators(a),
 		newLogin(a), newLogout(a), newContexts(a), newWhoami(a), newSessions(a), newVersion(a), newMan(a),
 	)

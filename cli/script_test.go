@@ -18,11 +18,13 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/lanyard-dev/lanyard/cli"
 	"github.com/lanyard-dev/lanyard/registry"
+	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/install"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault/vaulttest"
@@ -77,7 +79,7 @@ func TestScripts(t *testing.T) {
 			org := "t-" + strings.Trim(strings.TrimPrefix(name, "script-"), "-")
 			said := filepath.Join(t.TempDir(), "transcript")
 			env.Vars = append(env.Vars, "SERVER=http://"+r.address, "LANYARD_SERVER=http://"+r.address, "LANYARD_TOKEN="+r.token, "LANYARD_ORG="+org, "ORG="+org,
-				"XDG_CONFIG_HOME="+filepath.Join(env.WorkDir, "config"), "HOME="+env.WorkDir, "CANARY="+r.canary, "CANARY64="+base64.StdEncoding.EncodeToString([]byte(r.canary)), transcript+"="+said,
+				"XDG_CONFIG_HOME="+filepath.Join(env.WorkDir, "config"), "HOME="+env.WorkDir, "CANARY="+r.canary, "ISSUER="+r.forge.Issuer, "CANARY64="+base64.StdEncoding.EncodeToString([]byte(r.canary)), transcript+"="+said,
 				"GORACE=atexit_sleep_ms=0") // else the race detector lets every command sleep a second before it exits
 			made := new([]string)
 			env.Values[mintedTokens] = made
@@ -102,6 +104,9 @@ func TestScripts(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(env.WorkDir, "vault.json"), provider, 0o600); err != nil {
 				return err
 			}
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "id.token"), []byte(r.idToken+"\n"), 0o600); err != nil {
+				return err
+			}
 			return os.WriteFile(filepath.Join(env.WorkDir, "canary.txt"), []byte(r.canary+"\n"), 0o600)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "mints": minting("token", "create"), "invites": minting("invitation", "create")},
@@ -123,8 +128,8 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// tokenText is what an API token and the code of an invitation look like, as docs/api.md has it. The bootstrap token has another form, and is a canary of its own.
-var tokenText = regexp.MustCompile(`lyd_(?:inv_)?[0-9a-f-]{36}_[A-Za-z0-9_-]{43}_[0-9A-Za-z]{6}`)
+// tokenText is what an API token, the code of an invitation and the bearer of a federation look like, as docs/api.md and docs/federation.md have it. The bootstrap token has another form, and is a canary of its own.
+var tokenText = regexp.MustCompile(`lyd_(?:inv_|fed_)?[0-9a-f-]{36}_[A-Za-z0-9_-]{43}_[0-9A-Za-z]{6}`)
 
 // mintedTokens is the key of the tokens that a script may have printed: *[]string, in the order in which they were made.
 const mintedTokens = "minted tokens"
@@ -148,19 +153,25 @@ func minting(command ...string) func(ts *testscript.TestScript, neg bool, args [
 
 type testRegistry struct {
 	address, token, canary string
+	forge                  *oidctest.Liar // whose ID tokens it knows
+	idToken                string         // of a job of acme/app
 	log, audit             lockedBuffer
 }
 
 // canaries are what must not be printed: the value of the scripts, as it is and as it travels, and the token.
 func (r *testRegistry) canaries() []string {
-	return []string{r.canary, base64.StdEncoding.EncodeToString([]byte(r.canary)), r.token}
+	return []string{r.canary, base64.StdEncoding.EncodeToString([]byte(r.canary)), r.token, r.idToken}
 }
 
 // startRegistry runs the registry that cmd/lanyard-registry runs, with an etcd inside, until the test ends.
 func startRegistry(t *testing.T) *testRegistry {
 	t.Helper()
 	dir := t.TempDir()
-	r := &testRegistry{token: install.NewBootstrapToken(), canary: "canary-" + rand.Text()}
+	r := &testRegistry{token: install.NewBootstrapToken(), canary: "canary-" + rand.Text(), forge: oidctest.StartLiar(t)}
+	now := time.Now()
+	r.idToken = r.forge.Sign(map[string]any{
+		"iss": r.forge.Issuer, "aud": "https://lanyard.example", "sub": "repo:acme/app:ref:refs/heads/main", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	})
 	tokenFile, keys := filepath.Join(dir, "token"), filepath.Join(dir, "keys")
 	if err := os.WriteFile(tokenFile, []byte(r.token), 0o600); err != nil {
 		t.Fatal(err)
@@ -174,6 +185,7 @@ func startRegistry(t *testing.T) *testRegistry {
 		done <- registry.Run(ctx, registry.Config{
 			DataDir: filepath.Join(dir, "data"), KeyDir: keys, BootstrapTokenFile: tokenFile, NoCluster: true, LogLevel: slog.LevelDebug, LogOut: &r.log, AuditOut: &r.audit,
 			Providers:  registry.ProviderPolicy{AllowCIDRs: []string{"127.0.0.0/8"}},
+			Federation: registry.Federation{Issuers: []string{"https://forge.example", r.forge.Issuer}, CAFile: r.forge.CAFile},
 			APIAddress: "127.0.0.1:0", WorkloadAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
 			Started: func(a registry.Addresses) { started <- a },
 		})

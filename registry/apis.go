@@ -18,6 +18,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/authn/federated"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
 	"github.com/lanyard-dev/lanyard/registry/lease"
 	"github.com/lanyard-dev/lanyard/registry/remote"
@@ -59,7 +60,11 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		return nil, err
 	}
 	explainer := &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return r.store.View(ctx) }, Reference: r.providers.Reference}
-	people, err := r.openPeople(keys, denied)
+	issuers, err := r.config.Federation.open()
+	if err != nil {
+		return nil, err
+	}
+	people, err := r.openPeople(keys, denied, issuers)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +95,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	}
 	admin, err := api.New(api.Config{
 		Stopper: stopper, Store: r.store, Cluster: r.config.ClusterName, Log: r.log, Registerer: r.metrics, Denials: denied,
-		Authenticator: callers, Checker: checker{resolver, r.providers}, Explainer: explainer, SignIn: people.pages, BreakGlass: r.config.AcceptEndedBootstrap,
+		Authenticator: callers, Checker: checker{resolver, r.providers}, Explainer: explainer, SignIn: people.pages, Issuers: issuers, BreakGlass: r.config.AcceptEndedBootstrap,
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +123,7 @@ func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
 
 // authenticators are those of the workload API and of the administrators' API.
 func (r *server) authenticators(p people) (workloadapi.Authenticator, api.Authenticator, error) {
-	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}, p.sessions}
+	callers := []api.Authenticator{&bootstrap.Authenticator{Path: r.config.BootstrapTokenFile}, &apitoken.Authenticator{Tokens: r.store}, &federated.Authenticator{Tokens: r.store}, p.sessions}
 	if r.config.NoCluster {
 		return authn.Off{}, api.FirstOf(callers...), nil
 	}

@@ -51,6 +51,9 @@ type Config struct {
 	// SignIn is how people sign in.
 	SignIn SignIn
 
+	// Federation is how CI jobs outside the cluster are let in.
+	Federation Federation
+
 	// Providers is where the registry may connect for remote secrets, and to whom it may show its own service account.
 	Providers ProviderPolicy
 
@@ -95,6 +98,7 @@ func (c *Config) Flags(flags *flag.FlagSet) {
 	flags.StringVar(&c.ClusterName, "cluster-name", "default", "name of this cluster in bindings")
 	flags.StringVar(&c.InjectorServiceAccount, "injector-service-account", "lanyard/lanyard-injector", "`namespace/name` of the injector's service account")
 	c.SignIn.flags(flags)
+	c.Federation.flags(flags)
 	c.Providers.flags(flags)
 	c.Audit.flags(flags)
 	flags.DurationVar(&c.DeletedRetention, "deleted-retention", store.DefaultDeletedRetention, "how long a deleted secret can be undeleted before it is purged for good; -1s keeps it for ever")
@@ -147,6 +151,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	if err := c.SignIn.validate(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := c.Federation.validate(); err != nil {
 		problems = append(problems, err)
 	}
 	if err := c.Providers.validate(); err != nil {

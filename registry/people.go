@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lanyard-dev/lanyard/registry/audit"
+	"github.com/lanyard-dev/lanyard/registry/authn/issuer"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
@@ -73,13 +74,13 @@ func (s *SignIn) validate() error {
 
 // people are what lets people in: the pages they sign in at, and what knows their sessions afterwards.
 type people struct {
-	provider *oidc.Provider // nil if nobody can sign in
+	provider *oidc.Provider // nil if no person can sign in
 	sessions *session.Authenticator
 	pages    http.Handler
 }
 
 // openPeople connects the pages to the provider, which it does not ask yet.
-func (r *server) openPeople(keys *keydir.Keyring, denied *audit.Denials) (people, error) {
+func (r *server) openPeople(keys *keydir.Keyring, denied *audit.Denials, issuers *issuer.Issuers) (people, error) {
 	config := r.config.SignIn
 	p := people{sessions: &session.Authenticator{Sessions: r.store}}
 	if config.PublicURL != "" {
@@ -87,10 +88,17 @@ func (r *server) openPeople(keys *keydir.Keyring, denied *audit.Denials) (people
 			return people{}, fmt.Errorf("trusting the public URL: %w", err)
 		}
 	}
-	if config.Issuer == "" {
-		return p, nil
+	pages := signin.Config{Store: r.store, Denials: denied, Log: r.log}
+	if len(r.config.Federation.Issuers) > 0 {
+		pages.IDTokens = issuers
 	}
 	var err error
+	if config.Issuer == "" {
+		if pages.IDTokens != nil {
+			p.pages, err = signin.New(pages)
+		}
+		return p, err
+	}
 	p.provider, err = oidc.New(oidc.Config{
 		Issuer: config.Issuer, ClientID: config.ClientID, SecretFile: config.SecretFile, CAFile: config.CAFile, Scopes: config.Scopes, AllowHTTP: config.AllowHTTP,
 		RedirectURL: strings.TrimSuffix(config.PublicURL, "/") + signin.CallbackPath, Log: r.log,
@@ -98,9 +106,8 @@ func (r *server) openPeople(keys *keydir.Keyring, denied *audit.Denials) (people
 	if err != nil {
 		return people{}, err
 	}
-	p.pages, err = signin.New(signin.Config{
-		Provider: p.provider, Issuer: config.Issuer, Store: r.store, Sessions: p.sessions, Derive: keys.Derive, Life: config.SessionLife, Idle: config.SessionIdle, PublicURL: config.PublicURL,
-		Denials: denied, Log: r.log,
-	})
+	pages.Provider, pages.Issuer, pages.PublicURL = p.provider, config.Issuer, config.PublicURL
+	pages.Sessions, pages.Derive, pages.Life, pages.Idle = p.sessions, keys.Derive, config.SessionLife, config.SessionIdle
+	p.pages, err = signin.New(pages)
 	return p, err
 }

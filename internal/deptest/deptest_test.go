@@ -146,6 +146,18 @@ var rules = []rule{
 		why: "pages that anybody can visit reach nothing that knows a value",
 	},
 	{
+		from: "registry/authn/claimrule", stdlib: true, imports: []string{"net", "net/http", "os", "context"}, noClock: true,
+		why: "whom a federation trusts is a function of its claims and the token's",
+	},
+	{
+		from: "registry/authn/idtoken", stdlib: true, only: []string{"registry/authn/idtoken"}, imports: []string{"net", "net/http", "os"},
+		why: "what stands in a token is told without asking anybody",
+	},
+	{
+		from: "registry/authn/issuer", never: []string{"net/http/httptest", "testing", module + "registry/store", module + "registry/authn/oidc/oidctest"},
+		why: "who signed a token is found out without knowing what it is good for",
+	},
+	{
 		from: "registry/ratelimit", never: []string{module + "registry/store", "net/http/httptest", "testing"}, imports: []string{"net/http"},
 		why: "a budget is counted without knowing what it is spent on",
 	},

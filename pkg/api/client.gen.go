@@ -370,6 +370,43 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
 	Explain(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFederations List federations
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/federations (the `ListFederations` operationId).
+	ListFederations(ctx context.Context, organization OrganizationRef, params *ListFederationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateFederationWithBody Trust the ID tokens of certain jobs
+	//
+	// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+	// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+	CreateFederationWithBody(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateFederation Trust the ID tokens of certain jobs
+	//
+	// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+	// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+	CreateFederation(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, body CreateFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteFederation Delete a federation
+	//
+	// Every request that begins after the answer is refused, by every replica, if its bearer was given out by this federation.
+	//
+	// Corresponds with DELETE /api/v1/organizations/{organization}/federations/{federation} (the `DeleteFederation` operationId).
+	DeleteFederation(ctx context.Context, organization OrganizationRef, federation FederationRef, params *DeleteFederationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFederation Get a federation
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/federations/{federation} (the `GetFederation` operationId).
+	GetFederation(ctx context.Context, organization OrganizationRef, federation FederationRef, params *GetFederationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListInvitations List open invitations, without their codes
 	//
 	// Corresponds with GET /api/v1/organizations/{organization}/invitations (the `ListInvitations` operationId).
@@ -1405,6 +1442,93 @@ func (c *Client) ExplainWithBody(ctx context.Context, organization OrganizationR
 // Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
 func (c *Client) Explain(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewExplainRequest(c.Server, organization, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFederations List federations
+//
+// Corresponds with GET /api/v1/organizations/{organization}/federations (the `ListFederations` operationId).
+func (c *Client) ListFederations(ctx context.Context, organization OrganizationRef, params *ListFederationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFederationsRequest(c.Server, organization, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateFederationWithBody Trust the ID tokens of certain jobs
+//
+// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+func (c *Client) CreateFederationWithBody(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateFederationRequestWithBody(c.Server, organization, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateFederation Trust the ID tokens of certain jobs
+//
+// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+func (c *Client) CreateFederation(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, body CreateFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateFederationRequest(c.Server, organization, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteFederation Delete a federation
+//
+// Every request that begins after the answer is refused, by every replica, if its bearer was given out by this federation.
+//
+// Corresponds with DELETE /api/v1/organizations/{organization}/federations/{federation} (the `DeleteFederation` operationId).
+func (c *Client) DeleteFederation(ctx context.Context, organization OrganizationRef, federation FederationRef, params *DeleteFederationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteFederationRequest(c.Server, organization, federation, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFederation Get a federation
+//
+// Corresponds with GET /api/v1/organizations/{organization}/federations/{federation} (the `GetFederation` operationId).
+func (c *Client) GetFederation(ctx context.Context, organization OrganizationRef, federation FederationRef, params *GetFederationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFederationRequest(c.Server, organization, federation, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4141,6 +4265,276 @@ func NewExplainRequestWithBody(server string, organization OrganizationRef, cont
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListFederationsRequest constructs an http.Request for the ListFederations method
+func NewListFederationsRequest(server string, organization OrganizationRef, params *ListFederationsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/federations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageSize != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_size", *params.PageSize, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PageToken != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "page_token", *params.PageToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateFederationRequest calls the generic CreateFederation builder with application/json body
+func NewCreateFederationRequest(server string, organization OrganizationRef, params *CreateFederationParams, body CreateFederationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateFederationRequestWithBody(server, organization, params, "application/json", bodyReader)
+}
+
+// NewCreateFederationRequestWithBody constructs an http.Request for the CreateFederation method, with any body, and a specified content type
+func NewCreateFederationRequestWithBody(server string, organization OrganizationRef, params *CreateFederationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/federations", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteFederationRequest constructs an http.Request for the DeleteFederation method
+func NewDeleteFederationRequest(server string, organization OrganizationRef, federation FederationRef, params *DeleteFederationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "federation", federation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/federations/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetFederationRequest constructs an http.Request for the GetFederation method
+func NewGetFederationRequest(server string, organization OrganizationRef, federation FederationRef, params *GetFederationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "organization", organization, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "federation", federation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/organizations/%s/federations/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -7425,6 +7819,49 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/organizations/{organization}/explain (the `Explain` operationId).
 	ExplainWithResponse(ctx context.Context, organization OrganizationRef, body ExplainJSONRequestBody, reqEditors ...RequestEditorFn) (*ExplainResponse, error)
 
+	// ListFederationsWithResponse List federations
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/federations (the `ListFederations` operationId).
+	ListFederationsWithResponse(ctx context.Context, organization OrganizationRef, params *ListFederationsParams, reqEditors ...RequestEditorFn) (*ListFederationsResponse, error)
+
+	// CreateFederationWithBodyWithResponse Trust the ID tokens of certain jobs
+	//
+	// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+	// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+	CreateFederationWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateFederationResponse, error)
+
+	// CreateFederationWithResponse Trust the ID tokens of certain jobs
+	//
+	// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+	// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+	CreateFederationWithResponse(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, body CreateFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateFederationResponse, error)
+
+	// DeleteFederationWithResponse Delete a federation
+	//
+	// Every request that begins after the answer is refused, by every replica, if its bearer was given out by this federation.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/organizations/{organization}/federations/{federation} (the `DeleteFederation` operationId).
+	DeleteFederationWithResponse(ctx context.Context, organization OrganizationRef, federation FederationRef, params *DeleteFederationParams, reqEditors ...RequestEditorFn) (*DeleteFederationResponse, error)
+
+	// GetFederationWithResponse Get a federation
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/organizations/{organization}/federations/{federation} (the `GetFederation` operationId).
+	GetFederationWithResponse(ctx context.Context, organization OrganizationRef, federation FederationRef, params *GetFederationParams, reqEditors ...RequestEditorFn) (*GetFederationResponse, error)
+
 	// ListInvitationsWithResponse List open invitations, without their codes
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -9239,6 +9676,213 @@ func (r ExplainResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ExplainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListFederationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FederationList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFederationsResponse) GetJSON200() *FederationList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFederationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFederationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFederationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFederationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFederationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateFederationResponse201Headers the declared response headers of an HTTP 201 response for CreateFederation
+type CreateFederationResponse201Headers struct {
+	ETag     string
+	Location string
+}
+
+type CreateFederationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Federation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateFederationResponse201Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateFederationResponse) GetJSON201() *Federation {
+	return r.JSON201
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateFederationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateFederationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateFederationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateFederationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateFederationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteFederationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteFederationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteFederationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteFederationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteFederationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteFederationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetFederationResponse200Headers the declared response headers of an HTTP 200 response for GetFederation
+type GetFederationResponse200Headers struct {
+	ETag string
+}
+
+// GetFederationResponse304Headers the declared response headers of an HTTP 304 response for GetFederation
+type GetFederationResponse304Headers struct {
+	ETag string
+}
+
+type GetFederationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Federation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetFederationResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetFederationResponse304Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFederationResponse) GetJSON200() *Federation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFederationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFederationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFederationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFederationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFederationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11912,6 +12556,79 @@ func (c *ClientWithResponses) ExplainWithResponse(ctx context.Context, organizat
 	return ParseExplainResponse(rsp)
 }
 
+// ListFederationsWithResponse List federations
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{organization}/federations (the `ListFederations` operationId).
+func (c *ClientWithResponses) ListFederationsWithResponse(ctx context.Context, organization OrganizationRef, params *ListFederationsParams, reqEditors ...RequestEditorFn) (*ListFederationsResponse, error) {
+	rsp, err := c.ListFederations(ctx, organization, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFederationsResponse(rsp)
+}
+
+// CreateFederationWithBodyWithResponse Trust the ID tokens of certain jobs
+//
+// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+func (c *ClientWithResponses) CreateFederationWithBodyWithResponse(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateFederationResponse, error) {
+	rsp, err := c.CreateFederationWithBody(ctx, organization, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateFederationResponse(rsp)
+}
+
+// CreateFederationWithResponse Trust the ID tokens of certain jobs
+//
+// Jobs to whom the issuer gives an ID token with this audience and these claims may exchange it, at `POST /auth/token`, for a bearer with the role in this organization alone.
+// A federation cannot be changed; to replace one, delete it and create another. The operator of the installation says which issuers there may be.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/organizations/{organization}/federations (the `CreateFederation` operationId).
+func (c *ClientWithResponses) CreateFederationWithResponse(ctx context.Context, organization OrganizationRef, params *CreateFederationParams, body CreateFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateFederationResponse, error) {
+	rsp, err := c.CreateFederation(ctx, organization, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateFederationResponse(rsp)
+}
+
+// DeleteFederationWithResponse Delete a federation
+//
+// Every request that begins after the answer is refused, by every replica, if its bearer was given out by this federation.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/organizations/{organization}/federations/{federation} (the `DeleteFederation` operationId).
+func (c *ClientWithResponses) DeleteFederationWithResponse(ctx context.Context, organization OrganizationRef, federation FederationRef, params *DeleteFederationParams, reqEditors ...RequestEditorFn) (*DeleteFederationResponse, error) {
+	rsp, err := c.DeleteFederation(ctx, organization, federation, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteFederationResponse(rsp)
+}
+
+// GetFederationWithResponse Get a federation
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/organizations/{organization}/federations/{federation} (the `GetFederation` operationId).
+func (c *ClientWithResponses) GetFederationWithResponse(ctx context.Context, organization OrganizationRef, federation FederationRef, params *GetFederationParams, reqEditors ...RequestEditorFn) (*GetFederationResponse, error) {
+	rsp, err := c.GetFederation(ctx, organization, federation, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFederationResponse(rsp)
+}
+
 // ListInvitationsWithResponse List open invitations, without their codes
 //
 // Returns a wrapper object for the known response body format(s).
@@ -13741,6 +14458,180 @@ func ParseExplainResponse(rsp *http.Response) (*ExplainResponse, error) {
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListFederationsResponse parses an HTTP response from a ListFederationsWithResponse call
+func ParseListFederationsResponse(rsp *http.Response) (*ListFederationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFederationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FederationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateFederationResponse parses an HTTP response from a CreateFederationWithResponse call
+func ParseCreateFederationResponse(rsp *http.Response) (*CreateFederationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateFederationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Federation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateFederationResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers201 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteFederationResponse parses an HTTP response from a DeleteFederationWithResponse call
+func ParseDeleteFederationResponse(rsp *http.Response) (*DeleteFederationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteFederationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetFederationResponse parses an HTTP response from a GetFederationWithResponse call
+func ParseGetFederationResponse(rsp *http.Response) (*GetFederationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFederationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Federation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetFederationResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetFederationResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil

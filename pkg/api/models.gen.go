@@ -848,6 +848,71 @@ type Explanation struct {
 	ServiceAccount string `json:"service_account"`
 }
 
+// Federation Whose jobs are let in by the ID tokens an issuer gives them, and as what.
+type Federation struct {
+	Audience string `json:"audience"`
+
+	// Claims What claims of an ID token must be, by name: equal, or matching a text with `*` in it. One of them says whose jobs are meant: `sub`, or `repository`, `repository_owner` and their ids
+	// (GitHub), or `project_path`, `namespace_path` and their ids (GitLab). A `*` at the end stands for whatever follows; before the end, for characters other than `:` and `/`. In a claim that says
+	// whose jobs are meant it comes after the owner is written out: `repo:acme/*`, not `repo:acme*`.
+	Claims    FederationClaims `json:"claims"`
+	CreatedAt time.Time        `json:"created_at"`
+	CreatedBy string           `json:"created_by"`
+
+	// Etag The ETag header's content.
+	Etag   string `json:"etag"`
+	ID     string `json:"id"`
+	Issuer string `json:"issuer"`
+
+	// LifetimeSeconds How long a bearer is good.
+	LifetimeSeconds int64  `json:"lifetime_seconds"`
+	Name            string `json:"name"`
+	OrganizationID  string `json:"organization_id"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// FederationClaims What claims of an ID token must be, by name: equal, or matching a text with `*` in it. One of them says whose jobs are meant: `sub`, or `repository`, `repository_owner` and their ids
+// (GitHub), or `project_path`, `namespace_path` and their ids (GitLab). A `*` at the end stands for whatever follows; before the end, for characters other than `:` and `/`. In a claim that says
+// whose jobs are meant it comes after the owner is written out: `repo:acme/*`, not `repo:acme*`.
+type FederationClaims map[string]string
+
+// FederationCreate defines model for FederationCreate.
+type FederationCreate struct {
+	// Audience What the job must ask its ID token to be for, and nothing else: best the URL of this registry.
+	//
+	// Example: https://lanyard.example
+	Audience string `json:"audience"`
+
+	// Claims What claims of an ID token must be, by name: equal, or matching a text with `*` in it. One of them says whose jobs are meant: `sub`, or `repository`, `repository_owner` and their ids
+	// (GitHub), or `project_path`, `namespace_path` and their ids (GitLab). A `*` at the end stands for whatever follows; before the end, for characters other than `:` and `/`. In a claim that says
+	// whose jobs are meant it comes after the owner is written out: `repo:acme/*`, not `repo:acme*`.
+	Claims FederationClaims `json:"claims"`
+
+	// Issuer https://…, exactly as the issuer writes itself.
+	//
+	// Example: https://gitlab.com
+	Issuer string `json:"issuer"`
+
+	// LifetimeSeconds How long a bearer is good: 900 seconds if left out, an hour at most.
+	LifetimeSeconds *int64 `json:"lifetime_seconds,omitempty"`
+
+	// Name Letters, digits, '.', '_' and '-', beginning with a letter or digit. Unique in the organization. Not of the form of an id (UUID).
+	Name Name `json:"name"`
+
+	// Role `member` reads metadata. `owner` also writes, manages members and API tokens, and reads the audit log. Nobody reads values.
+	Role Role `json:"role"`
+}
+
+// FederationList defines model for FederationList.
+type FederationList struct {
+	Items []Federation `json:"items"`
+
+	// NextPageToken Not set on the last page.
+	NextPageToken *NextPageToken `json:"next_page_token,omitempty"`
+}
+
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
 	// Code The rule that was broken, for programs: required, type, unknown_field, too_long, syntax, encoding, duplicate, reserved, …
@@ -1079,7 +1144,7 @@ type Organization struct {
 }
 
 // OrganizationContent What an organization has of one kind: `secret`, `deleted_secret` (which could still be undeleted), `consumer`, `provider`, `workload` (a running pod, as `<namespace>/<pod>`), `lease` (of dynamic
-// credentials, as `<provider>:<path>`), `member`, `api_token`, `invitation`, or `record` (one that does not verify). There may be more kinds.
+// credentials, as `<provider>:<path>`), `member`, `api_token`, `invitation`, `federation`, or `record` (one that does not verify). There may be more kinds.
 type OrganizationContent struct {
 	// Count Example: 1
 	Count int `json:"count"`
@@ -1779,6 +1844,9 @@ type AuditWait = int
 // ConsumerRef defines model for ConsumerRef.
 type ConsumerRef = string
 
+// FederationRef defines model for FederationRef.
+type FederationRef = string
+
 // ForceLastOwner defines model for ForceLastOwner.
 type ForceLastOwner = bool
 
@@ -2070,6 +2138,41 @@ type UpdateConsumerParams struct {
 type ReplaceConsumerParams struct {
 	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListFederationsParams defines parameters for ListFederations.
+type ListFederationsParams struct {
+	// Q Keeps objects whose name contains this text, without regard to case.
+	Q *Search `form:"q,omitempty" json:"q,omitempty"`
+
+	// PageSize The largest number of items in the answer.
+	PageSize *PageSize `form:"page_size,omitempty" json:"page_size,omitempty"`
+
+	// PageToken `next_page_token` of the page before. It belongs to one list with one set of filters.
+	PageToken *PageToken `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
+// CreateFederationParams defines parameters for CreateFederation.
+type CreateFederationParams struct {
+	// IfNoneMatch `*`, which is how creating works anyway; nothing else.
+	IfNoneMatch *IfNoneMatchCreate `json:"If-None-Match,omitempty"`
+
+	// IdempotencyKey A text of your choice, such as a UUID, that no other request of yours has. A repetition with the same key, to the byte, is not carried out again: it gets
+	// the answer of the first one. So a request whose answer was lost can be repeated safely, for a day at least. The same key with another request is `422`.
+	// Refusals are not kept: a refused request is tried anew. Of each caller and day the newest 4,096 answers are kept.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteFederationParams defines parameters for DeleteFederation.
+type DeleteFederationParams struct {
+	// IfMatch Makes the change only if the object's ETag is one of these (or, with `*`, if there is one at all); otherwise the answer is `412`. Weak ETags are refused.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetFederationParams defines parameters for GetFederation.
+type GetFederationParams struct {
+	// IfNoneMatch The ETags of what the caller has. If one of them is still right, the answer is `304` without a body.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListInvitationsParams defines parameters for ListInvitations.
@@ -2460,6 +2563,9 @@ type ReplaceConsumerJSONRequestBody = ConsumerCreate
 
 // ExplainJSONRequestBody defines body for Explain for application/json ContentType.
 type ExplainJSONRequestBody = Question
+
+// CreateFederationJSONRequestBody defines body for CreateFederation for application/json ContentType.
+type CreateFederationJSONRequestBody = FederationCreate
 
 // CreateInvitationJSONRequestBody defines body for CreateInvitation for application/json ContentType.
 type CreateInvitationJSONRequestBody = InvitationCreate

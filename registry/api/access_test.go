@@ -185,7 +185,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 
 // placeholders replaces the parameters of a pattern of Gin.
 func placeholders(organization string) *strings.Replacer {
-	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t", ":workload", "w", ":administrator", "a", ":session", "0197a2b3-0000-7000-8000-000000000000")
+	return strings.NewReplacer(":organization", organization, ":secret", "s", ":consumer", "c", ":provider", "p", ":version", "1", ":member", "user:m", ":token", "t", ":federation", "f", ":workload", "w", ":administrator", "a", ":session", "0197a2b3-0000-7000-8000-000000000000")
 }
 
 var requestID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)

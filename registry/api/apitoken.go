@@ -89,7 +89,17 @@ func (s *server) tokenExpiry(ctx context.Context, call *call, asked *time.Time) 
 	if call.principal.Org == "" {
 		return wanted, nil
 	}
-	own, err := s.store.APIToken(ctx, call.principal.Org, call.principal.ID)
+	var own struct{ ExpiresAt time.Time }
+	var err error
+	if id := call.principal.Credential; id != "" {
+		var bearer store.FederatedToken
+		bearer, err = s.store.FederatedToken(ctx, call.principal.Org, id)
+		own.ExpiresAt = bearer.ExpiresAt
+	} else {
+		var token store.APIToken
+		token, err = s.store.APIToken(ctx, call.principal.Org, call.principal.ID)
+		own.ExpiresAt = token.ExpiresAt
+	}
 	switch {
 	case err != nil:
 		return time.Time{}, err

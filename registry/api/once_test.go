@@ -39,6 +39,7 @@ var posts = map[string]post{ // :: operationId → request
 	"stopWorkloads":      {acme + "/secrets/stripe/stop-workloads", "", acme + "/secrets/stripe/stop-workloads?force=true"},
 	"createInvitation":   {acme + "/invitations", `{"email":"once@acme.example","role":"member"}`, `{"email":"once@acme.example","role":"owner"}`},
 	"createToken":        {acme + "/tokens", `{"name":"once","role":"member"}`, `{"name":"once","role":"owner"}`},
+	"createFederation":   {acme + "/federations", federationBody, strings.Replace(federationBody, "member", "owner", 1)},
 }
 
 // anonymousPosts are for callers who have no name yet, and so no keys of their own.

@@ -134,6 +134,7 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 	const provider = `{"name":"vault","type":"vault","config":{"address":"https://vault.example","auth":{"method":"token"}},"credentials":{"token":"t"}}`
 	w.expect("creating", w.do("POST", acme+"/providers", provider), 201, "")
 	w.expect("inviting", w.do("POST", acme+"/invitations", `{"email":"guest@acme.example","role":"member"}`), 201, "")
+	w.expect("trusting", w.do("POST", acme+"/federations", federationBody), 201, "")
 	id := func(path string) string {
 		list := decode[struct {
 			Items []struct{ ID string } `json:"items"`
@@ -142,11 +143,11 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 	}
 	acmeID := decode[contract.Organization](t, w.do("GET", acme, "")).ID
 	w.started("api-1", contract.Consumer{OrganizationID: acmeID, ID: id("/consumers")}, contract.Secret{ID: id("/secrets")})
-	ids := map[string]string{":workload": "uid-api-1", ":secret": id("/secrets"), ":consumer": id("/consumers"), ":provider": id("/providers"), ":member": id("/members"), ":token": id("/tokens"), ":invitation": id("/invitations")}
+	ids := map[string]string{":workload": "uid-api-1", ":secret": id("/secrets"), ":consumer": id("/consumers"), ":provider": id("/providers"), ":member": id("/members"), ":token": id("/tokens"), ":invitation": id("/invitations"), ":federation": id("/federations")}
 	bodies := map[string]string{
 		"updateOrganization": `{"display_name":"x"}`, "createSecret": `{"name":"x"}`, "updateSecret": `{"value":"x"}`, "putVersion": `{"value":"x"}`,
 		"createConsumer": `{"name":"x"}`, "replaceConsumer": `{"name":"x"}`, "updateConsumer": `{"description":"x"}`,
-		"addMember": `{"principal":"user:x","role":"owner"}`, "updateMember": `{"role":"member"}`, "createToken": `{"name":"x","role":"owner"}`,
+		"addMember": `{"principal":"user:x","role":"owner"}`, "updateMember": `{"role":"member"}`, "createToken": `{"name":"x","role":"owner"}`, "createFederation": federationBody,
 		"createInvitation": `{"email":"x@y.example","role":"member"}`, "createProvider": provider, "updateProvider": `{"name":"x"}`,
 		"putSecrets": `{"secrets":[{"name":"x"}]}`, "importSecrets": `{"content":"X=x"}`,
 		"explain": `{"namespace":"billing","service_account":"api"}`,
@@ -205,7 +206,7 @@ func TestNobodyReachesIntoAnotherOrganization(t *testing.T) {
 // inventory is everything the lists of an organization say.
 func (w *world) inventory(org string) []string {
 	var all []string
-	for _, path := range []string{"", "/secrets", "/secrets?deleted=true", "/consumers", "/providers", "/members", "/tokens"} {
+	for _, path := range []string{"", "/secrets", "/secrets?deleted=true", "/consumers", "/providers", "/members", "/tokens", "/federations"} {
 		all = append(all, string(w.do("GET", "/api/v1/organizations/"+org+path, "").body))
 	}
 	return all

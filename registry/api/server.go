@@ -40,6 +40,8 @@ type Config struct {
 	Denials        Denials // hears of every refusal of a known caller; if nil, nobody does
 	// BreakGlass accepts the bootstrap token also after it has ended.
 	BreakGlass bool
+	// Issuers are whose ID tokens organizations may trust; if nil, nobody's.
+	Issuers Issuers
 	// SignIn serves /auth/…, after the request id, the log, the rate limit and the body cap; it authenticates on its own. If nil, nobody can sign in.
 	SignIn http.Handler
 }
@@ -61,6 +63,7 @@ type server struct {
 	breakGlass     bool
 	operations     operations
 	signIn         http.Handler
+	issuers        Issuers
 	document       []byte        // JSON
 	waiters        chan struct{} // holds one of each request that waits for an audit event
 }
@@ -97,6 +100,9 @@ func newServer(config Config) (*server, error) {
 		if err := config.Registerer.Register(s.duration); err != nil {
 			return nil, fmt.Errorf("registering metrics of the API: %w", err)
 		}
+	}
+	if s.issuers = config.Issuers; s.issuers == nil {
+		s.issuers = noIssuers{}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

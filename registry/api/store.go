@@ -73,6 +73,12 @@ type Store interface {
 	APIToken(ctx context.Context, orgID, nameOrID string) (store.APIToken, error)
 	APITokens(ctx context.Context, orgID string, q store.Query) (store.Page[store.APIToken], error)
 
+	CreateFederation(ctx context.Context, act store.Act, orgID string, f store.Federation) (store.Federation, error)
+	DeleteFederation(ctx context.Context, act store.Act, orgID, id string, expect int64) error
+	Federation(ctx context.Context, orgID, nameOrID string) (store.Federation, error)
+	FederatedToken(ctx context.Context, orgID, id string) (store.FederatedToken, error)
+	Federations(ctx context.Context, orgID string, q store.Query) (store.Page[store.Federation], error)
+
 	Administration(ctx context.Context, principal string) (store.Administration, error)
 	EndBootstrap(ctx context.Context, act store.Act, principal string) error
 	AddAdministrator(ctx context.Context, act store.Act, principal string) (store.Administrator, error)

@@ -149,7 +149,7 @@ func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 	config := api.Config{
 		Store: s, Authenticator: &bootstrap.Authenticator{Path: path}, Checker: w.checker, Explainer: w.explainer,
 		Log:  slog.New(slog.NewJSONHandler(w.log, nil)),
-		Rate: 1e6, Burst: 1e6,
+		Rate: 1e6, Burst: 1e6, Issuers: anyIssuer{},
 	}
 	if tokens, ok := s.(apitoken.Tokens); ok {
 		config.Authenticator = api.FirstOf(config.Authenticator, &apitoken.Authenticator{Tokens: tokens}, users{})

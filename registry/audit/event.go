@@ -98,6 +98,9 @@ const (
 	InvitationAccept   Action = "invitation.accept" // by the new member, whose member.add is in the same change
 	TokenCreate        Action = "token.create"
 	TokenRevoke        Action = "token.revoke"
+	FederationCreate   Action = "federation.create"
+	FederationExchange Action = "federation.exchange" // a job got a bearer for its ID token
+	FederationDelete   Action = "federation.delete"
 	SessionCreate      Action = "session.create"
 	SessionRevoke      Action = "session.revoke"
 	DeviceApprove      Action = "device.approve" // a person let a command line in

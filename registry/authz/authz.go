@@ -12,9 +12,11 @@ type Principal struct {
 	ID   string
 	// Admin says that it is an administrator of the installation.
 	Admin bool
-	// Org and Role are set for an API token, which belongs to one organization, by id, and has this role there and none elsewhere.
+	// Org and Role are set for an API token or the bearer of a federation, which belongs to one organization, by id, and has this role there and none elsewhere.
 	Org  string
 	Role Role
+	// Credential is the id of a bearer that a federation gave out: what it makes must not outlive it.
+	Credential string
 	// Session is the id of the session of somebody who signed in.
 	Session string
 }

@@ -95,4 +95,9 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"createToken": {"token.create", Owner},
 	"getToken":    {"token.read", Owner},
 	"deleteToken": {"token.revoke", Owner},
+
+	"listFederations":  {"federation.list", Member},
+	"createFederation": {"federation.create", Owner},
+	"getFederation":    {"federation.read", Member},
+	"deleteFederation": {"federation.delete", Owner},
 }

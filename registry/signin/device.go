@@ -24,8 +24,8 @@ const (
 	// deviceClient is the one client there is (RFC 8628, client_id).
 	deviceClient = "lanyard-cli"
 	deviceGrant  = "urn:ietf:params:oauth:grant-type:device_code"
-	// maxForm bounds what is read of a form.
-	maxForm = 8 << 10
+	// maxForm bounds what is read of a form: an ID token of idtoken.MaxSize, and what goes with it.
+	maxForm = 20 << 10
 )
 
 // Whoever begins needs no credential: one network may begin 30 at once and one in ten seconds, on each replica.
@@ -99,17 +99,25 @@ func (s *server) beginDevice(w http.ResponseWriter, r *http.Request) {
 	refuseToken(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 }
 
-// token answers a program that asks what became of its device code. Every code that is not good is expired_token: whether it was made up, used or too old is not told.
+// token gives out bearers: to command lines that a person let in, and to jobs for their ID tokens.
 func (s *server) token(w http.ResponseWriter, r *http.Request) {
 	form, ok := readForm(w, r)
 	if !ok {
 		refuseToken(w, http.StatusBadRequest, "invalid_request")
 		return
 	}
-	if form("grant_type") != deviceGrant {
+	switch grant := form("grant_type"); {
+	case grant == exchangeGrant && s.IDTokens != nil:
+		s.exchange(w, r, form)
+	case grant == deviceGrant && s.Provider != nil:
+		s.poll(w, r, form)
+	default:
 		refuseToken(w, http.StatusBadRequest, "unsupported_grant_type")
-		return
 	}
+}
+
+// poll answers a program that asks what became of its device code. Every code that is not good is expired_token: whether it was made up, used or too old is not told.
+func (s *server) poll(w http.ResponseWriter, r *http.Request, form func(string) string) {
 	text := form("device_code")
 	id, ok := credential.Parse(devicePrefix, text)
 	if !ok || form("client_id") != deviceClient {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package signin is the part of the administrators' listener that people's browsers visit: /auth/login, /auth/callback, /auth/logout, and /auth/ which says who is
-// signed in. A command line signs in as RFC 8628 has it: it begins at /auth/device and polls /auth/token, while a person lets it in at /auth/device.
+// signed in. A command line signs in as RFC 8628 has it: it begins at /auth/device and polls /auth/token, while a person lets it in at /auth/device. A job exchanges its ID token
+// at /auth/token as RFC 8693 has it, also where people cannot sign in.
 //
 // What a sign-in has to remember until the provider sends the browser back (state, nonce, the PKCE verifier) is in a cookie of ten minutes, encrypted under a key
 // derived from the primary key-encryption key: any replica can finish what another began, nobody fills a store by beginning, and a callback that another browser
@@ -57,6 +58,9 @@ type Store interface {
 	DecideDevice(ctx context.Context, act store.Act, id string, decision store.DeviceDecision, by store.Person) error
 	// EndBootstrap ends the bootstrap token if principal is an administrator, as [store.Store.EndBootstrap].
 	EndBootstrap(ctx context.Context, act store.Act, principal string) error
+	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
+	Federation(ctx context.Context, orgID, nameOrID string) (store.Federation, error)
+	RedeemIDToken(ctx context.Context, act store.Act, f store.Federation, id store.IDToken, hash func(id string) [32]byte) (store.FederatedToken, error)
 	RedeemDevice(ctx context.Context, act store.Act, id string, sum [32]byte, n store.Session, hash func(id string) [32]byte) (store.Session, error)
 }
 
@@ -65,10 +69,11 @@ type Denials interface {
 	Record(ctx context.Context, events ...audit.Event)
 }
 
-// Config says what sign-ins work with. Provider, Store, Sessions and Derive are required and borrowed.
+// Config says what sign-ins work with. Store, and with a Provider Sessions and Derive, are required and borrowed.
 type Config struct {
-	Provider Provider
-	Issuer   string // the provider's
+	Provider Provider // if nil, people cannot sign in: there is /auth/token alone
+	IDTokens IDTokens // if nil, no ID token is exchanged
+	Issuer   string   // the provider's
 	// PublicURL is where browsers reach these pages, without a slash at its end.
 	PublicURL string
 	Store     Store
@@ -85,16 +90,17 @@ type Config struct {
 
 type server struct {
 	Config
-	mux     *http.ServeMux
-	begins  *ratelimit.Limiter[netip.Prefix]
-	guesses *ratelimit.Limiter[string] // by principal
-	polls   *ratelimit.Limiter[string] // by device
+	mux       *http.ServeMux
+	begins    *ratelimit.Limiter[netip.Prefix]
+	guesses   *ratelimit.Limiter[string] // by principal
+	polls     *ratelimit.Limiter[string] // by device
+	exchanges *ratelimit.Limiter[netip.Prefix]
 }
 
 // New returns the handler of everything below /auth/. It expects the request's id in the answer's X-Request-Id, where package api puts it.
 func New(config Config) (http.Handler, error) {
-	if config.Provider == nil || config.Store == nil || config.Sessions == nil || config.Derive == nil {
-		return nil, errors.New("sign-in needs a provider, a store, sessions and a key")
+	if config.Store == nil || config.Provider == nil && config.IDTokens == nil || config.Provider != nil && (config.Sessions == nil || config.Derive == nil) {
+		return nil, errors.New("sign-in needs a store, and a provider with sessions and a key, or who verifies ID tokens")
 	}
 	if config.Life == 0 {
 		config.Life = 12 * time.Hour
@@ -110,18 +116,21 @@ func New(config Config) (http.Handler, error) {
 	}
 	s := &server{
 		config, http.NewServeMux(), ratelimit.New[netip.Prefix](beginRate, beginBurst), ratelimit.New[string](guessRate, guessBurst),
-		ratelimit.New[string](1/(pollGrace*config.PollInterval.Seconds()), 1),
+		ratelimit.New[string](1/(pollGrace*config.PollInterval.Seconds()), 1), ratelimit.New[netip.Prefix](exchangeRate, exchangeBurst),
+	}
+	s.mux.HandleFunc("POST "+TokenPath, s.token)
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.show(w, http.StatusNotFound, notFoundPage) })
+	if config.Provider == nil {
+		return s.mux, nil
 	}
 	s.mux.HandleFunc("GET "+HomePath+"{$}", s.home)
 	s.mux.HandleFunc("GET "+LoginPath, s.login)
 	s.mux.HandleFunc("GET "+CallbackPath, s.callback)
 	s.mux.HandleFunc("POST "+LogoutPath, s.logout)
 	s.mux.HandleFunc("POST "+DevicePath, s.beginDevice)
-	s.mux.HandleFunc("POST "+TokenPath, s.token)
 	s.mux.HandleFunc("GET "+DevicePath, s.askCode)
 	s.mux.HandleFunc("POST "+codePath, s.showDevice)
 	s.mux.HandleFunc("POST "+answerPath, s.decide)
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.show(w, http.StatusNotFound, notFoundPage) })
 	return s.mux, nil
 }
 

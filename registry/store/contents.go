@@ -25,6 +25,7 @@ const (
 	ContentMember        = "member"
 	ContentToken         = "api_token"
 	ContentInvitation    = "invitation"
+	ContentFederation    = "federation"
 	ContentRecord        = "record" // one that does not verify, by its key: nobody knows what it is
 )
 
@@ -46,7 +47,7 @@ func (e *NotEmptyError) Unwrap() error { return ErrReferenced }
 // keeps reports whether a kind of contents keeps an organization from being deleted without force. Who may administer it does not.
 func keeps(c Content) bool {
 	switch c.Kind {
-	case ContentDeletedSecret, ContentMember, ContentToken, ContentInvitation:
+	case ContentDeletedSecret, ContentMember, ContentToken, ContentInvitation, ContentFederation:
 		return false
 	}
 	return c.Count > 0
@@ -166,11 +167,17 @@ func (m *image) contents(k keyspace, orgID string, outside namesOf) []Content {
 		}
 		return t.OrgID == orgID
 	})
+	m.federations.byName.AscendGreaterOrEqual(&Federation{OrgID: orgID}, func(f *Federation) bool {
+		if f.OrgID == orgID {
+			names.add(ContentFederation, f.Name)
+		}
+		return f.OrgID == orgID
+	})
 	m.invitationsOf(orgID, func(i *invitation) bool {
 		names.add(ContentInvitation, i.invited())
 		return true
 	})
-	kinds := []string{ContentSecret, ContentDeletedSecret, ContentConsumer, ContentProvider, ContentWorkload, ContentLease, ContentMember, ContentToken, ContentInvitation, ContentRecord}
+	kinds := []string{ContentSecret, ContentDeletedSecret, ContentConsumer, ContentProvider, ContentWorkload, ContentLease, ContentMember, ContentToken, ContentInvitation, ContentFederation, ContentRecord}
 	list := make([]Content, len(kinds))
 	for i, kind := range kinds {
 		all := names[kind]

@@ -18,6 +18,7 @@
 //	dynamic/lastgood/<org>/<provider>/<secret> last-known-good JSON, and the envelope of the value a provider gave last; gone with its etcd lease
 //	dynamic/leaders/<work>                     –              which replica does some work; no record, gone with its etcd lease
 //	dynamic/leases/<org>/<id>                  lease          JSON, and the envelope of what renews and revokes it
+//	dynamic/redeemed/<SHA-256 of an ID token>  redeemed       what it was exchanged for; gone with its etcd lease
 //	grants/<org>/<cluster>/<namespace>/<pod>/<uid>/<container>
 //	                                           grant          what containers of a pod received in one answer, by ids; named by the first of them
 //	idempotency/…                              (reserved)     leased
@@ -25,6 +26,8 @@
 //	orgs/<org>                                 organization   JSON
 //	orgs/<org>/consumernames/<name>            consumer-name  the consumer's id
 //	orgs/<org>/consumers/<id>                  consumer       JSON with ENVs and bindings
+//	orgs/<org>/federatedtokens/<id>            federated-token JSON with the SHA-256 of its text; gone with its etcd lease
+//	orgs/<org>/federations/<name>              federation     JSON: whose ID tokens are exchanged, and for what
 //	orgs/<org>/invitations/<id>                invitation     JSON with the SHA-256 of the code; gone with its etcd lease
 //	orgs/<org>/members/<principal>             member         JSON; the slash of a principal is escaped
 //	orgs/<org>/providernames/<name>            provider-name  the provider's id

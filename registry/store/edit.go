@@ -159,6 +159,10 @@ func (e *edit) load(key string, a address, value []byte, rev int64) error {
 		return e.loadAPIToken(key, a, value, rev)
 	case kindInvitation:
 		return e.loadInvitation(key, a, value, rev)
+	case kindFederation:
+		return e.loadFederation(key, a, value, rev)
+	case kindFederated:
+		return e.loadFederated(key, a, value, rev)
 	case kindSession:
 		return e.loadSession(key, a, value, rev)
 	case kindAdministrator:
@@ -247,6 +251,10 @@ func (e *edit) remove(key string, a address) {
 		e.removeAPIToken(a)
 	case kindInvitation:
 		e.removeInvitation(a)
+	case kindFederation:
+		e.removeFederation(a)
+	case kindFederated:
+		e.removeFederated(a)
 	case kindSession:
 		e.removeSession(a)
 	case kindAdministrator:
@@ -374,6 +382,14 @@ func (m *image) revision(key string, a address) (int64, bool) {
 	case kindInvitation:
 		if i, ok := m.invitations.Get(invitationAt(a.org, a.id)); ok {
 			return i.Revision, true
+		}
+	case kindFederation:
+		if f, ok := m.federations.byName.Get(federationAt(a)); ok {
+			return f.Revision, true
+		}
+	case kindFederated:
+		if t, ok := m.federations.tokens.Get(federatedAt(a)); ok {
+			return t.Revision, true
 		}
 	case kindSession:
 		if s, ok := m.sessions.byID.Get(sessionAt(a.id)); ok {

@@ -49,6 +49,10 @@ const (
 
 	kindAdministrator = "administrator"
 	kindBootstrap     = "bootstrap"
+
+	kindFederation = "federation"
+	kindFederated  = "federated-token"
+	kindRedeemed   = "redeemed"
 )
 
 // keyspace builds and parses keys; it is the prefix, with its final slash.
@@ -78,9 +82,14 @@ func (k keyspace) member(org, principal string) string {
 }
 func (k keyspace) invitation(org, id string) string { return k.under(org, "invitations") + id }
 func (k keyspace) apiToken(org, name string) string { return k.under(org, "tokens") + name }
-func (k keyspace) activity(org string) string       { return string(k) + "activity/" + org + "/" }
-func (k keyspace) tokenUses(org string) string      { return k.activity(org) + "tokens/" }
-func (k keyspace) tokenUse(org, id string) string   { return k.tokenUses(org) + id }
+func (k keyspace) federation(org, name string) string {
+	return k.under(org, "federations") + name
+}
+func (k keyspace) federated(org, id string) string { return k.under(org, "federatedtokens") + id }
+func (k keyspace) redeemed(sum string) string      { return string(k) + "dynamic/redeemed/" + sum }
+func (k keyspace) activity(org string) string      { return string(k) + "activity/" + org + "/" }
+func (k keyspace) tokenUses(org string) string     { return k.activity(org) + "tokens/" }
+func (k keyspace) tokenUse(org, id string) string  { return k.tokenUses(org) + id }
 
 // Everything under people/ is about the installation, not an organization.
 func (k keyspace) administrator(principal string) string {
@@ -182,13 +191,15 @@ func (k keyspace) parse(key string) (a address, ok bool) {
 }
 
 var kindOf = map[string]string{ // :: path element → kind
-	"secrets":       kindSecret,
-	"secretnames":   kindSecretName,
-	"consumers":     kindConsumer,
-	"consumernames": kindConsumerName,
-	"members":       kindMember,
-	"tokens":        kindAPIToken,
-	"invitations":   kindInvitation,
-	"providers":     kindProvider,
-	"providernames": kindProviderName,
+	"secrets":         kindSecret,
+	"secretnames":     kindSecretName,
+	"consumers":       kindConsumer,
+	"consumernames":   kindConsumerName,
+	"members":         kindMember,
+	"tokens":          kindAPIToken,
+	"invitations":     kindInvitation,
+	"providers":       kindProvider,
+	"providernames":   kindProviderName,
+	"federations":     kindFederation,
+	"federatedtokens": kindFederated,
 }

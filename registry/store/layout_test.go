@@ -21,6 +21,7 @@ func TestADeletionKnowsEveryKeyThatCarriesAnOrganization(t *testing.T) {
 		"secret": {k.secret(org, "i")}, "secretName": {k.secretName(org, "n")}, "consumer": {k.consumer(org, "i")}, "consumerName": {k.consumerName(org, "n")},
 		"provider": {k.provider(org, "i")}, "providerName": {k.providerName(org, "n")}, "version": {k.version(org, "i", 1)},
 		"member": {k.member(org, "user:x")}, "apiToken": {k.apiToken(org, "n")}, "invitation": {k.invitation(org, "i")},
+		"federation": {k.federation(org, "n")}, "federated": {k.federated(org, "i")},
 		"activity": {k.activity(org)}, "tokenUses": {k.tokenUses(org)}, "tokenUse": {k.tokenUse(org, "i")}, "reminders": {k.reminders(org)}, "reminder": {k.reminder(org, "i")},
 		"grants": {k.grants(org)}, "grantsOf": {k.grantsOf(pod)}, "grant": {k.grant(pod, "c")},
 		"lastGoods": {k.lastGoods(org)}, "lastGoodOf": {k.lastGoodOf(org, "p")}, "lastGood": {k.lastGood(org, "p", "s")},

@@ -20,6 +20,7 @@ type people struct {
 	inviting
 	sessions
 	administration
+	federations federations
 }
 
 // token is an API token as it is stored.
@@ -37,16 +38,17 @@ func newPeople() people {
 		inviting:       newInviting(),
 		sessions:       newSessions(),
 		administration: newAdministration(),
+		federations:    newFederations(),
 	}
 }
 
 func (p people) clone() people {
-	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.inviting.clone(), p.sessions.clone(), p.administration.clone()}
+	return people{p.members.Clone(), p.memberships.Clone(), p.tokens.Clone(), p.tokenIDs.Clone(), p.inviting.clone(), p.sessions.clone(), p.administration.clone(), p.federations.clone()}
 }
 
 // size is how many keys of etcd it stands for.
 func (p people) size() int {
-	return p.members.Len() + p.tokens.Len() + p.invitations.Len() + p.sessions.size() + p.administration.size()
+	return p.members.Len() + p.tokens.Len() + p.invitations.Len() + p.sessions.size() + p.administration.size() + p.federations.size()
 }
 
 func memberAt(a address) *Member {

@@ -100,6 +100,18 @@ type ServerInterface interface {
 	// Explain Explain what a pod would receive, and why not
 	// (POST /api/v1/organizations/{organization}/explain)
 	Explain(c *gin.Context, organization OrganizationRef)
+	// ListFederations List federations
+	// (GET /api/v1/organizations/{organization}/federations)
+	ListFederations(c *gin.Context, organization OrganizationRef, params ListFederationsParams)
+	// CreateFederation Trust the ID tokens of certain jobs
+	// (POST /api/v1/organizations/{organization}/federations)
+	CreateFederation(c *gin.Context, organization OrganizationRef, params CreateFederationParams)
+	// DeleteFederation Delete a federation
+	// (DELETE /api/v1/organizations/{organization}/federations/{federation})
+	DeleteFederation(c *gin.Context, organization OrganizationRef, federation FederationRef, params DeleteFederationParams)
+	// GetFederation Get a federation
+	// (GET /api/v1/organizations/{organization}/federations/{federation})
+	GetFederation(c *gin.Context, organization OrganizationRef, federation FederationRef, params GetFederationParams)
 	// ListInvitations List open invitations, without their codes
 	// (GET /api/v1/organizations/{organization}/invitations)
 	ListInvitations(c *gin.Context, organization OrganizationRef, params ListInvitationsParams)
@@ -1535,6 +1547,242 @@ func (siw *ServerInterfaceWrapper) Explain(c *gin.Context) {
 	}
 
 	siw.Handler.Explain(c, organization)
+}
+
+// ListFederations operation middleware
+func (siw *ServerInterfaceWrapper) ListFederations(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFederationsParams
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", c.Request.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter q: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "page_size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_size", c.Request.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page_size: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", c.Request.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter page_token: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListFederations(c, organization, params)
+}
+
+// CreateFederation operation middleware
+func (siw *ServerInterfaceWrapper) CreateFederation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateFederationParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatchCreate
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-None-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-None-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for Idempotency-Key, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter Idempotency-Key: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CreateFederation(c, organization, params)
+}
+
+// DeleteFederation operation middleware
+func (siw *ServerInterfaceWrapper) DeleteFederation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "federation" -------------
+	var federation FederationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "federation", c.Param("federation"), &federation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter federation: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteFederationParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteFederation(c, organization, federation, params)
+}
+
+// GetFederation operation middleware
+func (siw *ServerInterfaceWrapper) GetFederation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "organization" -------------
+	var organization OrganizationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "organization", c.Param("organization"), &organization, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter organization: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "federation" -------------
+	var federation FederationRef
+
+	err = runtime.BindStyledParameterWithOptions("simple", "federation", c.Param("federation"), &federation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter federation: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFederationParams
+
+	headers := c.Request.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandler(c, fmt.Errorf("Expected one value for If-None-Match, got %d", n), http.StatusBadRequest)
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter If-None-Match: %w", err), http.StatusBadRequest)
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetFederation(c, organization, federation, params)
 }
 
 // ListInvitations operation middleware
@@ -4045,6 +4293,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/tokens", wrapper.CreateToken)
 	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/tokens/:token", wrapper.DeleteToken)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/tokens/:token", wrapper.GetToken)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/federations", wrapper.ListFederations)
+	router.POST(options.BaseURL+"/api/v1/organizations/:organization/federations", wrapper.CreateFederation)
+	router.DELETE(options.BaseURL+"/api/v1/organizations/:organization/federations/:federation", wrapper.DeleteFederation)
+	router.GET(options.BaseURL+"/api/v1/organizations/:organization/federations/:federation", wrapper.GetFederation)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads", wrapper.ListWorkloads)
 	router.GET(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload", wrapper.GetWorkload)
 	router.POST(options.BaseURL+"/api/v1/organizations/:organization/workloads/:workload/stop", wrapper.StopWorkload)
@@ -5270,6 +5522,189 @@ type ExplaindefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ExplaindefaultApplicationProblemPlusJSONResponse) VisitExplainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFederationsRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       ListFederationsParams
+}
+
+type ListFederationsResponseObject interface {
+	VisitListFederationsResponse(w http.ResponseWriter) error
+}
+
+type ListFederations200JSONResponse FederationList
+
+func (response ListFederations200JSONResponse) VisitListFederationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFederationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFederationsdefaultApplicationProblemPlusJSONResponse) VisitListFederationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateFederationRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Params       CreateFederationParams
+	Body         *CreateFederationJSONRequestBody
+}
+
+type CreateFederationResponseObject interface {
+	VisitCreateFederationResponse(w http.ResponseWriter) error
+}
+
+type CreateFederation201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateFederation201JSONResponse struct {
+	Body    Federation
+	Headers CreateFederation201ResponseHeaders
+}
+
+func (response CreateFederation201JSONResponse) VisitCreateFederationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateFederationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateFederationdefaultApplicationProblemPlusJSONResponse) VisitCreateFederationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteFederationRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Federation   FederationRef   `json:"federation"`
+	Params       DeleteFederationParams
+}
+
+type DeleteFederationResponseObject interface {
+	VisitDeleteFederationResponse(w http.ResponseWriter) error
+}
+
+type DeleteFederation204Response struct {
+}
+
+func (response DeleteFederation204Response) VisitDeleteFederationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteFederationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteFederationdefaultApplicationProblemPlusJSONResponse) VisitDeleteFederationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFederationRequestObject struct {
+	Organization OrganizationRef `json:"organization"`
+	Federation   FederationRef   `json:"federation"`
+	Params       GetFederationParams
+}
+
+type GetFederationResponseObject interface {
+	VisitGetFederationResponse(w http.ResponseWriter) error
+}
+
+type GetFederation200ResponseHeaders struct {
+	ETag string
+}
+
+type GetFederation200JSONResponse struct {
+	Body    Federation
+	Headers GetFederation200ResponseHeaders
+}
+
+func (response GetFederation200JSONResponse) VisitGetFederationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFederation304Response = NotModifiedResponse
+
+func (response GetFederation304Response) VisitGetFederationResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetFederationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFederationdefaultApplicationProblemPlusJSONResponse) VisitGetFederationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7164,6 +7599,18 @@ type StrictServerInterface interface {
 	// Explain Explain what a pod would receive, and why not
 	// (POST /api/v1/organizations/{organization}/explain)
 	Explain(ctx context.Context, request ExplainRequestObject) (ExplainResponseObject, error)
+	// ListFederations List federations
+	// (GET /api/v1/organizations/{organization}/federations)
+	ListFederations(ctx context.Context, request ListFederationsRequestObject) (ListFederationsResponseObject, error)
+	// CreateFederation Trust the ID tokens of certain jobs
+	// (POST /api/v1/organizations/{organization}/federations)
+	CreateFederation(ctx context.Context, request CreateFederationRequestObject) (CreateFederationResponseObject, error)
+	// DeleteFederation Delete a federation
+	// (DELETE /api/v1/organizations/{organization}/federations/{federation})
+	DeleteFederation(ctx context.Context, request DeleteFederationRequestObject) (DeleteFederationResponseObject, error)
+	// GetFederation Get a federation
+	// (GET /api/v1/organizations/{organization}/federations/{federation})
+	GetFederation(ctx context.Context, request GetFederationRequestObject) (GetFederationResponseObject, error)
 	// ListInvitations List open invitations, without their codes
 	// (GET /api/v1/organizations/{organization}/invitations)
 	ListInvitations(ctx context.Context, request ListInvitationsRequestObject) (ListInvitationsResponseObject, error)
@@ -8193,6 +8640,134 @@ func (sh *strictHandler) Explain(ctx *gin.Context, organization OrganizationRef)
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ExplainResponseObject); ok {
 		if err := validResponse.VisitExplainResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListFederations operation middleware
+func (sh *strictHandler) ListFederations(ctx *gin.Context, organization OrganizationRef, params ListFederationsParams) {
+	var request ListFederationsRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFederations(ctx, request.(ListFederationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFederations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListFederationsResponseObject); ok {
+		if err := validResponse.VisitListFederationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateFederation operation middleware
+func (sh *strictHandler) CreateFederation(ctx *gin.Context, organization OrganizationRef, params CreateFederationParams) {
+	var request CreateFederationRequestObject
+
+	request.Organization = organization
+	request.Params = params
+
+	var body CreateFederationJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateFederation(ctx, request.(CreateFederationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateFederation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CreateFederationResponseObject); ok {
+		if err := validResponse.VisitCreateFederationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteFederation operation middleware
+func (sh *strictHandler) DeleteFederation(ctx *gin.Context, organization OrganizationRef, federation FederationRef, params DeleteFederationParams) {
+	var request DeleteFederationRequestObject
+
+	request.Organization = organization
+	request.Federation = federation
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteFederation(ctx, request.(DeleteFederationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteFederation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteFederationResponseObject); ok {
+		if err := validResponse.VisitDeleteFederationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFederation operation middleware
+func (sh *strictHandler) GetFederation(ctx *gin.Context, organization OrganizationRef, federation FederationRef, params GetFederationParams) {
+	var request GetFederationRequestObject
+
+	request.Organization = organization
+	request.Federation = federation
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFederation(ctx, request.(GetFederationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFederation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetFederationResponseObject); ok {
+		if err := validResponse.VisitGetFederationResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -119,15 +119,27 @@ func Client(caFile string) (*http.Client, error) {
 			return nil, errors.New("the OpenID provider's CA file holds no certificate")
 		}
 	}
+	return Bounded(transport), nil
+}
+
+// Bounded returns an HTTP client over a transport that is bounded in time and size, and never redirected.
+func Bounded(transport http.RoundTripper) *http.Client {
 	return &http.Client{
 		Transport:     bounded{transport},
 		Timeout:       10 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	}
 }
 
 // bounded cuts answers off.
 type bounded struct{ http.RoundTripper }
+
+// CloseIdleConnections is what http.Client looks for.
+func (b bounded) CloseIdleConnections() {
+	if inner, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		inner.CloseIdleConnections()
+	}
+}
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := b.RoundTripper.RoundTrip(r)

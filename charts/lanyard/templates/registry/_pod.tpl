@@ -88,6 +88,12 @@ spec:
         - --session-idle={{ .sessionIdle }}
         {{- end }}
         {{- end }}
+        {{- with .Values.federation.issuers }}
+        - {{ printf "--federation-issuers=%s" (join "," .) | quote }}
+        {{- end }}
+        {{- if .Values.federation.caSecret }}
+        - --federation-ca-file=/etc/lanyard/federation/ca.crt
+        {{- end }}
         {{- range .Values.providers.allowCIDRs }}
         - --provider-allow-cidr={{ . }}
         {{- end }}
@@ -161,6 +167,11 @@ spec:
           mountPath: /etc/lanyard/oidc
           readOnly: true
         {{- end }}
+        {{- if .Values.federation.caSecret }}
+        - name: federation
+          mountPath: /etc/lanyard/federation
+          readOnly: true
+        {{- end }}
         {{- if $registry.audit.file.enabled }}
         - name: audit
           mountPath: /var/log/lanyard
@@ -203,6 +214,12 @@ spec:
     - name: oidc
       secret:
         secretName: {{ .Values.oidc.existingSecret | quote }}
+        defaultMode: 0440
+    {{- end }}
+    {{- if .Values.federation.caSecret }}
+    - name: federation
+      secret:
+        secretName: {{ .Values.federation.caSecret | quote }}
         defaultMode: 0440
     {{- end }}
     {{- if $registry.audit.file.enabled }}
