@@ -155,7 +155,7 @@ func kubernetes(cfg Config) (*rest.Config, error) {
 func (i *injector) serve(ctx context.Context, webhook, health net.Listener) error {
 	reviews := http.NewServeMux()
 	reviews.Handle(admission.Path, admission.NewHandler(admission.Config{Planner: i.planner, Events: ownerEvents{i.events}, Metrics: admission.NewMetrics(i.metrics), Log: i.log}))
-	servers := []*http.Server{server(reviews, i.log), server(i.health(), i.log)}
+	servers := []*http.Server{server(i.closing(reviews), i.log), server(i.health(), i.log)}
 	servers[0].TLSConfig = &tls.Config{GetCertificate: i.cert.GetCertificate, MinVersion: tls.VersionTLS12} // API servers of old Go versions speak 1.2
 
 	// What follows the world outlives ctx: the drain still needs it.
@@ -182,6 +182,17 @@ func (i *injector) serve(ctx context.Context, webhook, health net.Listener) erro
 	err := i.drain(failed, servers)
 	stop()
 	return errors.Join(group.Wait(), err)
+}
+
+// closing makes each answer the last of its connection while the injector drains. The API server keeps connections, and a review that it sends on one at the moment
+// Shutdown closes it is lost: the pod would be refused.
+func (i *injector) closing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if i.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (i *injector) drain(failed context.Context, servers []*http.Server) error {

@@ -192,8 +192,9 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(api.bundle())
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "lanyard-injector.lanyard.svc"}, ForceAttemptHTTP2: true}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "lanyard-injector.lanyard.svc"}}} // HTTP/1.1, as API servers ask webhooks
 	defer client.CloseIdleConnections()
+	last := false // whether the answer ended its connection
 	reviewOf := func(annotations, fields string) string {
 		t.Helper()
 		response, err := client.Post("https://"+webhook.Addr().String()+admission.Path, "application/json", strings.NewReader(`{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u",
@@ -203,6 +204,7 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
+		last = response.Close
 		var answer struct {
 			Response struct {
 				Patch  []byte
@@ -238,13 +240,16 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 		t.Errorf("metrics: %s", metrics)
 	}
 
+	if last {
+		t.Error("a connection was not kept")
+	}
 	cancel()
 	until(t, "the injector is unready", func() bool {
 		code, body := get("/readyz")
 		return code == http.StatusServiceUnavailable && strings.Contains(body, "draining")
 	})
-	if got := review(); !strings.Contains(got, "API_KEY") { // the API server has not noticed yet
-		t.Errorf("while draining: %s", got)
+	if got := review(); !strings.Contains(got, "API_KEY") || !last { // the API server has not noticed yet
+		t.Errorf("while draining: last %v: %s", last, got)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("end: %v", err)
