@@ -4,10 +4,12 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
@@ -100,5 +102,58 @@ func TestAFederationSaysWhomItTrusts(t *testing.T) {
 	}
 	if _, err := s.CreateFederation(t.Context(), act, "nothing", whole); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("in no organization: %v", err)
+	}
+}
+
+func TestAnIDTokenIsRedeemedOnceWhoeverIsFaster(t *testing.T) {
+	ctx, r := t.Context(), replicas(t, 2)
+	o := organization(t, r[0], "acme")
+	rules := []store.Federation{federation(t, r[0], o.ID, "app"), federation(t, r[0], o.ID, "other")}
+	job := act
+	job.Actor = "federation:app#repo:acme/app:x"
+	id := store.IDToken{Sum: sum("ID token"), ExpiresAt: time.Now().Add(time.Minute)}
+	var (
+		group errgroup.Group
+		made  [8]store.FederatedToken
+		errs  [8]error
+	)
+	for i := range made {
+		group.Go(func() error {
+			made[i], errs[i] = r[i%2].RedeemIDToken(ctx, job, rules[i/4], id, func(string) [32]byte { return sum(fmt.Sprint("bearer", i)) })
+			return nil
+		})
+	}
+	_ = group.Wait()
+	good := -1
+	for i, err := range errs {
+		switch {
+		case err == nil && good < 0:
+			good = i
+		case !errors.Is(err, store.ErrRedeemed):
+			t.Errorf("request %d: %+v, %v", i, made[i], err)
+		}
+	}
+	if good < 0 {
+		t.Fatal("nobody got a bearer")
+	}
+	rule, text := rules[good/4], fmt.Sprint("bearer", good)
+	for n, s := range r {
+		got, err := s.VerifyFederatedToken(ctx, made[good].ID, sum(text))
+		if err != nil || got != made[good] || got.Role != store.RoleMember || got.ExpiresAt.Sub(got.CreatedAt) != store.DefaultFederatedLife {
+			t.Errorf("replica %d: %+v, %v", n, got, err)
+		}
+		if _, err := s.VerifyFederatedToken(ctx, made[good].ID, sum("another text")); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("replica %d, another text: %v", n, err)
+		}
+	}
+	if err := r[0].DeleteFederation(ctx, act, o.ID, rule.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	federation(t, r[0], o.ID, rule.Name) // another one of the name
+	if _, err := r[1].VerifyFederatedToken(ctx, made[good].ID, sum(text)); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("without its federation: %v", err)
+	}
+	if _, err := r[1].RedeemIDToken(ctx, job, rule, store.IDToken{Sum: sum("another"), ExpiresAt: id.ExpiresAt}, func(string) [32]byte { return sum("x") }); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("redeeming by a federation that is gone: %v", err)
 	}
 }
