@@ -27,7 +27,7 @@ const (
 	exchangeGrant   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	idTokenType     = "urn:ietf:params:oauth:token-type:id_token"
 	jwtType         = "urn:ietf:params:oauth:token-type:jwt"
-	accessTokenType = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // the name of a type
+	accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 )
 
 // Jobs have no credential of ours yet, and those of a forge share its networks: one network may exchange 60 tokens at once and one a second, on each replica.
