@@ -153,7 +153,7 @@ func (i *Installation) buildImages(ctx context.Context, images ...string) (out s
 	if err != nil {
 		return "", err
 	}
-	args := []string{"-C", tools, "run", "./images", "-version", i.version, "-arch", runtime.GOARCH, "-prefix", imagePrefix, "-out", out}
+	args := []string{"-C", tools, "run", "./images", "-quick", "-version", i.version, "-arch", runtime.GOARCH, "-prefix", imagePrefix, "-out", out}
 	if err := i.run(ctx, "go", append(args, images...)...); err != nil {
 		return "", fmt.Errorf("building images: %w", err)
 	}
