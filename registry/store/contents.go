@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // MaxContentNames is how many names of each kind [Store.Contents] returns.
@@ -96,32 +94,6 @@ func (s *Store) contentsOutside(ctx context.Context, orgID string) (namesOf, err
 		return nil
 	})
 	return names, err
-}
-
-// walkKeys yields what is below a prefix, page by page and all at one revision, until yield returns an error.
-func (s *Store) walkKeys(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) error) error {
-	const page = 256
-	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
-	for rev := int64(0); ; {
-		limited, cancel := context.WithTimeout(ctx, readTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(rev))
-		cancel()
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", strings.TrimPrefix(prefix, string(s.space)), etcdError(ctx, err))
-		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			from = string(kv.Key) + "\x00"
-			if err := yield(string(kv.Key), kv.Value, kv.ModRevision); err != nil {
-				return err
-			}
-		}
-		if !resp.More {
-			return nil
-		}
-	}
 }
 
 // contents are what the image knows of an organization, and what was read beside it.

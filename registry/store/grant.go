@@ -116,39 +116,23 @@ func (k keyspace) parseGrant(key string) (p podKey, ok bool) {
 // walkGrants yields what is below a prefix and after a key, in the order of keys, all as of one revision, until yield returns false. A record that does not verify is yielded with its error.
 func (s *Store) walkGrants(ctx context.Context, prefix, after string, yield func(key string, p podKey, g grant, err error) bool) error {
 	const page = 512 // at 700 bytes a grant of ten ENVs, a third of a MiB
-	from, end := max(prefix, after+"\x00"), clientv3.GetPrefixRangeEnd(prefix)
-	for rev := int64(0); ; {
-		limited, cancel := context.WithTimeout(ctx, readTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(rev))
-		cancel()
-		if err != nil {
-			return fmt.Errorf("reading workloads: %w", etcdError(ctx, err))
-		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			key := string(kv.Key)
-			from = key + "\x00"
-			p, ok := s.space.parseGrant(key)
-			if !ok {
-				continue
-			}
-			var g grant
-			err := unseal(s.keys, key, kindGrant, kv.Value, &g)
-			if err != nil {
-				s.counters.integrity.Add(1)
-				s.log.Error("record does not verify", "key", key, "err", err)
-				err = fmt.Errorf("workload %s/%s: %w", p.namespace, p.pod, err)
-			}
-			if !yield(key, p, g, err) {
-				return nil
-			}
-		}
-		if !resp.More {
+	return s.walk(ctx, "workloads", max(prefix, after+"\x00"), clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
+		p, ok := s.space.parseGrant(kv.key)
+		if !ok {
 			return nil
 		}
-	}
+		var g grant
+		err := unseal(s.keys, kv.key, kindGrant, kv.value, &g)
+		if err != nil {
+			s.counters.integrity.Add(1)
+			s.log.Error("record does not verify", "key", kv.key, "err", err)
+			err = fmt.Errorf("workload %s/%s: %w", p.namespace, p.pod, err)
+		}
+		if !yield(kv.key, p, g, err) {
+			return errEnough
+		}
+		return nil
+	})
 }
 
 // holding is who has received a secret by a state of its organization's chain, or later.

@@ -79,25 +79,10 @@ func (s *Store) podKeys(ctx context.Context, cluster string, yield func(key stri
 // walkGrantKeys yields the keys of grants below a prefix, all as of one revision.
 func (s *Store) walkGrantKeys(ctx context.Context, prefix string, yield func(key string, p podKey)) error {
 	const page = 4096
-	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
-	for rev := int64(0); ; {
-		limited, cancel := context.WithTimeout(ctx, readTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithKeysOnly(), clientv3.WithRev(rev))
-		cancel()
-		if err != nil {
-			return fmt.Errorf("reading workloads: %w", etcdError(ctx, err))
+	return s.walk(ctx, "workloads", prefix, clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
+		if p, ok := s.space.parseGrant(kv.key); ok {
+			yield(kv.key, p)
 		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			from = string(kv.Key) + "\x00"
-			if p, ok := s.space.parseGrant(string(kv.Key)); ok {
-				yield(string(kv.Key), p)
-			}
-		}
-		if !resp.More {
-			return nil
-		}
-	}
+		return nil
+	}, clientv3.WithKeysOnly())
 }
