@@ -70,9 +70,9 @@ var (
 
 	CoreDNS = Part{Name: "coredns", Cold: "1 min"}
 
-	Vault = Part{Name: "vault", Cold: "3 min"}
+	Vault = Part{Name: "vault", Cold: "1 min"}
 
-	Helm = Part{Name: "helm", Packages: []string{"helm.sh/helm/v4/cmd/helm"}, Cold: "1 min"}
+	Helm = Part{Name: "helm", Packages: []string{"helm.sh/helm/v4/cmd/helm"}, Cold: "15 s"}
 )
 
 // Parts returns everything that a cluster cannot start without.
