@@ -119,7 +119,7 @@ func (c Cache) build(ctx context.Context, p Part, out string) error {
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 
-	defer useHugePages(hugePages)()
+	defer UseHugePages()()
 	done := c.report(p)
 	err := cmd.Run()
 	done(err == nil)

@@ -116,7 +116,7 @@ func TestMakeCompilesCommandsWithTheFlagsOfTheParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	flag, value, _ := strings.Cut(image.QuickFlag, "=")
-	if want := "go -C e2e run -trimpath " + flag + `="` + value + `"` + "\n"; !strings.Contains(string(makefile), want) {
+	if want := "go -C e2e build -trimpath " + flag + `="` + value + `"` + "\n"; !strings.Contains(string(makefile), want) {
 		t.Errorf("the Makefile compiles with other flags than the parts, so what they share is compiled twice; want %s", want)
 	}
 }
@@ -129,15 +129,18 @@ func TestHugePagesAreGivenBack(t *testing.T) {
 		{"always madvise [never]\n", "always madvise [never]\n", "always madvise [never]\n"},
 	} {
 		write(t, setting, c.before)
-		restore := useHugePages(setting)
+		builds := users{setting: setting}
+		first := builds.add()
+		second := builds.add()
+		first()
 		during, _ := os.ReadFile(setting)
-		restore()
+		second()
 		after, _ := os.ReadFile(setting)
 		if string(during) != c.during || string(after) != c.after {
 			t.Errorf("of %q: got %q and then %q, want %q and %q", c.before, during, after, c.during, c.after)
 		}
 	}
-	useHugePages(filepath.Join(t.TempDir(), "none"))()
+	(&users{setting: filepath.Join(t.TempDir(), "none")}).add()()
 }
 
 func TestKubernetesReportsTheVersionItIsBuiltFrom(t *testing.T) {
