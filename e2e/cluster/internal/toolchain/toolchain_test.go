@@ -3,6 +3,8 @@
 package toolchain
 
 import (
+	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -141,6 +143,32 @@ func TestHugePagesAreGivenBack(t *testing.T) {
 		}
 	}
 	(&users{setting: filepath.Join(t.TempDir(), "none")}).add()()
+}
+
+func TestOnlyABuildOfAnotherProcessIsToldOf(t *testing.T) {
+	part := Part{Name: "part"}
+	var progress safeBuffer
+	cache := Cache{Dir: t.TempDir(), Progress: &progress}
+	unlock, err := cache.lock(t.Context(), part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	wait := func() string {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := cache.lock(ctx, part); !errors.Is(err, context.Canceled) {
+			t.Fatalf("locked twice: %v", err)
+		}
+		return progress.String()
+	}
+	if told := wait(); told != "" {
+		t.Errorf("waiting for this process says %q", told)
+	}
+	write(t, filepath.Join(cache.Dir, "part.lock"), "4711")
+	if told, want := wait(), "waiting for process 4711, which builds part\n"; told != want {
+		t.Errorf("waiting for another process says %q, want %q", told, want)
+	}
 }
 
 func TestKubernetesReportsTheVersionItIsBuiltFrom(t *testing.T) {
