@@ -53,6 +53,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		Audit:  r.audit,
 		Denied: denied,
 		Fetch:  r.fetch(ledger),
+		Known:  func() int64 { return r.store.Known() },
 		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
 		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})

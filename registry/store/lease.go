@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
@@ -25,6 +26,10 @@ type Lease struct {
 	Provider   string   `json:"provider"` // its name when the lease was granted, for people
 	Path       string   `json:"path"`
 	Pod        LeasePod `json:"pod"`
+	// Containers are those of the pod that may use it; empty if that is not known.
+	Containers []string `json:"containers,omitempty"`
+	// Since, if it is not 0, says that the containers hold nothing of an answer given before that revision: a lease that was recorded up to it for them alone is used by nobody.
+	Since int64 `json:"since,omitempty"`
 	// State is LeaseActive until somebody decided that the lease ends; Reason says why it does.
 	State  LeaseState `json:"state"`
 	Reason string     `json:"reason,omitempty"`
@@ -36,6 +41,7 @@ type Lease struct {
 	Renewable bool          `json:"renewable,omitempty"`
 
 	Revision int64 `json:"-"`
+	Created  int64 `json:"-"` // the revision it was recorded at; 0 where that is not known
 	sealed   []byte
 }
 
@@ -75,7 +81,7 @@ func (s *Store) GrantLease(ctx context.Context, act Act, l Lease, handle redact.
 	if err != nil {
 		return Lease{}, fmt.Errorf("recording lease: %w", err)
 	}
-	l.Revision = rev
+	l.Revision, l.Created = rev, rev
 	return l, nil
 }
 
@@ -238,7 +244,7 @@ func (s *Store) FollowLeases(ctx context.Context, yield func(LeaseChange)) error
 			return fmt.Errorf("following leases: %w", etcdError(ctx, err))
 		}
 		for _, e := range resp.Events {
-			s.yieldLease(string(e.Kv.Key), e.Kv.Value, e.Kv.ModRevision, e.Type == clientv3.EventTypeDelete, yield)
+			s.yieldLease(e.Kv, e.Type == clientv3.EventTypeDelete, yield)
 		}
 	}
 	return fmt.Errorf("following leases: %w", etcdError(ctx, errEnded))
@@ -258,7 +264,7 @@ func (s *Store) listLeases(ctx context.Context, yield func(LeaseChange)) (rev in
 			rev = resp.Header.Revision
 		}
 		for _, kv := range resp.Kvs {
-			s.yieldLease(string(kv.Key), kv.Value, kv.ModRevision, false, yield)
+			s.yieldLease(kv, false, yield)
 		}
 		if !resp.More {
 			return rev, nil
@@ -267,7 +273,8 @@ func (s *Store) listLeases(ctx context.Context, yield func(LeaseChange)) (rev in
 	}
 }
 
-func (s *Store) yieldLease(key string, record []byte, rev int64, gone bool, yield func(LeaseChange)) {
+func (s *Store) yieldLease(kv *mvccpb.KeyValue, gone bool, yield func(LeaseChange)) {
+	key := string(kv.Key)
 	if gone {
 		org, id, ok := strings.Cut(strings.TrimPrefix(key, s.space.leases()), "/")
 		if ok {
@@ -275,11 +282,12 @@ func (s *Store) yieldLease(key string, record []byte, rev int64, gone bool, yiel
 		}
 		return
 	}
-	l, err := s.openLeaseRecord(key, record, rev)
+	l, err := s.openLeaseRecord(key, kv.Value, kv.ModRevision)
 	if err != nil {
 		s.counters.integrity.Add(1)
 		s.log.Error("lease record does not verify", "key", key, "err", err)
 		return
 	}
+	l.Created = kv.CreateRevision
 	yield(LeaseChange{Lease: l})
 }
