@@ -43,6 +43,9 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
+	if err := r.metrics.Register(deletions{r.store}); err != nil {
+		return nil, fmt.Errorf("registering metrics of deletions: %w", err)
+	}
 	if err := r.metrics.Register(r.bootstrap()); err != nil {
 		return nil, fmt.Errorf("registering metrics of the bootstrap token: %w", err)
 	}

@@ -722,6 +722,29 @@ type ConsumerUpdate struct {
 	Name *Name `json:"name,omitempty"`
 }
 
+// Deletion defines model for Deletion.
+type Deletion struct {
+	DeletedAt time.Time `json:"deleted_at"`
+	DeletedBy string    `json:"deleted_by"`
+
+	// Leases Leases that are not revoked yet. What they are revoked with is kept for them.
+	Leases         int    `json:"leases"`
+	OrganizationID string `json:"organization_id"`
+
+	// Slug The slug it had.
+	//
+	// Example: acme
+	Slug string `json:"slug"`
+
+	// Until When leases that are left then are abandoned.
+	Until time.Time `json:"until"`
+}
+
+// DeletionList defines model for DeletionList.
+type DeletionList struct {
+	Items []Deletion `json:"items"`
+}
+
 // Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
 type Deliveries = []Delivery
 
