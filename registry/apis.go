@@ -63,7 +63,7 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err != nil {
 		return nil, err
 	}
-	explainer := &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return r.store.View(ctx) }, Reference: r.providers.Reference}
+	explainer := &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return r.store.View(ctx) }, Reference: r.providers.Reference, Audience: r.providers.Audience}
 	issuers, err := r.config.Federation.open()
 	if err != nil {
 		return nil, err
@@ -120,6 +120,8 @@ func (c checker) CheckSecret(ctx context.Context, orgID, secretID string) (resol
 func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome {
 	return c.providers.Check(ctx, orgID, providerID)
 }
+
+func (c checker) ProviderAudience(p store.Provider) string { return c.providers.Audience(p) }
 
 func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
 	return c.providers.Health(p)
