@@ -102,8 +102,8 @@ var rules = []rule{
 		why: "what all providers share knows none of them: an SDK stays within the package of its provider",
 	},
 	{
-		from: "registry/provider/egress", only: []string{"registry/provider/egress"}, stdlib: true,
-		why: "what decides where the registry may connect must be readable to its end",
+		from: "internal/egress", only: []string{"internal/egress"}, stdlib: true,
+		why: "what decides where the registry and the injector may connect must be readable to its end",
 	},
 	{
 		from: "registry/provider/vault", never: []string{"net/http/httptest", "testing", module + "registry/provider/vault/vaulttest"},
