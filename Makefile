@@ -15,19 +15,28 @@ MODULES := . tools charts e2e e2e/envfile
 PARTS   := $(addprefix e2e/cluster/,kubernetes etcd coredns containerd helm)
 export CGO_CFLAGS ?= -O2
 # What the cluster's parts and our images are compiled with, too: on a fresh machine packages they share are compiled once. `make align` keeps the versions the same.
-SHARED  := CGO_ENABLED=0 go -C e2e run -trimpath -gcflags="all=-dwarf=false -l"
+SHARED  := CGO_ENABLED=0 go -C e2e build -trimpath -gcflags="all=-dwarf=false -l"
+# Where Linux has huge pages for programs that ask for them only; see e2e/cluster/internal/toolchain.
+HUGE    := /sys/kernel/mm/transparent_hugepage/enabled
 
 .PHONY: help
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+define BUILD_DEMO
+if grep -qs '\[madvise\]' $(HUGE) && { echo always > $(HUGE); } 2>/dev/null; then trap 'echo madvise > $(HUGE)' EXIT; fi; \
+echo "building the demo (about 1 min on 2 cores, once)"; $(SHARED) -buildvcs=false -o ../dist/demo ./cmd/demo
+endef
+
 .PHONY: demo
 demo: ## a disposable Kubernetes, Lanyard installed, a pod with its secrets (Linux, root)
-	$(SHARED) ./cmd/demo up
+	@$(BUILD_DEMO)
+	dist/demo up
 
 .PHONY: demo-down
 demo-down: ## remove everything the demo made
-	$(SHARED) ./cmd/demo down
+	@$(BUILD_DEMO)
+	dist/demo down
 
 .PHONY: dev
 dev: ## the registry alone, with embedded etcd, on loopback

@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/lanyard-dev/lanyard/e2e/cluster/internal/toolchain"
 	"github.com/lanyard-dev/lanyard/tools/image"
 )
 
@@ -23,6 +24,7 @@ func BuildImage(ctx context.Context, dir, reference, archive string) error {
 		return fmt.Errorf("creating scratch directory: %w", err)
 	}
 	defer os.RemoveAll(scratch)
+	defer toolchain.UseHugePages()()
 	name := filepath.Base(dir)
 	binary := filepath.Join(scratch, name)
 	if err := (image.Binary{Dir: dir, Quick: true}).Compile(ctx, platform, binary); err != nil {

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,7 +24,7 @@ const (
 // StartEtcd runs an etcd in the cluster that demands client certificates, and returns the values with which the chart uses it. It is empty: what the registry keeps
 // elsewhere is not there. What it holds ends with its pod.
 func (i *Installation) StartEtcd(ctx context.Context) (values []string, err error) {
-	if err := i.loadImage(ctx, "etcd", "../e2e/cluster/etcd"); err != nil {
+	if err := i.loadImage(ctx, "e2e/cluster/etcd"); err != nil {
 		return nil, err
 	}
 	if err := i.Namespace(ctx, etcdNamespace); err != nil {
@@ -69,7 +67,7 @@ func (i *Installation) etcdPod() *corev1.Pod {
 			TerminationGracePeriodSeconds: new(int64(1)),
 			SecurityContext:               &corev1.PodSecurityContext{FSGroup: new(int64(65532))},
 			Containers: []corev1.Container{{
-				Name: etcdName, Image: imagePrefix + "/etcd:" + i.version, ImagePullPolicy: corev1.PullIfNotPresent,
+				Name: etcdName, Image: imageReference("etcd"), ImagePullPolicy: corev1.PullIfNotPresent,
 				Args: []string{
 					"--name=one", "--data-dir=" + data + "/etcd", "--log-level=warn",
 					"--listen-client-urls=" + client, "--advertise-client-urls=https://" + etcdHost + ":2379",
@@ -135,14 +133,4 @@ func secretData(authority, pair pki.Pair) (map[string][]byte, error) {
 		data[key] = content
 	}
 	return data, nil
-}
-
-// loadImage builds the image called name from the main package in dir, which is relative to tools/, and imports it into the node.
-func (i *Installation) loadImage(ctx context.Context, name, dir string) error {
-	i.progress("building the image %s", name)
-	out, err := i.buildImages(ctx, name+"="+dir)
-	if err != nil {
-		return err
-	}
-	return i.Cluster.Load(ctx, filepath.Join(out, name+"-"+runtime.GOARCH+".tar"))
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +35,8 @@ type Config struct {
 	Values []string
 	// People are the names of those who can sign in, at an OpenID provider that then runs in the cluster. If none, people cannot.
 	People []string
+	// Images are those of [BuildImages]. If none, Install builds them.
+	Images Images
 	// Progress receives a line for each step. If nil, none is written.
 	Progress io.Writer
 }
@@ -47,15 +48,14 @@ type Installation struct {
 	// API is the administrators' API with the bootstrap token.
 	API *API
 
-	config  Config
-	version string
-	helm    string
+	config Config
+	helm   string
 	// What [Installation.Browser] works with.
 	registryCA, openidCA []byte
 	password             string // everybody's
 }
 
-// Install builds and loads the images, installs the chart and waits until the registry and the injector are ready.
+// Install loads the images, installs the chart and waits until the registry and the injector are ready.
 func Install(ctx context.Context, c *cluster.Cluster, config Config) (*Installation, error) {
 	restConfig, err := c.RESTConfig()
 	if err != nil {
@@ -65,11 +65,11 @@ func Install(ctx context.Context, c *cluster.Cluster, config Config) (*Installat
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the cluster: %w", err)
 	}
-	i := &Installation{Cluster: c, Client: client, config: config, version: "e2e"}
+	i := &Installation{Cluster: c, Client: client, config: config}
 	if i.helm, err = c.Helm(ctx); err != nil {
 		return nil, err
 	}
-	if err := i.loadImages(ctx); err != nil {
+	if err := i.loadImages(ctx, config.Images); err != nil {
 		return nil, err
 	}
 	if len(config.People) > 0 {
@@ -90,7 +90,7 @@ func Install(ctx context.Context, c *cluster.Cluster, config Config) (*Installat
 
 // Upgrade runs `helm upgrade --install` with the values of Install and those given, and waits until everything is ready.
 func (i *Installation) Upgrade(ctx context.Context, values ...string) error {
-	i.progress("helm upgrade --install %s charts/lanyard", Release)
+	i.config.progress("helm upgrade --install %s charts/lanyard", Release)
 	chart, err := checkoutPath("charts", "lanyard")
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (i *Installation) Upgrade(ctx context.Context, values ...string) error {
 	args := []string{
 		"upgrade", "--install", Release, chart, "--kubeconfig", i.Cluster.Kubeconfig(), "--namespace", Namespace, "--create-namespace",
 		"--wait", "--timeout", "5m",
-		"--set", "registry.image.tag=" + i.version, "--set", "injector.image.tag=" + i.version, "--set", "agent.image.tag=" + i.version,
+		"--set", "registry.image.tag=" + version, "--set", "injector.image.tag=" + version, "--set", "agent.image.tag=" + version,
 	}
 	for _, value := range append(append([]string(nil), i.config.Values...), values...) {
 		args = append(args, "--set", value)
@@ -117,51 +117,6 @@ func AllowVault(address string) []string {
 	}
 	return []string{"providers.allowHTTP=true", "providers.allowCIDRs[0]=" + host + "/32", "providers.trustedAddresses[0]=" + address, "providers.podAudiences[0]=vault"}
 }
-
-// loadImages builds the three images of this checkout and those for tests, and imports them into the node.
-func (i *Installation) loadImages(ctx context.Context) error {
-	i.progress("building the images of this checkout")
-	var images, files []string
-	wanted := map[string]string{
-		"lanyard-registry": "../cmd/lanyard-registry", "lanyard-injector": "../cmd/lanyard-injector", "lanyard-agent": "../cmd/lanyard-agent",
-		"probe": "../e2e/images/probe",
-	}
-	if len(i.config.People) > 0 {
-		wanted[openidName] = "../e2e/images/openid"
-	}
-	for name, dir := range wanted {
-		images = append(images, name+"="+dir)
-		files = append(files, name+"-"+runtime.GOARCH+".tar")
-	}
-	out, err := i.buildImages(ctx, images...)
-	if err != nil {
-		return err
-	}
-	for n, file := range files {
-		files[n] = filepath.Join(out, file)
-	}
-	i.progress("loading the images into the node")
-	return i.Cluster.Load(ctx, files...)
-}
-
-// buildImages builds images, given as NAME=DIRECTORY relative to tools/, and returns the directory their archives are in, as NAME-ARCHITECTURE.tar.
-func (i *Installation) buildImages(ctx context.Context, images ...string) (out string, err error) {
-	if out, err = checkoutPath("dist", "e2e"); err != nil {
-		return "", err
-	}
-	tools, err := checkoutPath("tools")
-	if err != nil {
-		return "", err
-	}
-	args := []string{"-C", tools, "run", "./images", "-quick", "-version", i.version, "-arch", runtime.GOARCH, "-prefix", imagePrefix, "-out", out}
-	if err := i.run(ctx, "go", append(args, images...)...); err != nil {
-		return "", fmt.Errorf("building images: %w", err)
-	}
-	return out, nil
-}
-
-// ProbeImage is the test image's reference; see e2e/images/probe.
-func (i *Installation) ProbeImage() string { return imagePrefix + "/probe:" + i.version }
 
 // Diagnose returns what a person would look at first when an installation does not become ready. It holds no Secret.
 func (i *Installation) Diagnose(ctx context.Context) string {
@@ -190,9 +145,9 @@ func (i *Installation) run(ctx context.Context, name string, args ...string) err
 	return nil
 }
 
-func (i *Installation) progress(format string, args ...any) {
-	if i.config.Progress != nil {
-		fmt.Fprintf(i.config.Progress, format+"\n", args...)
+func (config Config) progress(format string, args ...any) {
+	if config.Progress != nil {
+		fmt.Fprintf(config.Progress, format+"\n", args...)
 	}
 }
 

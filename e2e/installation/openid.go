@@ -75,7 +75,7 @@ func (i *Installation) openidPod(people []string) *corev1.Pod {
 			TerminationGracePeriodSeconds: new(int64(1)),
 			AutomountServiceAccountToken:  new(false),
 			Containers: []corev1.Container{{
-				Name: openidName, Image: imagePrefix + "/" + openidName + ":" + i.version, ImagePullPolicy: corev1.PullIfNotPresent,
+				Name: openidName, Image: imageReference(openidName), ImagePullPolicy: corev1.PullIfNotPresent,
 				Args: append([]string{
 					fmt.Sprintf("-listen=:%d", openidPort), "-issuer=https://" + openidHost, "-redirect=" + publicURL + "/auth/callback", "-dir=" + files,
 				}, people...),

@@ -17,7 +17,6 @@ import (
 // builder holds what is the same for all images of one run.
 type builder struct {
 	version, out, prefix, linkerFlags string
-	quick                             bool
 	architectures                     []string
 }
 
@@ -38,7 +37,7 @@ func (b builder) build(ctx context.Context, name, dir string, stdout io.Writer) 
 	for _, arch := range b.architectures {
 		platform := v1.Platform{OS: "linux", Architecture: arch}
 		binary := filepath.Join(scratch, arch)
-		if err := (image.Binary{Dir: dir, LinkerFlags: b.linkerFlags, Quick: b.quick}).Compile(ctx, platform, binary); err != nil {
+		if err := (image.Binary{Dir: dir, LinkerFlags: b.linkerFlags}).Compile(ctx, platform, binary); err != nil {
 			return err
 		}
 		built, err := image.New(spec, platform, binary)

@@ -42,7 +42,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&b.out, "out", "dist/images", "`directory` to write to")
 	flags.StringVar(&b.prefix, "prefix", "ghcr.io/lanyard-dev", "`repository` the names are below")
 	flags.StringVar(&b.linkerFlags, "ldflags", "", "further `flags` for the linker")
-	flags.BoolVar(&b.quick, "quick", false, "compile without inlining, as all that a disposable cluster needs")
 	arch := flags.String("arch", "amd64,arm64", "comma-separated `architectures`")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -47,6 +47,9 @@ func up(ctx context.Context, config cluster.Config, stdout io.Writer) error {
 	if err := cluster.Remove(ctx, config); err != nil {
 		return err
 	}
+	install := installation.Config{People: []string{ownerName, memberName}, Progress: stdout}
+	images, stop := prepare(ctx, config, install)
+	defer stop()
 	c, err := cluster.Start(ctx, config)
 	if err != nil {
 		return fmt.Errorf("%w\nhint: without root, or on macOS, `make dev` serves the registry alone; docs/install.md tells how to use a cluster of your own or kind", err)
@@ -56,9 +59,11 @@ func up(ctx context.Context, config cluster.Config, stdout io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(stdout, "Vault at %s\n", vault.Address)
-	lanyard, err := installation.Install(ctx, c, installation.Config{
-		Values: installation.AllowVault(vault.Address), People: []string{ownerName, memberName}, Progress: stdout,
-	})
+	if install.Images, err = images(); err != nil {
+		return err
+	}
+	install.Values = installation.AllowVault(vault.Address)
+	lanyard, err := installation.Install(ctx, c, install)
 	if err != nil {
 		return err
 	}
@@ -68,4 +73,20 @@ func up(ctx context.Context, config cluster.Config, stdout io.Writer) error {
 	}
 	fmt.Fprintf(stdout, "\nLook around:  export KUBECONFIG=%s\nRemove it:    make demo-down\n\ndemo: ok (%s)\n", c.Kubeconfig(), time.Since(begin).Round(time.Second))
 	return nil
+}
+
+// prepare builds, beside a cluster that starts, what comes after it: a cluster is waited for more than it works. What both need either builds, once. The caller calls
+// stop, which waits for what is being built to be given up.
+func prepare(ctx context.Context, config cluster.Config, install installation.Config) (images func() (installation.Images, error), stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var built installation.Images
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err = cluster.Build(ctx, config); err == nil {
+			built, err = installation.BuildImages(ctx, install)
+		}
+	}()
+	return func() (installation.Images, error) { <-done; return built, err }, func() { cancel(); <-done }
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -119,7 +120,7 @@ func (c Cache) build(ctx context.Context, p Part, out string) error {
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 
-	defer useHugePages(hugePages)()
+	defer UseHugePages()()
 	done := c.report(p)
 	err := cmd.Run()
 	done(err == nil)
@@ -216,17 +217,22 @@ func (c Cache) lock(ctx context.Context, p Part) (unlock func(), err error) {
 	}
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
-	for waiting := false; ; waiting = true {
+	for told := false; ; {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
+			if err := hold(file); err != nil {
+				file.Close()
+				return nil, err
+			}
 			return func() { file.Close() }, nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			file.Close()
 			return nil, fmt.Errorf("locking build of %s: %w", p.Name, err)
 		}
-		if !waiting {
-			fmt.Fprintf(c.Progress, "waiting for another build of %s\n", p.Name)
+		if holder := holderOf(file); !told && holder != "" && holder != strconv.Itoa(os.Getpid()) {
+			fmt.Fprintf(c.Progress, "waiting for process %s, which builds %s\n", holder, p.Name)
+			told = true
 		}
 		select {
 		case <-ctx.Done():
@@ -235,6 +241,24 @@ func (c Cache) lock(ctx context.Context, p Part) (unlock func(), err error) {
 		case <-poll.C:
 		}
 	}
+}
+
+// hold writes into a lock file which process has it, for those who wait.
+func hold(file *os.File) error {
+	if err := file.Truncate(0); err != nil {
+		return fmt.Errorf("writing build lock: %w", err)
+	}
+	if _, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+		return fmt.Errorf("writing build lock: %w", err)
+	}
+	return nil
+}
+
+// holderOf returns the process that has a lock file, or nothing if it has not written that yet.
+func holderOf(file *os.File) string {
+	content := make([]byte, 20)
+	n, _ := file.ReadAt(content, 0) // it ends before the buffer does
+	return string(content[:n])
 }
 
 func (c Cache) goVersion(ctx context.Context) (string, error) {

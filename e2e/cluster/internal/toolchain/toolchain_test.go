@@ -3,6 +3,8 @@
 package toolchain
 
 import (
+	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -116,7 +118,7 @@ func TestMakeCompilesCommandsWithTheFlagsOfTheParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	flag, value, _ := strings.Cut(image.QuickFlag, "=")
-	if want := "go -C e2e run -trimpath " + flag + `="` + value + `"` + "\n"; !strings.Contains(string(makefile), want) {
+	if want := "go -C e2e build -trimpath " + flag + `="` + value + `"` + "\n"; !strings.Contains(string(makefile), want) {
 		t.Errorf("the Makefile compiles with other flags than the parts, so what they share is compiled twice; want %s", want)
 	}
 }
@@ -129,15 +131,44 @@ func TestHugePagesAreGivenBack(t *testing.T) {
 		{"always madvise [never]\n", "always madvise [never]\n", "always madvise [never]\n"},
 	} {
 		write(t, setting, c.before)
-		restore := useHugePages(setting)
+		builds := users{setting: setting}
+		first := builds.add()
+		second := builds.add()
+		first()
 		during, _ := os.ReadFile(setting)
-		restore()
+		second()
 		after, _ := os.ReadFile(setting)
 		if string(during) != c.during || string(after) != c.after {
 			t.Errorf("of %q: got %q and then %q, want %q and %q", c.before, during, after, c.during, c.after)
 		}
 	}
-	useHugePages(filepath.Join(t.TempDir(), "none"))()
+	(&users{setting: filepath.Join(t.TempDir(), "none")}).add()()
+}
+
+func TestOnlyABuildOfAnotherProcessIsToldOf(t *testing.T) {
+	part := Part{Name: "part"}
+	var progress safeBuffer
+	cache := Cache{Dir: t.TempDir(), Progress: &progress}
+	unlock, err := cache.lock(t.Context(), part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	wait := func() string {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := cache.lock(ctx, part); !errors.Is(err, context.Canceled) {
+			t.Fatalf("locked twice: %v", err)
+		}
+		return progress.String()
+	}
+	if told := wait(); told != "" {
+		t.Errorf("waiting for this process says %q", told)
+	}
+	write(t, filepath.Join(cache.Dir, "part.lock"), "4711")
+	if told, want := wait(), "waiting for process 4711, which builds part\n"; told != want {
+		t.Errorf("waiting for another process says %q, want %q", told, want)
+	}
 }
 
 func TestKubernetesReportsTheVersionItIsBuiltFrom(t *testing.T) {
