@@ -132,7 +132,7 @@ func acceptInvitation(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "accept", Short: "Become a member by the code of an invitation", Args: arguments, PreRunE: a.checkOutput,
-		Long: "Become a member by the code of an invitation, as who you are signed in as (`lanyard whoami`). On a terminal the code is asked for without echo.",
+		Long: "Become a member by the code of an invitation, as who you are signed in as (`lanyard whoami`), and print of which organization. On a terminal the code is asked for without echo.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -154,7 +154,7 @@ func acceptInvitation(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return changed(a, memberView, o, "is "+string(o.body.Role)+" of "+o.body.OrganizationID)
+			return changed(a, memberView, o, "is "+string(o.body.Role)+" of "+slugOf(cmd.Context(), client, o.body.OrganizationID))
 		},
 	}
 	cmd.Flags().StringVar(&file, "code-file", "", "`file` with the code, - for standard input")

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"slices"
 
@@ -70,6 +71,15 @@ func getOrganization(a *app) *cobra.Command {
 		}
 		return show(a, organizationView, o)
 	}}
+}
+
+// slugOf is what people call an organization; or its id, if it cannot be read now, so that what was done is told all the same.
+func slugOf(ctx context.Context, client *api.Client, id string) string {
+	o, err := answer[api.Organization](client.GetOrganization(ctx, id, nil))
+	if err != nil {
+		return id
+	}
+	return o.body.Slug
 }
 
 func updateOrganization(a *app) *cobra.Command {

@@ -186,7 +186,7 @@ func TestSomebodyLogsInWithABrowser(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.OK || out != "member/"+principal+" is member of "+beta.ID+"\n" {
+	if code, out = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.OK || out != "member/"+principal+" is member of beta\n" {
 		t.Errorf("accepting: %d %s", code, out)
 	}
 	if code, _ = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.NotFound {
