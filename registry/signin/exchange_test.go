@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
@@ -39,7 +40,7 @@ type forge struct {
 	metrics  []*prometheus.Registry
 	stores   []*store.Store
 	denied   *denials
-	log      *buffer
+	log      *logtest.Buffer
 	org      store.Organization
 	rule     store.Federation
 	name     string // of the case at hand
@@ -54,7 +55,7 @@ const (
 func newForge(t *testing.T, changes ...func(*store.Config, *signin.Config)) *forge {
 	t.Helper()
 	client, _ := storetest.Etcd(t)
-	f := &forge{t: t, issuer: oidctest.StartLiar(t), denied: new(denials), log: new(buffer)}
+	f := &forge{t: t, issuer: oidctest.StartLiar(t), denied: new(denials), log: new(logtest.Buffer)}
 	ring, log := storetest.Ring(t, storetest.Key(t)), slog.New(slog.NewJSONHandler(f.log, nil))
 	for range 2 {
 		issuers, err := issuer.New(issuer.Config{Issuers: []string{f.issuer.Issuer}, CAFile: f.issuer.CAFile})
