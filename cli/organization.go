@@ -152,7 +152,7 @@ pods keep what they have received; nothing starts with it again. Leases of dynam
 			if force {
 				params.Confirm = &args[0]
 			}
-			if _, err := answer[struct{}](client.DeleteOrganization(cmd.Context(), args[0], params)); err != nil {
+			if err := done(client.DeleteOrganization(cmd.Context(), args[0], params)); err != nil {
 				return err
 			}
 			return a.say("organization/%s deleted", args[0])
