@@ -26,6 +26,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/internal/logtest"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
@@ -34,7 +35,6 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"

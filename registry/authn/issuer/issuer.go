@@ -23,9 +23,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/authn/idtoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 // Any, as an issuer of [Config], allows every issuer that is outside.
