@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 // statusError is an answer that is not 200. The body is looked at to tell cases apart that have one status, and goes no further: it has no place in Error.
