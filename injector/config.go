@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 
+	"github.com/lanyard-dev/lanyard/injector/images"
 	"github.com/lanyard-dev/lanyard/injector/mutate"
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
 )
@@ -35,6 +36,9 @@ type Config struct {
 	RegistryCA    string
 	RegistryToken string
 	PolicyFile    string
+
+	ImageRegistries   []string
+	ImageRegistriesCA string
 
 	// Agent is what pods get. Its CA and what it says of the cluster are kept up to date by [Run].
 	Agent mutate.Config
@@ -65,6 +69,9 @@ func ParseFlags(args []string, output io.Writer) (Config, error) {
 			return cfg, errors.New("flag -namespace is needed outside of a pod")
 		}
 		cfg.Namespace = strings.TrimSpace(string(text))
+	}
+	if cfg.ImageRegistriesCA != "" && len(cfg.ImageRegistries) == 0 {
+		return cfg, errors.New("flag -image-config-ca-file is for the registries of -image-config-registry, and there is none")
 	}
 	if cfg.RegistryCA == "" {
 		return cfg, errors.New("flag -registry-ca-file is missing")
@@ -104,6 +111,12 @@ func flags(cfg *Config) *flag.FlagSet {
 	})
 
 	f.StringVar(&cfg.PolicyFile, "policy-file", "", "YAML `file` with the delivery policy of the installation and its namespaces, read again when it changes; empty allows everything")
+
+	f.Func("image-config-registry", "image registry, as `host[:port]`, that may be asked what an image runs, for pods that want it; http:// in front for one without TLS, for tests; repeatable; none by default", func(text string) error {
+		cfg.ImageRegistries = append(cfg.ImageRegistries, text)
+		return images.CheckRegistry(text)
+	})
+	f.StringVar(&cfg.ImageRegistriesCA, "image-config-ca-file", "", "PEM `file` the certificates of these registries are checked against, besides the system's authorities; read again when it changes")
 
 	f.StringVar(&cfg.Agent.Image, "agent-image", "", "`image` of the init agent (required)")
 	f.StringVar(&cfg.Agent.PullPolicy, "agent-image-pull-policy", "IfNotPresent", "pull `policy` of that image")

@@ -17,24 +17,36 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/lanyard-dev/lanyard/injector/mutate"
-	"github.com/lanyard-dev/lanyard/injector/names"
 )
 
 // planner plans with the configuration and the names of this moment. Plan takes no lock.
 type planner struct {
-	names   *names.Client
+	view    func() mutate.Names // the names of this moment; nil if there never were any
+	images  looker              // nil if nothing may be looked up
 	mutator atomic.Pointer[mutate.Mutator]
 
 	mu  sync.Mutex // guards cfg
 	cfg mutate.Config
 }
 
-func (p *planner) Plan(pod *mutate.Pod, namespace string) mutate.Plan {
-	var view mutate.Names
-	if v := p.names.View(); v != nil {
-		view = v
+// Plan returns the plan of a pod, or what looks its images up first. A dry run has nobody asked.
+func (p *planner) Plan(pod *mutate.Pod, namespace string, dryRun bool) (mutate.Plan, func(context.Context) mutate.Plan) {
+	view := p.view()
+	m := p.mutator.Load() // the same one after the lookup, for which it said what it needs
+	if !dryRun {
+		if lookup := m.Lookup(pod, namespace, view); lookup != nil {
+			switch {
+			case p.images == nil:
+				return m.PlanWithImages(pod, namespace, view, unlooked(lookup)), nil
+			case len(lookup.Architectures) == 0:
+				return m.PlanWithImages(pod, namespace, view, mutate.Images{}), nil
+			}
+			return mutate.Plan{}, func(ctx context.Context) mutate.Plan {
+				return m.PlanWithImages(pod, namespace, view, look(ctx, p.images, namespace, lookup))
+			}
+		}
 	}
-	return p.mutator.Load().Plan(pod, namespace, view)
+	return m.Plan(pod, namespace, view), nil
 }
 
 // change applies an edit to the configuration, or leaves everything as it is if the outcome is invalid.

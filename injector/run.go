@@ -3,7 +3,8 @@
 // Package injector is the admission webhook that makes opted-in pods run the init agent.
 //
 // It holds what a decision needs in memory: the names of consumers (package names), its configuration, the API server's version and what the nodes can do
-// (package nodes). While it admits a pod it calls nobody. It never sees a value, reads no Secret but its own CA, and creates no token.
+// (package nodes). While it admits a pod it calls nobody, but for pods that want their command looked up in their image, where the operator allows that (package images). It never sees
+// a value, reads no Secret but its own CA and, for such a pod, its image pull secrets, and creates no token.
 //
 // # Readiness
 //
@@ -32,6 +33,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyard-dev/lanyard/injector/admission"
+	"github.com/lanyard-dev/lanyard/injector/images"
 	"github.com/lanyard-dev/lanyard/injector/mutate"
 	"github.com/lanyard-dev/lanyard/injector/names"
 	"github.com/lanyard-dev/lanyard/injector/nodes"
@@ -46,6 +48,7 @@ type injector struct {
 	names               *names.Client
 	cert                *servingcert.Source
 	planner             *planner
+	images              *images.Client // nil without registries
 	nodes               *nodes.Follower
 	events              *events.Poster
 	support             support
@@ -107,7 +110,7 @@ func build(cfg Config) (*injector, error) {
 		Secrets: coreClient.Secrets(cfg.Namespace), Webhooks: webhooks.MutatingWebhookConfigurations(), SecretName: cfg.CASecret, Webhook: cfg.Webhook,
 		Host: cfg.Service + "." + cfg.Namespace + ".svc", Log: cfg.Log.With("part", "servingcert"),
 	})
-	i.planner = &planner{names: i.names, cfg: cfg.Agent}
+	i.planner = &planner{view: i.view, cfg: cfg.Agent}
 	i.support.apply(&i.planner.cfg)
 	i.nodes = nodes.New(nodes.Config{Client: watching.Nodes(), Changed: i.changeNodes, Log: cfg.Log.With("part", "nodes")})
 	if err := i.planner.loadCA(cfg.RegistryCA); err != nil {
@@ -123,6 +126,9 @@ func build(cfg Config) (*injector, error) {
 		API: events.Client{REST: coreClient.RESTClient()}, Controller: "lanyard.dev/injector", Instance: host, Log: cfg.Log.With("part", "events"),
 		Metric: "lanyard_injector_events_total", Registerer: i.metrics,
 	})
+	if err := i.lookImagesUp(kube); err != nil {
+		return nil, err
+	}
 	i.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	i.metrics.MustRegister(i.names.Collectors()...)
 	i.metrics.MustRegister(i.nodes.Collectors()...)
@@ -135,6 +141,37 @@ func build(cfg Config) (*injector, error) {
 		return 0
 	}))
 	return i, nil
+}
+
+func (i *injector) view() mutate.Names {
+	if v := i.names.View(); v != nil {
+		return v
+	}
+	return nil
+}
+
+// lookImagesUp lets pods have images looked up, if the operator named registries.
+func (i *injector) lookImagesUp(kube *rest.Config) error {
+	if len(i.cfg.ImageRegistries) == 0 {
+		return nil
+	}
+	brisk := rest.CopyConfig(kube)
+	brisk.QPS = -1 // the pods of a rollout do not wait for one another
+	client, err := core.NewForConfig(brisk)
+	if err != nil {
+		return fmt.Errorf("building the API server's client: %w", err)
+	}
+	if i.images, err = images.New(images.Config{Registries: i.cfg.ImageRegistries, Secrets: pullSecrets{client}}); err != nil {
+		return err
+	}
+	if path := i.cfg.ImageRegistriesCA; path != "" {
+		if err := i.images.LoadCA(path); err != nil {
+			return err
+		}
+	}
+	i.planner.images = i.images
+	i.metrics.MustRegister(i.images.Collectors()...)
+	return nil
 }
 
 // kubernetes returns how to reach the API server. Nothing here calls it often enough to need a limit on our side.
@@ -167,6 +204,9 @@ func (i *injector) serve(ctx context.Context, webhook, health net.Listener) erro
 	group.Go(func() error { return i.planner.watch(background, i.cfg.RegistryCA, i.planner.loadCA, i.log) })
 	if path := i.cfg.PolicyFile; path != "" {
 		group.Go(func() error { return i.planner.watch(background, path, i.planner.loadPolicy, i.log) })
+	}
+	if path := i.cfg.ImageRegistriesCA; path != "" {
+		group.Go(func() error { return i.planner.watch(background, path, i.images.LoadCA, i.log) })
 	}
 	group.Go(func() error { i.watchVersion(background); return nil })
 	group.Go(func() error { i.nodes.Run(background); return nil })

@@ -48,7 +48,7 @@ func (s *support) apply(c *mutate.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.SupportUnknown, c.Unsupported = s.server == nil, ""
-	c.NodesUnknown, c.NodesWithoutEnvfile = s.nodes == nil, ""
+	c.NodesUnknown, c.NodesWithoutEnvfile, c.Architectures = s.nodes == nil, "", nil
 	c.ImageVolumes, c.NoImageVolumes = false, ""
 	c.RefreshUnsupported, c.RestartUnsupported = "", ""
 	if s.server != nil {
@@ -58,7 +58,7 @@ func (s *support) apply(c *mutate.Config) {
 		c.RestartUnsupported = older(*s.server, minorRestarts, "a restart of all containers")
 	}
 	if s.nodes != nil {
-		c.NodesWithoutEnvfile = s.nodes.EnvFiles.Why
+		c.NodesWithoutEnvfile, c.Architectures = s.nodes.EnvFiles.Why, s.nodes.Architectures
 		switch {
 		case c.NoImageVolumes != "":
 		case s.nodes.Nodes == 0:

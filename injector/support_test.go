@@ -33,7 +33,7 @@ func TestVersionsOfTheCluster(t *testing.T) {
 }
 
 func TestWhatIsNotKnownCannotBeDone(t *testing.T) {
-	able, old := nodes.Summary{Nodes: 2}, nodes.Summary{Nodes: 2, EnvFiles: nodes.Lack{Nodes: 1, Why: "n cannot"}, ImageVolumes: nodes.Lack{Nodes: 1, Why: "n cannot"}}
+	able, old := nodes.Summary{Nodes: 2, Architectures: []string{"amd64"}}, nodes.Summary{Nodes: 2, EnvFiles: nodes.Lack{Nodes: 1, Why: "n cannot"}, ImageVolumes: nodes.Lack{Nodes: 1, Why: "n cannot"}}
 	for name, tc := range map[string]struct {
 		minor            string // of the API server; empty if unknown
 		nodes            *nodes.Summary
@@ -61,8 +61,11 @@ func TestWhatIsNotKnownCannotBeDone(t *testing.T) {
 			if tc.nodes != nil {
 				s.setNodes(*tc.nodes)
 			}
-			c := mutate.Config{ImageVolumes: true, Unsupported: "before", NodesWithoutEnvfile: "before", NoImageVolumes: "before"}
+			c := mutate.Config{ImageVolumes: true, Unsupported: "before", NodesWithoutEnvfile: "before", NoImageVolumes: "before", Architectures: []string{"before", "that"}}
 			s.apply(&c)
+			if known := tc.nodes == &able; (len(c.Architectures) == 1) != known {
+				t.Errorf("architectures: %q", c.Architectures)
+			}
 			if c.SupportUnknown != tc.unknown || c.NodesUnknown != tc.noNodes || c.ImageVolumes != tc.images {
 				t.Errorf("unknown %t, nodes unknown %t, images %t", c.SupportUnknown, c.NodesUnknown, c.ImageVolumes)
 			}

@@ -11,11 +11,11 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/aws"
 	"github.com/lanyard-dev/lanyard/registry/provider/azure"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/gcp"
 	"github.com/lanyard-dev/lanyard/registry/provider/kubernetes"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"

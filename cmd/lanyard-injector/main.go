@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // the public authorities, by which image registries are checked: the image of the injector has no file of them
+
 	"github.com/lanyard-dev/lanyard/injector"
 )
 

@@ -8,6 +8,7 @@ package admission
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -32,11 +33,18 @@ const (
 	maxWait = 2 * time.Second
 	// keepBytes is the largest buffer that is kept for the next request; typical reviews have 8 KiB.
 	keepBytes = 64 << 10
+	// maxWaiting bounds the pods for which something is looked up. They wait beside the reviews in work, so that no other pod waits for them.
+	maxWaiting = 64
+	// maxLookup is how long a pod may wait, and lookupReserve how much of the API server's own patience is left to answer in.
+	maxLookup     = 3 * time.Second
+	lookupReserve = time.Second
 )
 
-// A Planner decides about pods. Its answer must be ready without waiting for anything.
+// A Planner decides about pods.
 type Planner interface {
-	Plan(pod *mutate.Pod, namespace string) mutate.Plan
+	// Plan returns the plan, without waiting for anything. Where something has to be looked up first, it returns what does that and then plans: it waits until ctx is done at most, and
+	// then refuses the pod.
+	Plan(pod *mutate.Pod, namespace string, dryRun bool) (plan mutate.Plan, later func(ctx context.Context) mutate.Plan)
 }
 
 // Events hears what became of pods, after the answer. It does not block.
@@ -57,13 +65,14 @@ type Config struct {
 type Handler struct {
 	cfg     Config
 	slots   chan struct{}
+	waiting chan struct{}
 	buffers sync.Pool // of *[]byte
 }
 
 // NewHandler returns a Handler.
 func NewHandler(cfg Config) *Handler {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
-	return &Handler{cfg: cfg, slots: make(chan struct{}, cmp.Or(cfg.Concurrency, DefaultConcurrency))}
+	return &Handler{cfg: cfg, slots: make(chan struct{}, cmp.Or(cfg.Concurrency, DefaultConcurrency)), waiting: make(chan struct{}, maxWaiting)}
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -82,7 +91,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reject(w, http.StatusServiceUnavailable, "too many reviews are in work")
 		return
 	}
-	defer func() { <-h.slots }()
+	release := sync.OnceFunc(func() { <-h.slots })
+	defer release()
 	h.cfg.Metrics.inFlight.Inc()
 	defer h.cfg.Metrics.inFlight.Dec()
 
@@ -104,7 +114,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reject(w, http.StatusBadRequest, "the body is not an AdmissionReview of "+apiVersion)
 		return
 	}
-	plan := h.plan(req, err)
+	plan, later := h.plan(req, err)
+	if later != nil {
+		release()
+		plan = h.wait(r, req, later)
+	}
 	answer := h.buffer()
 	defer h.keep(answer)
 	*answer = appendResponse(*answer, req.UID, &plan)
@@ -113,21 +127,47 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.record(req, &plan, time.Since(start))
 }
 
-// plan never panics: what a hostile pod makes of a mistake of ours is a refusal of that pod.
-func (h *Handler) plan(req *request, err error) (plan mutate.Plan) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			h.cfg.Log.Error("planning panicked", "request_id", req.UID, "namespace", req.Namespace, "cause", cause, "stack", string(debug.Stack()))
-			plan = denied(mutate.ReasonInternal, "the injector met an unexpected error; see its log for request "+req.UID)
-		}
-	}()
+// plan never panics.
+func (h *Handler) plan(req *request, err error) (plan mutate.Plan, later func(context.Context) mutate.Plan) {
+	defer h.survive(req, &plan)
 	switch {
 	case !req.createsPod():
-		return mutate.Plan{Decision: mutate.Skipped, Reason: mutate.ReasonNotPodBirth}
+		return mutate.Plan{Decision: mutate.Skipped, Reason: mutate.ReasonNotPodBirth}, nil
 	case err != nil:
-		return denied(mutate.ReasonMalformed, err.Error())
+		return denied(mutate.ReasonMalformed, err.Error()), nil
 	}
-	return h.cfg.Planner.Plan(&req.Object, req.Namespace)
+	return h.cfg.Planner.Plan(&req.Object, req.Namespace, req.DryRun)
+}
+
+// survive makes of a panic a plan: what a hostile pod makes of a mistake of ours is a refusal of that pod.
+func (h *Handler) survive(req *request, plan *mutate.Plan) {
+	if cause := recover(); cause != nil {
+		h.cfg.Log.Error("planning panicked", "request_id", req.UID, "namespace", req.Namespace, "cause", cause, "stack", string(debug.Stack()))
+		*plan = denied(mutate.ReasonInternal, "the injector met an unexpected error; see its log for request "+req.UID)
+	}
+}
+
+// wait plans a pod for which something is looked up. It holds no place among the reviews in work, and never panics.
+func (h *Handler) wait(r *http.Request, req *request, later func(context.Context) mutate.Plan) (plan mutate.Plan) {
+	defer h.survive(req, &plan)
+	select {
+	case h.waiting <- struct{}{}:
+		defer func() { <-h.waiting }()
+	default:
+		return denied(mutate.ReasonImageConfigUnavailable, "images are being looked up for too many pods; try again")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience(r))
+	defer cancel()
+	return later(ctx)
+}
+
+// patience is how long a lookup may take: the API server says how long it waits for the review.
+func patience(r *http.Request) time.Duration {
+	said, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || said <= 0 {
+		return maxLookup
+	}
+	return min(maxLookup, max(said-lookupReserve, said/2))
 }
 
 func denied(reason mutate.Reason, detail string) mutate.Plan {

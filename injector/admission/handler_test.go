@@ -25,7 +25,9 @@ import (
 
 type planFunc func(*mutate.Pod, string) mutate.Plan
 
-func (f planFunc) Plan(pod *mutate.Pod, namespace string) mutate.Plan { return f(pod, namespace) }
+func (f planFunc) Plan(pod *mutate.Pod, namespace string, _ bool) (mutate.Plan, func(context.Context) mutate.Plan) {
+	return f(pod, namespace), nil
+}
 
 type oneConsumer struct{}
 
@@ -106,7 +108,8 @@ func TestReviewsAreAnsweredWithReviews(t *testing.T) {
 				if pod.Metadata.Name == "panic" {
 					panic("boom")
 				}
-				return inner.Plan(pod, namespace)
+				plan, _ := inner.Plan(pod, namespace, false)
+				return plan
 			}))
 			w := post(h, tc.body)
 			if w.Code != http.StatusOK || w.Header().Get("Cache-Control") != "no-store" {

@@ -27,6 +27,7 @@ type wish struct {
 	filesMode  string                   // likewise
 	refresh    refresh
 	order      string // the init agent's place; empty if the pod does not say
+	lookup     bool   // commands that the pod does not name are looked up in the images
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
@@ -60,6 +61,11 @@ func (p *planner) readAnnotations() wish {
 			w.deliveries[strings.TrimPrefix(key, podspec.AnnotationDeliveryPrefix)] = p.parseDelivery(key, value)
 		case key == podspec.AnnotationOrder:
 			w.order = p.readOrder(value)
+		case key == podspec.AnnotationImageConfig:
+			w.lookup = true
+			if value != podspec.ImageConfigLookup {
+				p.deny(ReasonImageConfigInvalid, annotationField(key), fmt.Sprintf("%q is not %s", clip(value), podspec.ImageConfigLookup))
+			}
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
 		case key == podspec.AnnotationFilesMode:

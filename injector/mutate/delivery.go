@@ -113,7 +113,9 @@ func (p *planner) againstWrapping(t *target, delivery wire.Delivery) []Problem {
 	}
 	field := containerField(t.list, t.index)
 	if own, _, sound := unwrap(t.c.Command); sound && len(own) == 0 { // one that is not sound is refused with the pod's structure
-		return []Problem{{ReasonNoCommand, field + ".command", fmt.Sprintf("container %q has no command that could be wrapped", clip(t.c.Name))}}
+		if problems := p.againstImage(t); problems != nil {
+			return problems
+		}
 	}
 	problems := t.unfit(delivery, func(env wire.EnvName) string { return env.NoExec })
 	if name := t.expands(); name != "" {

@@ -35,7 +35,7 @@ func FuzzPlan(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if pod, err := ParsePod(raw); err == nil {
-			testMutator(t).Plan(pod, "shop", testNames) // as it is, even if no API server would send it
+			planLookedUp(testMutator(t), pod) // as it is, even if no API server would send it
 		}
 		var pod corev1.Pod
 		if json.Unmarshal(raw, &pod) != nil {
@@ -213,7 +213,16 @@ func FuzzPodOfPieces(f *testing.F) {
 		func(p *corev1.Pod) {
 			p.Spec.InitContainers = append(p.Spec.InitContainers, corev1.Container{Name: "istio-proxy", RestartPolicy: ptr(corev1.ContainerRestartPolicyAlways)})
 		},
+		func(p *corev1.Pod) { p.Annotations["lanyard.dev/image-config"] = "lookup" },
+		func(p *corev1.Pod) { last(p).Image = "registry.example/both:1" },
+		func(p *corev1.Pod) { last(p).Image = "registry.example/cmd" },
+		func(p *corev1.Pod) { last(p).Image = "registry.example/pinned" + testDigest },
+		func(p *corev1.Pod) { last(p).Args = []string{"migrate", "$$(API_KEY)"} },
 	}
+	f.Add([]byte{0, 26, 71, 72})
+	f.Add([]byte{0, 4, 44, 71, 72, 8, 73, 75})
+	f.Add([]byte{31, 71, 73, 75, 7})
+	f.Add([]byte{0, 28, 71, 74, 8, 74, 4, 33})
 	f.Add([]byte{0, 27, 53, 57, 54})
 	f.Add([]byte{0, 27, 53, 58, 59, 55})
 	f.Add([]byte{0, 4, 8, 29, 53, 56, 60})

@@ -160,8 +160,8 @@ func testConfig() Config {
 	return Config{
 		Image: "ghcr.io/lanyard-dev/lanyard-agent:1.0.0", URL: "https://lanyard-registry.lanyard.svc:8443", HostNetworkURL: "https://10.96.7.7:8443",
 		ServerName: "lanyard-registry.lanyard.svc", CA: "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n",
-		ProviderAudiences: []string{"vault", "https://vault.example:8200"},
-		CPURequest:        resource.MustParse("10m"), MemoryRequest: resource.MustParse("16Mi"), CPULimit: resource.MustParse("200m"), MemoryLimit: resource.MustParse("64Mi"),
+		ProviderAudiences: []string{"vault", "https://vault.example:8200"}, Architectures: []string{"arm64", "amd64"},
+		CPURequest: resource.MustParse("10m"), MemoryRequest: resource.MustParse("16Mi"), CPULimit: resource.MustParse("200m"), MemoryLimit: resource.MustParse("64Mi"),
 	}
 }
 
@@ -230,7 +230,36 @@ func planJSON(t testing.TB, m *Mutator, raw []byte) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.Plan(pod, "shop", testNames)
+	return planLookedUp(m, pod)
+}
+
+// planLookedUp plans a pod with what testImages say of its images.
+func planLookedUp(m *Mutator, pod *Pod) Plan {
+	lookup := m.Lookup(pod, "shop", testNames)
+	if lookup == nil {
+		return m.Plan(pod, "shop", testNames)
+	}
+	images := make(Images)
+	for _, image := range lookup.Images {
+		answer, known := testImages[image]
+		if !known {
+			answer = Image{Reason: ReasonImageConfigDenied, Detail: "registry.example shows nobody that image"}
+		}
+		images[image] = answer
+	}
+	return m.PlanWithImages(pod, "shop", testNames, images)
+}
+
+const testDigest = "@sha256:5dd1c2d0ad0ed9a6d0d4d0f3b3b76f9a2b29d43b6fb9b1a4d6d3f3b6d1f9a2b2"
+
+// testImages are what images run that were looked up.
+var testImages = Images{
+	"registry.example/both:1":              {Reference: "registry.example/both:1" + testDigest, Entrypoint: []string{"/tini", "--", "app"}, Cmd: []string{"serve", "--price=5$", "$(DB_PASSWORD)"}},
+	"registry.example/entrypoint:1":        {Reference: "registry.example/entrypoint:1" + testDigest, Entrypoint: []string{"/app"}},
+	"registry.example/cmd":                 {Reference: "registry.example/cmd" + testDigest, Cmd: []string{"sh", "-c", "exec app $$ $HOME"}},
+	"registry.example/none:1":              {Reference: "registry.example/none:1" + testDigest},
+	"registry.example/pinned" + testDigest: {Reference: "registry.example/pinned" + testDigest, Entrypoint: []string{"/app"}},
+	"registry.example/two:1":               {Reason: ReasonImageConfigAmbiguous, Detail: "registry.example/two:1 runs something else on linux/amd64 than on linux/arm64"},
 }
 
 func apply(t testing.TB, raw []byte, plan Plan) []byte {

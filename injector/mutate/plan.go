@@ -89,6 +89,8 @@ type Config struct {
 	// ImageVolumes is set where API server and nodes can mount the init agent's image as a volume. Else NoImageVolumes says why not, if that is known.
 	ImageVolumes   bool
 	NoImageVolumes string
+	// Architectures are those of the nodes a pod may come to, as Kubernetes names them.
+	Architectures []string
 	// NodesUnknown is set until the nodes have been learnt.
 	NodesUnknown bool
 }
@@ -156,6 +158,9 @@ type planner struct {
 	pod       *Pod
 	namespace string
 	names     Names
+	images    Images    // what was looked up; nil if nothing was, and then it is found out what had to be:
+	asks      []string  // the images
+	lacks     []Problem // and what that means for their containers, if there is nothing else
 	problems  []Problem
 	rule      Rule
 	wish      wish
@@ -171,16 +176,25 @@ func (p *planner) deny(reason Reason, field, detail string) {
 
 func (p *planner) denied() bool { return len(p.problems) > 0 }
 
-// Plan decides about a pod that is created in namespace. It changes nothing in pod. Nil names mean that none were ever received.
+// Plan decides about a pod that is created in namespace. It changes nothing in pod. Nil names mean that none were ever received. Nothing was looked up in images: a
+// pod that needs it is refused.
 func (m *Mutator) Plan(pod *Pod, namespace string, names Names) Plan {
+	return m.PlanWithImages(pod, namespace, names, nil)
+}
+
+// PlanWithImages is Plan with what was looked up for [Mutator.Lookup] of the same pod and names.
+func (m *Mutator) PlanWithImages(pod *Pod, namespace string, names Names, images Images) Plan {
 	if pod.Metadata.Labels[podspec.LabelInject] != podspec.InjectTrue {
 		return Plan{Decision: Skipped, Reason: ReasonNotOptedIn}
 	}
 	if _, mirror := pod.Metadata.Annotations["kubernetes.io/config.mirror"]; mirror {
 		return Plan{Decision: Skipped, Reason: ReasonMirrorPod}
 	}
-	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names, rule: m.cfg.Policy.rule(namespace)}
+	p := &planner{Mutator: m, pod: pod, namespace: namespace, names: names, images: images, rule: m.cfg.Policy.rule(namespace)}
 	p.decide()
+	if !p.denied() {
+		p.problems = p.lacks
+	}
 	if p.denied() {
 		return Plan{Decision: Denied, Reason: p.problems[0].Reason, Problems: p.problems}
 	}

@@ -46,6 +46,8 @@ type Spec struct {
 	Volumes               []volume          `json:"volumes"`
 	ServiceAccountName    string            `json:"serviceAccountName"`
 	NodeSelector          map[string]string `json:"nodeSelector"`
+	Affinity              affinity          `json:"affinity"`
+	ImagePullSecrets      []pullSecret      `json:"imagePullSecrets"`
 	HostNetwork           bool              `json:"hostNetwork"`
 	HostPID               bool              `json:"hostPID"`
 	ShareProcessNamespace bool              `json:"shareProcessNamespace"`
@@ -64,6 +66,28 @@ func ParsePod(raw []byte) (*Pod, error) {
 		return nil, fmt.Errorf("decoding pod: %w", err)
 	}
 	return &pod, nil
+}
+
+type pullSecret struct {
+	Name string `json:"name"`
+}
+
+// affinity is what of it must hold when the pod is scheduled, and concerns labels of nodes.
+type affinity struct {
+	NodeAffinity struct {
+		Required struct {
+			Terms []nodeTerm `json:"nodeSelectorTerms"` // one of them must hold
+		} `json:"requiredDuringSchedulingIgnoredDuringExecution"`
+	} `json:"nodeAffinity"`
+}
+
+// nodeTerm holds if all its expressions do.
+type nodeTerm struct {
+	Expressions []struct {
+		Key      string   `json:"key"`
+		Operator string   `json:"operator"`
+		Values   []string `json:"values"`
+	} `json:"matchExpressions"`
 }
 
 // container is read from pods and written for our own.

@@ -50,6 +50,13 @@ const (
 	ReasonOrderInvalid      Reason = "order_invalid"
 	ReasonUnrepresentable   Reason = "unrepresentable"
 
+	ReasonImageConfigInvalid      Reason = "image_config_invalid"
+	ReasonImageConfigDryRun       Reason = "image_config_dry_run"
+	ReasonImageRegistryNotAllowed Reason = "image_registry_not_allowed"
+	ReasonImageConfigDenied       Reason = "image_config_denied"
+	ReasonImageConfigUnavailable  Reason = "image_config_unavailable"
+	ReasonImageConfigAmbiguous    Reason = "image_config_ambiguous"
+
 	ReasonFilesModeInvalid   Reason = "files_mode_invalid"
 	ReasonRefreshInvalid     Reason = "refresh_invalid"
 	ReasonRefreshNoFiles     Reason = "refresh_no_files"
@@ -102,7 +109,13 @@ var Reasons = []ReasonInfo{
 	{ReasonTwoConsumers, Denied, false, "A container would receive two consumers.", "Keep either its own lanyard.dev/consumer.<container> or its place in lanyard.dev/containers."},
 	{ReasonDeliveryInvalid, Denied, false, "An annotation lanyard.dev/delivery names no delivery of this version, or a container that receives no values.", "Use auto, envfile, exec, direct or file, or remove the annotation."},
 	{ReasonDeliveryDenied, Denied, false, "The installation's policy, for the pod's namespace, or the consumer does not allow the delivery.", "Use a delivery that is allowed, which the message lists, or have it allowed at the consumer or in the injector's policy."},
-	{ReasonNoCommand, Denied, false, "The deliveries exec and direct wrap the container's command, and the container has none: what its image would run is not known at admission.", "Set the container's command to the image's entry point, or use the delivery file, or envfile if it can carry the values."},
+	{ReasonNoCommand, Denied, false, "The deliveries exec and direct wrap the container's command, and neither the container has one nor, where it was looked up, its image.", "Set the container's command to the image's entry point, or, where the installation looks images up, the annotation lanyard.dev/image-config: lookup; or use the delivery file, or envfile if it can carry the values."},
+	{ReasonImageConfigInvalid, Denied, false, "The annotation lanyard.dev/image-config has a value that means nothing.", "Set it to lookup, or remove it."},
+	{ReasonImageConfigDryRun, Denied, false, "The container's command is to be looked up in its image. A dry run asks no image registry, and what it would say is not guessed.", "Create the pod, or set the container's command to the image's entry point."},
+	{ReasonImageRegistryNotAllowed, Denied, false, "The container's command is to be looked up in its image, and the installation lets the injector ask that registry nothing, or none at all.", "Set the container's command to the image's entry point, or have the registry allowed (injector.imageConfig.registries in the chart)."},
+	{ReasonImageConfigDenied, Denied, false, "The image registry shows the image neither to everybody nor to the pod's image pull secrets, or these could not be read.", "Correct the image's name or the pod's imagePullSecrets; have the injector allowed to read those of the namespace (injector.imageConfig.pullSecretNamespaces in the chart); or set the container's command to the image's entry point."},
+	{ReasonImageConfigUnavailable, Denied, true, "The image registry could not be asked in time, or what it sent cannot be used.", "Nothing if it passes by itself; else see the message, or set the container's command to the image's entry point."},
+	{ReasonImageConfigAmbiguous, Denied, false, "The image does not run one and the same command on every architecture that the pod may come to, or is there for none of them.", "Set nodeSelector kubernetes.io/arch to one architecture of the image, or the container's command to the image's entry point."},
 	{ReasonExpansion, Denied, false, "A container of the delivery exec or direct refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},
 	{ReasonOrderInvalid, Denied, false, "The annotation lanyard.dev/order cannot be used.", "Use first, last or after:<init container>, such that the init agent runs before every init container that receives values; or remove the annotation."},

@@ -29,7 +29,7 @@ func (p *planner) changeContainers() {
 			return
 		}
 		t, prefix := p.wanted(list, index), at("/spec/"+list, index)
-		p.changeCommand(prefix+"/command", c, t)
+		p.changeCommand(prefix, c, t)
 		p.changeEnv(prefix+"/env", c, t)
 		p.changeMounts(prefix+"/volumeMounts", c, p.mounts(t))
 	})
@@ -54,8 +54,11 @@ func unwrap(command []string) (own []string, mode string, sound bool) {
 // wrappers are those of both modes. They begin with the same program.
 var wrappers = [][]string{podspec.Wrapper(podspec.ModeExec), podspec.Wrapper(podspec.ModeDirect)}
 
-func (p *planner) changeCommand(path string, c *container, t *target) {
+func (p *planner) changeCommand(prefix string, c *container, t *target) {
 	want, _, _ := unwrap(c.Command)
+	if t != nil && t.image != nil {
+		want = p.changeImage(prefix, t)
+	}
 	switch {
 	case t == nil:
 	case t.delivery == wire.DeliveryExec:
@@ -63,7 +66,11 @@ func (p *planner) changeCommand(path string, c *container, t *target) {
 	case t.delivery == wire.DeliveryDirect:
 		want = append(podspec.Wrapper(podspec.ModeDirect), want...)
 	}
-	if !slices.Equal(c.Command, want) {
+	switch path := prefix + "/command"; {
+	case slices.Equal(c.Command, want):
+	case len(c.Command) == 0:
+		p.patch.add(path, want)
+	default:
 		p.patch.replace(path, want)
 	}
 }

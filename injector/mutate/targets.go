@@ -39,6 +39,7 @@ type target struct {
 	envs     []wire.EnvName      // all it receives: of the consumer, then inline
 	delivery wire.Delivery       // empty without ENVs
 	why      string              // it was chosen
+	image    *Image              // whose command is wrapped; nil if that is the container's own
 }
 
 func containerField(list string, index int) string { return fmt.Sprintf("spec.%s[%d]", list, index) }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package nodes follows a cluster's nodes and tells what every node can do that a pod may come to. It keeps of each node what its versions say and nothing else.
+// Package nodes follows a cluster's nodes and tells what every node can do that a pod may come to. It keeps of each node what its versions say, its architecture and nothing else.
 //
 // A pod may come to any Linux node that is not cordoned: what a pod selects or tolerates is not looked at, so one old node is enough to be careful. What was
 // learnt stays when the API server cannot be reached; that it is old is in the metrics.

@@ -71,6 +71,29 @@ func TestWhichNodesCount(t *testing.T) {
 	}
 }
 
+func TestArchitectures(t *testing.T) {
+	of := func(label, reported string) func(*corev1.Node) {
+		return func(n *corev1.Node) {
+			n.Status.NodeInfo.Architecture = reported
+			if label != "" {
+				n.Labels[corev1.LabelArchStable] = label
+			}
+		}
+	}
+	known := map[string]facts{}
+	for _, n := range []*corev1.Node{
+		node("a", of("arm64", "arm64")), node("b", of("amd64", "amd64")), node("c", of("", "amd64")), node("d", of("riscv64", "amd64")), node("e", of("", "")),
+		node("f", of("s390x", "s390x"), func(n *corev1.Node) { n.Spec.Unschedulable = true }),
+	} {
+		if able, counts := read(n); counts {
+			known[n.Name] = able
+		}
+	}
+	if diff := cmp.Diff([]string{"amd64", "arm64", "riscv64"}, summarize(known).Architectures); diff != "" {
+		t.Errorf("architectures differ (-want +got):\n%s", diff)
+	}
+}
+
 // api is an API server of nodes: pages to list, and one watch after the other.
 type api struct {
 	mu      sync.Mutex // guards all but watches
@@ -143,7 +166,7 @@ func follow(t *testing.T, a *api) (settled func() Summary) {
 	return func() Summary {
 		synctest.Wait()
 		s, known := f.Summary()
-		if last := told.Load(); known != (last != nil) || known && *last != s {
+		if last := told.Load(); known != (last != nil) || known && !cmp.Equal(*last, s) {
 			t.Errorf("told of %+v, knows %+v", last, s)
 		}
 		return s
@@ -154,7 +177,7 @@ func TestNodesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAPI([]*corev1.Node{node("a")}, []*corev1.Node{node("b")})
 		settled := follow(t, a)
-		if s := settled(); s != (Summary{Nodes: 2}) {
+		if s := settled(); !cmp.Equal(s, Summary{Nodes: 2}) {
 			t.Fatalf("after two pages: %+v", s)
 		}
 		w := <-a.watches

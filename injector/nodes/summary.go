@@ -3,7 +3,9 @@
 package nodes
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +18,8 @@ type Summary struct {
 	Nodes        int // that count: Linux, and not cordoned
 	EnvFiles     Lack
 	ImageVolumes Lack
+	// Architectures are those of the nodes, as Kubernetes names them, sorted. A node that does not say counts for none.
+	Architectures []string
 }
 
 // A Lack is what some nodes cannot do.
@@ -24,8 +28,8 @@ type Lack struct {
 	Why   string // one of them, and why; empty if there is none
 }
 
-// facts are why a node cannot do something; empty where it can.
-type facts struct{ noEnvFiles, noImageVolumes string }
+// facts are why a node cannot do something, empty where it can, and its architecture, empty if it does not say.
+type facts struct{ noEnvFiles, noImageVolumes, arch string }
 
 // read returns what the node can do, and whether a pod may come to it.
 func read(node *corev1.Node) (facts, bool) {
@@ -38,7 +42,7 @@ func read(node *corev1.Node) (facts, bool) {
 		return facts{}, false
 	}
 	versions := kubelet.Info{Kubelet: info.KubeletVersion, Runtime: info.ContainerRuntimeVersion}
-	return facts{versions.NoEnvFiles(), versions.NoImageVolumes()}, true
+	return facts{versions.NoEnvFiles(), versions.NoImageVolumes(), cmp.Or(node.Labels[corev1.LabelArchStable], info.Architecture)}, true
 }
 
 func summarize(known map[string]facts) Summary {
@@ -47,7 +51,11 @@ func summarize(known map[string]facts) Summary {
 	for name, able := range known {
 		s.EnvFiles.add(&envFiles, name, able.noEnvFiles)
 		s.ImageVolumes.add(&imageVolumes, name, able.noImageVolumes)
+		if able.arch != "" && !slices.Contains(s.Architectures, able.arch) {
+			s.Architectures = append(s.Architectures, able.arch)
+		}
 	}
+	slices.Sort(s.Architectures)
 	return s
 }
 

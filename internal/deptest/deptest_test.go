@@ -78,6 +78,10 @@ var rules = []rule{
 		why: "two methods of the API server are asked for, and a cache would keep every node whole",
 	},
 	{
+		from: "injector/images", only: []string{"internal/egress"}, never: []string{"k8s.io/client-go/", "github.com/google/go-containerregistry/", "net/http/httptest", "testing"},
+		why: "what asks strangers knows neither plans nor the API server: it is given names, and one method that reads a Secret",
+	},
+	{
 		from: "internal/events", never: []string{"k8s.io/client-go/kubernetes", "k8s.io/client-go/tools/events", "k8s.io/client-go/tools/record", module + "pkg/redact"},
 		why: "an Event is two requests of the API server, with a queue and a rate of our own; and nothing that could hold a value comes near it",
 	},
@@ -102,8 +106,8 @@ var rules = []rule{
 		why: "what all providers share knows none of them: an SDK stays within the package of its provider",
 	},
 	{
-		from: "registry/provider/egress", only: []string{"registry/provider/egress"}, stdlib: true,
-		why: "what decides where the registry may connect must be readable to its end",
+		from: "internal/egress", only: []string{"internal/egress"}, stdlib: true,
+		why: "what decides where the registry and the injector may connect must be readable to its end",
 	},
 	{
 		from: "registry/provider/vault", never: []string{"net/http/httptest", "testing", module + "registry/provider/vault/vaulttest"},

@@ -33,6 +33,8 @@ const (
 	AnnotationDelivery = Domain + "delivery"
 	// AnnotationDeliveryPrefix, followed by a container's name, chooses it for that container alone.
 	AnnotationDeliveryPrefix = AnnotationDelivery + "."
+	// AnnotationImageConfig, if [ImageConfigLookup], has the command of a container that names none looked up in its image, where a delivery needs it.
+	AnnotationImageConfig = Domain + "image-config"
 	// AnnotationOrder is the init agent's place among the init containers: [OrderFirst], [OrderLast] or [OrderAfter] with a name. Without it it is in front of
 	// them, but behind native sidecars that are known to carry the pod's network.
 	AnnotationOrder = Domain + "order"
@@ -49,6 +51,9 @@ const (
 	// AnnotationRefreshRestart, if "true", has the kubelet restart all containers of the pod in place.
 	AnnotationRefreshRestart = Domain + "refresh-restart"
 )
+
+// ImageConfigLookup is the only value of [AnnotationImageConfig].
+const ImageConfigLookup = "lookup"
 
 // Values of [AnnotationOrder].
 const (

@@ -26,6 +26,8 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -33,7 +35,6 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
 	"github.com/lanyard-dev/lanyard/registry/authz"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
 	"github.com/lanyard-dev/lanyard/registry/remote"
 	"github.com/lanyard-dev/lanyard/registry/resolve"
@@ -53,26 +54,8 @@ type world struct {
 	explainer api.Explainer
 	url       string
 	token     string
-	log       *buffer
-	answers   buffer // everything that came back, headers and bodies
-}
-
-// buffer collects what several goroutines write.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log       *logtest.Buffer
+	answers   logtest.Buffer // everything that came back, headers and bodies
 }
 
 func newToken() string {
@@ -140,7 +123,7 @@ func (unrecorded) Record(context.Context, ...audit.Event) {}
 // serve starts an API over any store.
 func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 	w.t.Helper()
-	w.token, w.log = newToken(), new(buffer)
+	w.token, w.log = newToken(), new(logtest.Buffer)
 	if w.checker == nil {
 		w.checker, w.explainer = checks{}, &resolve.Explainer{}
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 

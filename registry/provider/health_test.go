@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 // watched returns a manager that checks every minute, and runs until the test ends.

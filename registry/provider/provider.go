@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 // A Provider reads secrets from one server. It must be safe for concurrent use.

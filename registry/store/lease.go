@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lanyard-dev/lanyard/pkg/redact"
@@ -234,47 +233,30 @@ type LeaseChange struct {
 func (s *Store) FollowLeases(ctx context.Context, yield func(LeaseChange)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	rev, err := s.listLeases(ctx, yield)
+	const page = 512
+	leases := s.space.leases()
+	rev, err := s.walk(ctx, "leases", leases, clientv3.GetPrefixRangeEnd(leases), page, func(kv keyValue) error {
+		s.yieldLease(kv, false, yield)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	yield(LeaseChange{})
-	for resp := range s.client.Watch(clientv3.WithRequireLeader(ctx), s.space.leases(), clientv3.WithPrefix(), clientv3.WithRev(rev+1)) {
+	for resp := range s.client.Watch(clientv3.WithRequireLeader(ctx), leases, clientv3.WithPrefix(), clientv3.WithRev(rev+1)) {
 		if err := resp.Err(); err != nil {
 			return fmt.Errorf("following leases: %w", etcdError(ctx, err))
 		}
 		for _, e := range resp.Events {
-			s.yieldLease(e.Kv, e.Type == clientv3.EventTypeDelete, yield)
+			s.yieldLease(keyValueOf(e.Kv), e.Type == clientv3.EventTypeDelete, yield)
 		}
 	}
 	return fmt.Errorf("following leases: %w", etcdError(ctx, errEnded))
 }
 
-func (s *Store) listLeases(ctx context.Context, yield func(LeaseChange)) (rev int64, err error) {
-	const page = 512
-	from, end := s.space.leases(), clientv3.GetPrefixRangeEnd(s.space.leases())
-	for {
-		limited, cancel := context.WithTimeout(ctx, writeTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(rev))
-		cancel()
-		if err != nil {
-			return 0, fmt.Errorf("listing leases: %w", etcdError(ctx, err))
-		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			s.yieldLease(kv, false, yield)
-		}
-		if !resp.More {
-			return rev, nil
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-	}
-}
-
-func (s *Store) yieldLease(kv *mvccpb.KeyValue, gone bool, yield func(LeaseChange)) {
-	key := string(kv.Key)
+// yieldLease yields a key as it is now, or that it is gone.
+func (s *Store) yieldLease(kv keyValue, gone bool, yield func(LeaseChange)) {
+	key := kv.key
 	if gone {
 		org, id, ok := strings.Cut(strings.TrimPrefix(key, s.space.leases()), "/")
 		if ok {
@@ -282,12 +264,12 @@ func (s *Store) yieldLease(kv *mvccpb.KeyValue, gone bool, yield func(LeaseChang
 		}
 		return
 	}
-	l, err := s.openLeaseRecord(key, kv.Value, kv.ModRevision)
+	l, err := s.openLeaseRecord(key, kv.value, kv.rev)
 	if err != nil {
 		s.counters.integrity.Add(1)
 		s.log.Error("lease record does not verify", "key", key, "err", err)
 		return
 	}
-	l.Created = kv.CreateRevision
+	l.Created = kv.created
 	yield(LeaseChange{Lease: l})
 }

@@ -23,9 +23,9 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/authn/idtoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 // Any, as an issuer of [Config], allows every issuer that is outside.
@@ -57,7 +57,7 @@ type Config struct {
 	CAFile string
 }
 
-// Issuers is safe for concurrent use.
+// Issuers is safe for concurrent use. The zero Issuers trusts nobody.
 type Issuers struct {
 	named []string
 	any   bool

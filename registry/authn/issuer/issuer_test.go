@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/authn/idtoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/issuer"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 const audience = "https://lanyard.example"

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/aws"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/providertest"
 )
 

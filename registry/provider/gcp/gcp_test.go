@@ -13,9 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/gcp"
 	"github.com/lanyard-dev/lanyard/registry/provider/gcp/gcptest"
 	"github.com/lanyard-dev/lanyard/registry/provider/providertest"

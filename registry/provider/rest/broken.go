@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 // Broken explains why a request of a [Client] has no answer, or none to its end; server is how its message calls the other side. Of the causes only those are kept that the peer cannot put

@@ -10,8 +10,8 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 )
 
 const maxBundle = 256 << 10 // the system bundle of a Linux distribution has about 220 KB

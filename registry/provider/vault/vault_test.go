@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/egress"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
 	"github.com/lanyard-dev/lanyard/registry/provider/providertest"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault"
 	"github.com/lanyard-dev/lanyard/registry/provider/vault/vaulttest"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lanyard-dev/lanyard/registry/provider/egress"
+	"github.com/lanyard-dev/lanyard/internal/egress"
 )
 
 // hostile are addresses an owner might write to make the registry speak to something that is not a secret provider, or to fool one of two parsers.
