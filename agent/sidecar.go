@@ -14,6 +14,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
+	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 const (
@@ -150,8 +151,12 @@ func (s *sidecar) look(ctx context.Context, limit time.Duration) (changed bool, 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	request := s.config.Request
-	if request.Mark = s.mark; !s.complete() { // somebody took files away
-		request.Mark = ""
+	switch {
+	case !s.complete(): // the first look, or somebody took files away
+	case s.mark == "": // of a restarted sidecar
+		request.Mark = wire.UnknownMark
+	default:
+		request.Mark = s.mark
 	}
 	answer, err := s.client.Resolve(ctx, &request)
 	if err != nil {

@@ -35,6 +35,7 @@ type pod struct {
 	value  string       // of every ENV, at the registry
 	marks  bool         // the registry knows marks
 	refuse wire.Problem // instead of values
+	old    string       // what the registry remembers of a provider that is silent; empty while it answers
 	down   bool         // the registry
 	asked  []time.Time
 	told   []string // what the files held when the application was told
@@ -94,9 +95,17 @@ func (p *pod) registry(r *http.Request) (*http.Response, error) {
 		body, _ := json.Marshal(p.refuse)
 		return reply(p.refuse.Code.Info().Status, body)
 	}
+	value := p.value
+	if p.old != "" {
+		if value = p.old; asked.Mark != "" { // a pod that has values waits for fresh ones
+			silent := wire.Problem{Code: wire.CodeUnresolved, Items: []wire.ItemProblem{{Container: "app", Env: "A", Code: wire.CodeProviderUnavailable}}}
+			body, _ := json.Marshal(silent)
+			return reply(silent.Code.Info().Status, body)
+		}
+	}
 	answer := &wire.ResolveResponse{RequestID: "r1"}
 	if p.marks {
-		answer.Mark = "mark-of-" + p.value
+		answer.Mark = "mark-of-" + value
 	}
 	if p.marks && asked.Mark == answer.Mark {
 		answer.Unchanged = true
@@ -104,7 +113,7 @@ func (p *pod) registry(r *http.Request) (*http.Response, error) {
 	}
 	answer.Containers = []wire.ContainerValues{{Name: "app"}}
 	for _, name := range []string{"A", "B"} {
-		answer.Containers[0].Envs = append(answer.Containers[0].Envs, wire.Env{Name: name, Value: redact.New([]byte(canary + p.value))})
+		answer.Containers[0].Envs = append(answer.Containers[0].Envs, wire.Env{Name: name, Value: redact.New([]byte(canary + value))})
 	}
 	return reply(200, wire.AppendResponse(nil, answer))
 }
@@ -441,6 +450,7 @@ func TestASidecarThatWasRestartedSettlesForItsFiles(t *testing.T) {
 		"there are other values":           {func(p *pod) { p.value = "two" }, 0, "two", 1},
 		"the registry is down":             {func(p *pod) { p.down = true }, 10 * time.Second, "one", 0},
 		"the binding is gone":              {func(p *pod) { p.refuse.Code = wire.CodeNotBound }, 0, "one", 0},
+		"a provider is silent":             {func(p *pod) { p.old = "zero" }, 10 * time.Second, "one", 0},
 		"values could not be written over": {func(p *pod) { p.refuse.Code = wire.CodeUnresolved }, 0, "one", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

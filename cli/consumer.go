@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-dev/lanyard/pkg/api"
@@ -152,28 +153,11 @@ func updateConsumer(a *app) *cobra.Command {
 }
 
 func deleteConsumer(a *app) *cobra.Command {
-	var (
-		yes  bool
-		only condition
-	)
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a consumer", Args: arguments, ValidArgsFunction: a.completeConsumers,
-		Long: "Delete a consumer. Running pods keep what they have; pods that claim it are refused from now on.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), yes, "Delete consumer "+args[0]+" of "+org+"?"); err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.DeleteConsumer(cmd.Context(), org, args[0], &api.DeleteConsumerParams{IfMatch: only.header()})); err != nil {
-				return err
-			}
-			return a.say("consumer/%s deleted", args[0])
+	return removal{
+		use: "delete NAME", short: "Delete a consumer", complete: a.completeConsumers, question: "Delete consumer %s of %s?", done: "consumer/%s deleted",
+		long: "Delete a consumer. Running pods keep what they have; pods that claim it are refused from now on.",
+		remove: func(ctx context.Context, client *api.Client, org, name string, ifMatch *string) error {
+			return done(client.DeleteConsumer(ctx, org, name, &api.DeleteConsumerParams{IfMatch: ifMatch}))
 		},
-	}
-	registerYes(cmd, &yes)
-	only.register(cmd)
-	return cmd
+	}.command(a)
 }

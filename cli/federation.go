@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -133,30 +134,13 @@ func getFederation(a *app) *cobra.Command {
 }
 
 func deleteFederation(a *app) *cobra.Command {
-	var (
-		yes  bool
-		only condition
-	)
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a federation and end what it gave out", Args: arguments, ValidArgsFunction: a.completeFederations,
-		Long: "Delete a federation, by name or id: every request that begins after the answer is refused if its bearer was given out by it.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), yes, "Delete federation "+args[0]+" of "+org+"?"); err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.DeleteFederation(cmd.Context(), org, args[0], &api.DeleteFederationParams{IfMatch: only.header()})); err != nil {
-				return err
-			}
-			return a.say("federation/%s deleted", args[0])
+	return removal{
+		use: "delete NAME", short: "Delete a federation and end what it gave out", complete: a.completeFederations, question: "Delete federation %s of %s?", done: "federation/%s deleted",
+		long: "Delete a federation, by name or id: every request that begins after the answer is refused if its bearer was given out by it.",
+		remove: func(ctx context.Context, client *api.Client, org, name string, ifMatch *string) error {
+			return done(client.DeleteFederation(ctx, org, name, &api.DeleteFederationParams{IfMatch: ifMatch}))
 		},
-	}
-	registerYes(cmd, &yes)
-	only.register(cmd)
-	return cmd
+	}.command(a)
 }
 
 func (a *app) completeFederations(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -99,30 +100,13 @@ func listInvitations(a *app) *cobra.Command {
 }
 
 func revokeInvitation(a *app) *cobra.Command {
-	var (
-		yes  bool
-		only condition
-	)
-	cmd := &cobra.Command{
-		Use: "revoke ID", Short: "Revoke an invitation", Args: arguments,
-		Long: "Revoke an invitation, by its id: nobody becomes a member by it any more. Who has accepted it stays one; see `lanyard member remove`.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), yes, "Revoke invitation "+args[0]+" to "+org+"?"); err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.RevokeInvitation(cmd.Context(), org, args[0], &api.RevokeInvitationParams{IfMatch: only.header()})); err != nil {
-				return err
-			}
-			return a.say("invitation/%s revoked", args[0])
+	return removal{
+		use: "revoke ID", short: "Revoke an invitation", question: "Revoke invitation %s to %s?", done: "invitation/%s revoked",
+		long: "Revoke an invitation, by its id: nobody becomes a member by it any more. Who has accepted it stays one; see `lanyard member remove`.",
+		remove: func(ctx context.Context, client *api.Client, org, name string, ifMatch *string) error {
+			return done(client.RevokeInvitation(ctx, org, name, &api.RevokeInvitationParams{IfMatch: ifMatch}))
 		},
-	}
-	registerYes(cmd, &yes)
-	only.register(cmd)
-	return cmd
+	}.command(a)
 }
 
 // maxCode is more than a code has, with a newline.
@@ -132,7 +116,7 @@ func acceptInvitation(a *app) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "accept", Short: "Become a member by the code of an invitation", Args: arguments, PreRunE: a.checkOutput,
-		Long: "Become a member by the code of an invitation, as who you are signed in as (`lanyard whoami`). On a terminal the code is asked for without echo.",
+		Long: "Become a member by the code of an invitation, as who you are signed in as (`lanyard whoami`), and print of which organization. On a terminal the code is asked for without echo.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -154,7 +138,7 @@ func acceptInvitation(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return changed(a, memberView, o, "is "+string(o.body.Role)+" of "+o.body.OrganizationID)
+			return changed(a, memberView, o, "is "+string(o.body.Role)+" of "+slugOf(cmd.Context(), client, o.body.OrganizationID))
 		},
 	}
 	cmd.Flags().StringVar(&file, "code-file", "", "`file` with the code, - for standard input")

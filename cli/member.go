@@ -131,33 +131,18 @@ func setRole(a *app) *cobra.Command {
 }
 
 func removeMember(a *app) *cobra.Command {
-	var (
-		yes, force bool
-		only       condition
-	)
-	cmd := &cobra.Command{
-		Use: "remove PRINCIPAL", Short: "Remove a member", Args: arguments, ValidArgsFunction: a.completeMembers,
-		Long: "Remove a member. It counts from the member's next request on; tokens the member made go on. The last owner stays.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
+	var force bool
+	cmd := removal{
+		use: "remove PRINCIPAL", short: "Remove a member", complete: a.completeMembers, question: "Remove %s from %s?", done: "member/%s removed",
+		long: "Remove a member. It counts from the member's next request on; tokens the member made go on. The last owner stays.",
+		remove: func(ctx context.Context, client *api.Client, org, principal string, ifMatch *string) error {
+			member, err := memberRef(ctx, client, org, principal)
 			if err != nil {
 				return err
 			}
-			if err := a.confirm(cmd.Context(), yes, "Remove "+args[0]+" from "+org+"?"); err != nil {
-				return err
-			}
-			member, err := memberRef(cmd.Context(), client, org, args[0])
-			if err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.RemoveMember(cmd.Context(), org, member, &api.RemoveMemberParams{IfMatch: only.header(), Force: nonzero(force)})); err != nil {
-				return err
-			}
-			return a.say("member/%s removed", args[0])
+			return done(client.RemoveMember(ctx, org, member, &api.RemoveMemberParams{IfMatch: ifMatch, Force: nonzero(force)}))
 		},
-	}
-	registerYes(cmd, &yes)
+	}.command(a)
 	cmd.Flags().BoolVar(&force, "force", false, forceHelp)
-	only.register(cmd)
 	return cmd
 }

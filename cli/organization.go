@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"io"
 	"slices"
 
@@ -72,6 +73,15 @@ func getOrganization(a *app) *cobra.Command {
 	}}
 }
 
+// slugOf is what people call an organization; or its id, if it cannot be read now, so that what was done is told all the same.
+func slugOf(ctx context.Context, client *api.Client, id string) string {
+	o, err := answer[api.Organization](client.GetOrganization(ctx, id, nil))
+	if err != nil {
+		return id
+	}
+	return o.body.Slug
+}
+
 func updateOrganization(a *app) *cobra.Command {
 	var (
 		displayName              string
@@ -115,8 +125,8 @@ func deleteOrganization(a *app) *cobra.Command {
 		Use: "delete SLUG", Short: "Delete an organization, with everything in it on request", Args: arguments, ValidArgsFunction: a.completeOrganizations,
 		Long: `Delete an organization for good.
 
-What is in it is shown first. An organization that still has secrets, consumers, providers, running pods or leases is deleted with all of them if you type its slug when asked, or with
---yes --force. Its running pods keep what they have received; nothing starts with it again. Leases of dynamic credentials are revoked. Nothing can be restored.`,
+What is in it is shown first. If something of it needs force, the organization is deleted with everything in it if you type its slug when asked, or with --yes --force. Its running
+pods keep what they have received; nothing starts with it again. Leases of dynamic credentials are revoked. Nothing can be restored.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -126,9 +136,9 @@ What is in it is shown first. An organization that still has secrets, consumers,
 			if err != nil {
 				return err
 			}
-			full := reportContents(a.Err, have.body.Items)
+			needsForce := reportContents(a.Err, have.body.Items)
 			switch {
-			case full && !yes && a.Terminal != nil:
+			case needsForce && !yes && a.Terminal != nil:
 				if err := a.confirmText(cmd.Context(), args[0], "Delete organization "+args[0]+" with everything in it? Type its slug: "); err != nil {
 					return err
 				}
@@ -142,7 +152,7 @@ What is in it is shown first. An organization that still has secrets, consumers,
 			if force {
 				params.Confirm = &args[0]
 			}
-			if _, err := answer[struct{}](client.DeleteOrganization(cmd.Context(), args[0], params)); err != nil {
+			if err := done(client.DeleteOrganization(cmd.Context(), args[0], params)); err != nil {
 				return err
 			}
 			return a.say("organization/%s deleted", args[0])
@@ -154,16 +164,13 @@ What is in it is shown first. An organization that still has secrets, consumers,
 	return cmd
 }
 
-// reportContents shows a person what would go with an organization, and reports whether that is more than who administers it.
-func reportContents(w io.Writer, have []api.OrganizationContent) (full bool) {
+// reportContents shows a person what would go with an organization, and reports whether something of it needs force.
+func reportContents(w io.Writer, have []api.OrganizationContent) (needsForce bool) {
 	shown := slices.DeleteFunc(slices.Clone(have), func(c api.OrganizationContent) bool { return c.Count == 0 })
-	for _, c := range shown {
-		full = full || c.Kind != "deleted_secret" && c.Kind != "member" && c.Kind != "api_token" && c.Kind != "invitation" && c.Kind != "federation"
-	}
 	if len(shown) > 0 {
 		_ = output.List(output.Printer{Out: w}, contentView, shown) // stderr may be gone
 	}
-	return full
+	return slices.ContainsFunc(have, func(c api.OrganizationContent) bool { return c.NeedsForce })
 }
 
 func registerYes(cmd *cobra.Command, yes *bool) {

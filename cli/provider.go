@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-dev/lanyard/pkg/api"
@@ -172,28 +173,11 @@ Whoever changes the type or the configuration of a provider with credentials giv
 }
 
 func deleteProvider(a *app) *cobra.Command {
-	var (
-		yes  bool
-		only condition
-	)
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a provider that no secret refers to", Args: arguments, ValidArgsFunction: a.completeProviders,
-		Long: "Delete a provider and its credentials. While secrets refer to it, it is not deleted, and they are listed.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), yes, "Delete provider "+args[0]+" of "+org+"?"); err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.DeleteProvider(cmd.Context(), org, args[0], &api.DeleteProviderParams{IfMatch: only.header()})); err != nil {
-				return err
-			}
-			return a.say("provider/%s deleted", args[0])
+	return removal{
+		use: "delete NAME", short: "Delete a provider that no secret refers to", complete: a.completeProviders, question: "Delete provider %s of %s?", done: "provider/%s deleted",
+		long: "Delete a provider and its credentials. While secrets refer to it, it is not deleted, and they are listed.",
+		remove: func(ctx context.Context, client *api.Client, org, name string, ifMatch *string) error {
+			return done(client.DeleteProvider(ctx, org, name, &api.DeleteProviderParams{IfMatch: ifMatch}))
 		},
-	}
-	registerYes(cmd, &yes)
-	only.register(cmd)
-	return cmd
+	}.command(a)
 }

@@ -15,7 +15,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/lanyard-dev/lanyard/cli"
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/registry"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/envelope/keydir"
@@ -155,7 +155,7 @@ type testRegistry struct {
 	address, token, canary string
 	forge                  *oidctest.Liar // whose ID tokens it knows
 	idToken                string         // of a job of acme/app
-	log, audit             lockedBuffer
+	log, audit             logtest.Buffer
 }
 
 // canaries are what must not be printed: the value of the scripts, as it is and as it travels, and the token.
@@ -203,21 +203,4 @@ func startRegistry(t *testing.T) *testRegistry {
 		}
 	})
 	return r
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

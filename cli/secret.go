@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"time"
 
 	"github.com/oapi-codegen/nullable"
@@ -225,32 +226,17 @@ func updateSecret(a *app) *cobra.Command {
 }
 
 func deleteSecret(a *app) *cobra.Command {
-	var (
-		yes, force bool
-		only       condition
-	)
-	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a secret; it can be undeleted", Args: arguments, ValidArgsFunction: a.completeSecrets,
-		Long: `Delete a secret.
+	var force bool
+	cmd := removal{
+		use: "delete NAME", short: "Delete a secret; it can be undeleted", complete: a.completeSecrets, question: "Delete secret %s of %s?", done: "secret/%s deleted",
+		long: `Delete a secret.
 
 It stops resolving, its name stays taken, and it can be undeleted with all its versions. While something refers to it, it is not deleted, and what refers to it is listed.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), yes, "Delete secret "+args[0]+" of "+org+"?"); err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.DeleteSecret(cmd.Context(), org, args[0], &api.DeleteSecretParams{IfMatch: only.header(), Force: nonzero(force)})); err != nil {
-				return err
-			}
-			return a.say("secret/%s deleted", args[0])
+		remove: func(ctx context.Context, client *api.Client, org, name string, ifMatch *string) error {
+			return done(client.DeleteSecret(ctx, org, name, &api.DeleteSecretParams{IfMatch: ifMatch, Force: nonzero(force)}))
 		},
-	}
-	registerYes(cmd, &yes)
+	}.command(a)
 	cmd.Flags().BoolVar(&force, "force", false, "delete it although something refers to it, which then fails at its next start")
-	only.register(cmd)
 	return cmd
 }
 

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -97,28 +98,11 @@ func showToken(a *app, o object[api.APITokenCreated]) error {
 }
 
 func revokeToken(a *app) *cobra.Command {
-	var (
-		yes  bool
-		only condition
-	)
-	cmd := &cobra.Command{
-		Use: "revoke NAME", Short: "Revoke an API token", Args: arguments, ValidArgsFunction: a.completeTokens,
-		Long: "Revoke an API token, by name or id: every request that begins after the answer is refused. Of a token that leaked, the id is what follows lyd_.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, org, err := a.tenant()
-			if err != nil {
-				return err
-			}
-			if err := a.confirm(cmd.Context(), yes, "Revoke token "+args[0]+" of "+org+"?"); err != nil {
-				return err
-			}
-			if _, err := answer[struct{}](client.DeleteToken(cmd.Context(), org, args[0], &api.DeleteTokenParams{IfMatch: only.header()})); err != nil {
-				return err
-			}
-			return a.say("token/%s revoked", args[0])
+	return removal{
+		use: "revoke NAME", short: "Revoke an API token", complete: a.completeTokens, question: "Revoke token %s of %s?", done: "token/%s revoked",
+		long: "Revoke an API token, by name or id: every request that begins after the answer is refused. Of a token that leaked, the id is what follows lyd_.",
+		remove: func(ctx context.Context, client *api.Client, org, name string, ifMatch *string) error {
+			return done(client.DeleteToken(ctx, org, name, &api.DeleteTokenParams{IfMatch: ifMatch}))
 		},
-	}
-	registerYes(cmd, &yes)
-	only.register(cmd)
-	return cmd
+	}.command(a)
 }

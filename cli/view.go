@@ -121,6 +121,12 @@ var contentView = output.View[api.OrganizationContent]{
 	Columns: []output.Column[api.OrganizationContent]{
 		{Header: "KIND", Cell: func(c api.OrganizationContent) string { return c.Kind }},
 		{Header: "COUNT", Cell: func(c api.OrganizationContent) string { return strconv.Itoa(c.Count) }},
+		{Header: "NEEDS FORCE", Cell: func(c api.OrganizationContent) string {
+			if c.NeedsForce {
+				return "yes"
+			}
+			return "no"
+		}},
 		{Header: "NAMES", Cell: contentNames},
 	},
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/lanyard-dev/lanyard/cli"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/authn/credential"
+	"github.com/lanyard-dev/lanyard/registry/authn/issuer"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
@@ -54,7 +55,7 @@ func peopleRegistry(t *testing.T) (address, caFile string, s *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if handler, err = api.New(api.Config{Store: s, Authenticator: sessions, Checker: nobody{}, Explainer: &resolve.Explainer{}, SignIn: pages}); err != nil {
+	if handler, err = api.New(api.Config{Store: s, Authenticator: sessions, Checker: nobody{}, Explainer: &resolve.Explainer{}, Issuers: new(issuer.Issuers), SignIn: pages}); err != nil {
 		t.Fatal(err)
 	}
 	server.StartTLS()
@@ -186,7 +187,7 @@ func TestSomebodyLogsInWithABrowser(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.OK || out != "member/"+principal+" is member of "+beta.ID+"\n" {
+	if code, out = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.OK || out != "member/"+principal+" is member of beta\n" {
 		t.Errorf("accepting: %d %s", code, out)
 	}
 	if code, _ = user.run(t.Context(), io.Discard, "invitation", "accept", "--code-file", file); code != cli.NotFound {

@@ -66,7 +66,9 @@ func workloads(ctx context.Context, client *api.Client, org string, params *api.
 func getWorkload(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "get POD", Short: "Show what a running pod received, by names and versions", Args: arguments,
-		Long:    "Show what a running pod received, by names and versions. POD is <namespace>/<name> or the pod's uid.",
+		Long: `Show what a running pod received, by names and versions. POD is <namespace>/<name> or the pod's uid.
+
+LAST KNOWN GOOD is when a provider gave a value that was old: it did not answer when the pod started, and the organization lets pods start with what it said last.`,
 		Example: "  lanyard workload get billing/api-7c9f-x2x7p",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, org, err := a.tenant()
@@ -133,6 +135,7 @@ var receivedView = output.View[receivedEnv]{
 		}},
 		{Header: "VERSION", Cell: func(r receivedEnv) string { return output.Text(r.env.Version) }},
 		{Header: "STALE", Cell: func(r receivedEnv) string { return output.Text(r.env.Stale) }},
+		{Header: "LAST KNOWN GOOD", Cell: func(r receivedEnv) string { return output.OptionalTime(r.env.FetchedAt) }},
 		{Header: "RECEIVED", Cell: func(r receivedEnv) string { return output.Time(r.container.ReceivedAt) }},
 	},
 }

@@ -15,7 +15,8 @@ import (
 const twoWorkloads = `{"items": [
  {"id": "u1", "organization_id": "o", "cluster": "default", "namespace": "billing", "pod": "api-1", "node": "n1", "service_account": "api", "received_at": "2026-03-01T12:00:00Z", "stale": true, "containers": [
   {"name": "app", "consumer": "billing-api", "received_at": "2026-03-01T12:00:00Z", "envs": [
-   {"name": "STRIPE", "secret": "stripe", "secret_id": "s1", "version": 1, "stale": "version"}, {"name": "OLD", "secret_id": "s2", "version": 3, "stale": "deleted"}, {"name": "VAULT", "secret": "db", "secret_id": "s3"}]}]}]}`
+   {"name": "STRIPE", "secret": "stripe", "secret_id": "s1", "version": 1, "stale": "version"}, {"name": "OLD", "secret_id": "s2", "version": 3, "stale": "deleted"}, {"name": "VAULT", "secret": "db", "secret_id": "s3"},
+   {"name": "SILENT", "secret": "mq", "secret_id": "s4", "last_known_good": true, "fetched_at": "2026-03-01T11:30:00.5Z"}]}]}]}`
 
 // registryOfPods answers like a registry that knows one pod, and keeps the queries it was sent.
 func registryOfPods(t *testing.T, queries *[]string) string {
@@ -58,10 +59,11 @@ NAMESPACE   POD     CONSUMERS     STALE       RECEIVED
 billing     api-1   billing-api   stripe,s2   2026-03-01T12:00:00Z
 `},
 		"one pod": {[]string{"workload", "get", "billing/api-1"}, OK, `
-CONTAINER   CONSUMER      ENV      SECRET   VERSION   STALE     RECEIVED
-app         billing-api   STRIPE   stripe   1         version   2026-03-01T12:00:00Z
-app         billing-api   OLD      s2       3         deleted   2026-03-01T12:00:00Z
-app         billing-api   VAULT    db       -         -         2026-03-01T12:00:00Z
+CONTAINER   CONSUMER      ENV      SECRET   VERSION   STALE     LAST KNOWN GOOD        RECEIVED
+app         billing-api   STRIPE   stripe   1         version   -                      2026-03-01T12:00:00Z
+app         billing-api   OLD      s2       3         deleted   -                      2026-03-01T12:00:00Z
+app         billing-api   VAULT    db       -         -         -                      2026-03-01T12:00:00Z
+app         billing-api   SILENT   mq       -         -         2026-03-01T11:30:00Z   2026-03-01T12:00:00Z
 `},
 		"a name": {[]string{"workload", "get", "billing/api-1", "-o", "name"}, OK, "\nworkload/billing/api-1\n"},
 		"a pod that is protected": {[]string{"workload", "stop", "billing/api-1", "--yes"}, Conflict, `

@@ -11,11 +11,12 @@ import (
 	"testing"
 
 	"github.com/lanyard-dev/lanyard/injector/mutate"
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // newPlanner returns a planner that follows a policy file until the test ends, what it logs, and what writes the file as the kubelet does: beside it, and then over it.
-func newPlanner(t *testing.T, text string) (p *planner, log *lockedBuffer, write func(string)) {
+func newPlanner(t *testing.T, text string) (p *planner, log *logtest.Buffer, write func(string)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "policy.yaml")
 	write = func(text string) {
@@ -28,7 +29,7 @@ func newPlanner(t *testing.T, text string) (p *planner, log *lockedBuffer, write
 		}
 	}
 	write(text)
-	log = new(lockedBuffer)
+	log = new(logtest.Buffer)
 	p = &planner{cfg: mutate.Config{Image: "agent:1", URL: "https://registry", CA: "a CA"}}
 	if err := p.loadPolicy(path); err != nil {
 		t.Fatal(err)

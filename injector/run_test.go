@@ -26,6 +26,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/lanyard-dev/lanyard/injector/admission"
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
@@ -157,7 +158,7 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var log lockedBuffer
+	var log logtest.Buffer
 	cfg.Kubernetes, cfg.Log = &rest.Config{Host: apiHTTP.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}, slog.New(slog.NewJSONHandler(&log, nil))
 	i, err := build(cfg)
 	if err != nil {
@@ -258,18 +259,6 @@ func TestAnInjectorFromStartToDrain(t *testing.T) {
 		t.Errorf("log: %s", log.String())
 	}
 }
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
 func TestFlagsAreChecked(t *testing.T) {
 	good := []string{"--namespace=lanyard", "--registry-url=https://registry", "--registry-ca-file=ca.crt", "--agent-image=agent"}

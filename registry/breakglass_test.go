@@ -9,11 +9,11 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/registry"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 )
@@ -34,7 +34,7 @@ func TestBreakingTheGlass(t *testing.T) {
 	dir := t.TempDir()
 	serve := func(args ...string) (p *process, api string, audited func() string) {
 		t.Helper()
-		audit := new(collector)
+		audit := new(logtest.Buffer)
 		p = start(t, dir, func(c *registry.Config) {
 			flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 			c.Flags(flags)
@@ -128,22 +128,4 @@ func await(t *testing.T, what string, condition func() bool) {
 		case <-t.Context().Done():
 		}
 	}
-}
-
-// collector keeps what several goroutines write.
-type collector struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (c *collector) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.b.Write(p)
-}
-
-func (c *collector) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.b.String()
 }

@@ -88,7 +88,7 @@ func (r *server) openPeople(keys *keydir.Keyring, denied *audit.Denials, issuers
 			return people{}, fmt.Errorf("trusting the public URL: %w", err)
 		}
 	}
-	pages := signin.Config{Store: r.store, Denials: denied, Log: r.log}
+	pages := signin.Config{Store: r.store, Denials: denied, Log: r.log, Registerer: r.metrics}
 	if len(r.config.Federation.Issuers) > 0 {
 		pages.IDTokens = issuers
 	}

@@ -32,6 +32,9 @@ type Config struct {
 	// Detached lets the cluster outlive the program that starts it, until Remove.
 	// Otherwise the next Start removes it once that program has ended.
 	Detached bool
+	// UserNamespaces has the node run pods in user namespaces, which takes a runc that
+	// is compiled with a C compiler. It does nothing with the kind driver, whose node image decides.
+	UserNamespaces bool
 	// Dir is the directory in which the cluster gets one of its name; if empty,
 	// DefaultDir. Keep it short: it holds sockets, whose paths end at 107 bytes.
 	Dir string

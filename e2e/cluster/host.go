@@ -17,7 +17,7 @@ func startHost(ctx context.Context, config Config) (backend, error) {
 	}
 	c, err := host.Start(ctx, host.Config{
 		Name: config.Name, Root: config.Dir, Detached: config.Detached, Progress: config.Progress,
-		Tools: tools,
+		UserNamespaces: config.UserNamespaces, Tools: tools,
 		Pause: func(ctx context.Context, path string) error {
 			return BuildImage(ctx, filepath.Join(filepath.Dir(tools.Source), "images", "pause"), host.PauseImage, path)
 		},

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, err := cluster.Start(ctx, cluster.Config{Name: "e2e", Progress: os.Stderr})
+	c, err := cluster.Start(ctx, cluster.Config{Name: "e2e", UserNamespaces: true, Progress: os.Stderr})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

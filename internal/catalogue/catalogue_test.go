@@ -48,7 +48,11 @@ var catalogues = map[string]struct {
 	"agent": {"../../agent", "Exit", func() []string {
 		return each(agent.Exits, func(i agent.ExitInfo) string { return strconv.Itoa(int(i.Exit)) })
 	}, "exit-codes.md", ""},
-	"provider": {"../../registry/provider", "Reason", nil, "providers.md", " `(provider_|unrepresentable)"}, // its document is its catalogue
+	// The documents of the rest are their catalogues.
+	"provider": {"../../registry/provider", "Reason", nil, "providers.md", " `(provider_|unrepresentable)"},
+	// All that a job may be refused for, and what else becomes of an exchange.
+	"ID tokens": {"../../registry/authn/idtoken", "Reason", nil, "federation.md", ""},
+	"exchanges": {"../../registry/signin", "outcome", nil, "federation.md", ""},
 }
 
 func each[T any](list []T, of func(T) string) []string {

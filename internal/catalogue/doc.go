@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package catalogue states that every reason code stands in its catalogue and its document once, and that it is told alike wherever it is told. It holds only a test, because
-// the components, which have the catalogues, do not know each other.
+// Package catalogue states that every reason code stands in its catalogue and its document once, that it is told alike wherever it is told, and that the README leads to every
+// guide. It holds only tests, because the components, which have the catalogues, do not know each other.
 package catalogue

@@ -1156,6 +1156,11 @@ type OrganizationContent struct {
 	//
 	// Example: ["stripe-api-key"]
 	Names []string `json:"names"`
+
+	// NeedsForce There is some of it, and it keeps the organization from being deleted without `force`.
+	//
+	// Example: true
+	NeedsForce bool `json:"needs_force"`
 }
 
 // OrganizationContents defines model for OrganizationContents.

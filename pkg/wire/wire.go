@@ -16,7 +16,8 @@
 //
 // The answer carries a mark ([ResolveResponse.Mark]), which stands for the values in it. A request that sends it back ([ResolveRequest.Mark]) wants values only if they differ
 // now: everything is checked as if they were to be released, and if none differs the answer says unchanged and holds none. A registry that knows no marks
-// ignores them and always answers with values, so a client compares what it gets with what it has.
+// ignores them and always answers with values, so a client compares what it gets with what it has. Any mark also says that there are values already, which what a registry kept
+// of a provider that is silent must not replace; a client that has some, but not their mark, sends [UnknownMark].
 //
 // # Providers' tokens
 //
@@ -79,6 +80,9 @@ const (
 	// NamesPingInterval is the longest silence on a healthy names stream; a client that hears nothing for three of them reconnects.
 	NamesPingInterval = 10 * time.Second
 )
+
+// UnknownMark is the mark of no answer. A request with it comes from a pod that has values, though it does not know which: it wants values in any case, but none that are not fresh.
+const UnknownMark = "unknown"
 
 // A Delivery is the way values reach a container.
 type Delivery string

@@ -114,7 +114,7 @@ func needs(operation, method string) authz.Role {
 }
 
 func TestEveryRouteIsGuarded(t *testing.T) {
-	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}, Checker: checks{}, Explainer: &resolve.Explainer{}})
+	routes, err := api.Routes(api.Config{Store: failing{}, Authenticator: caller{}, Checker: checks{}, Explainer: &resolve.Explainer{}, Issuers: anyIssuer{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 	}
 	handlers := make(map[string]http.Handler)
 	for name, class := range callers {
-		h, err := api.New(api.Config{Store: guarded{failing: failing{store: errReached}}, Authenticator: class.caller, Checker: checks{}, Explainer: &resolve.Explainer{}, Rate: 1e6, Burst: 1e6})
+		h, err := api.New(api.Config{Store: guarded{failing: failing{store: errReached}}, Authenticator: class.caller, Checker: checks{}, Explainer: &resolve.Explainer{}, Issuers: anyIssuer{}, Rate: 1e6, Burst: 1e6})
 		if err != nil {
 			t.Fatal(err)
 		}

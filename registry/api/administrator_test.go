@@ -92,7 +92,7 @@ func TestAdministrationThatCannotBeReadAllowsNothing(t *testing.T) {
 		"a service account ends nothing":         {authz.Principal{Type: "serviceaccount", ID: "a/b"}, administrationFails{known: store.Administration{Administrator: true}, end: errors.New("asked")}, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := api.New(api.Config{Store: tc.store, Authenticator: caller{principal: tc.principal}, Checker: checks{}, Explainer: &resolve.Explainer{}})
+			h, err := api.New(api.Config{Store: tc.store, Authenticator: caller{principal: tc.principal}, Checker: checks{}, Explainer: &resolve.Explainer{}, Issuers: anyIssuer{}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -53,29 +53,20 @@ func (s *server) CreateToken(ctx context.Context, r ginapi.CreateTokenRequestObj
 		return nil, err
 	}
 	var t store.APIToken
-	var text string
+	text := onceShown{call: call, text: apitoken.New}
 	if err := s.once(ctx, call, func() error {
 		expires, err := s.tokenExpiry(ctx, call, r.Body.ExpiresAt)
 		if err != nil {
 			return err
 		}
-		t, err = s.store.CreateAPIToken(ctx, call.act(), o.ID, store.APIToken{Name: r.Body.Name, Role: store.Role(r.Body.Role), ExpiresAt: expires}, func(id string) [32]byte {
-			text = apitoken.New(id)
-			if call.once != nil {
-				call.once.Private = []byte(text)
-			}
-			return apitoken.Sum(text)
-		})
+		t, err = s.store.CreateAPIToken(ctx, call.act(), o.ID, store.APIToken{Name: r.Body.Name, Role: store.Role(r.Body.Role), ExpiresAt: expires}, text.hash)
 		return err
 	}, &t); err != nil {
 		return nil, err
 	}
-	if call.once != nil {
-		text = string(call.once.Private)
-	}
 	return ginapi.CreateToken201JSONResponse{
 		Body: contract.APITokenCreated{
-			Token: text, ID: t.ID, OrganizationID: t.OrgID, Name: t.Name, Role: contract.Role(t.Role), ExpiresAt: t.ExpiresAt,
+			Token: text.shown(), ID: t.ID, OrganizationID: t.OrgID, Name: t.Name, Role: contract.Role(t.Role), ExpiresAt: t.ExpiresAt,
 			CreatedAt: t.CreatedAt, CreatedBy: t.CreatedBy, Etag: etag(t.Meta),
 		},
 		Headers: ginapi.CreateToken201ResponseHeaders{ETag: etag(t.Meta), Location: organizationsPath + t.OrgID + "/tokens/" + t.ID},

@@ -259,7 +259,7 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestALargeBodyIsRefusedUnread(t *testing.T) {
-	h, err := api.New(api.Config{Store: failing{store: store.ErrNotFound}, Checker: checks{}, Explainer: &resolve.Explainer{}, Authenticator: caller{principal: authz.Principal{Type: "token", ID: "x", Admin: true}}})
+	h, err := api.New(api.Config{Store: failing{store: store.ErrNotFound}, Checker: checks{}, Explainer: &resolve.Explainer{}, Issuers: anyIssuer{}, Authenticator: caller{principal: authz.Principal{Type: "token", ID: "x", Admin: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
@@ -108,10 +107,3 @@ func (s *server) DeleteFederation(ctx context.Context, r ginapi.DeleteFederation
 	}
 	return ginapi.DeleteFederation204Response{}, nil
 }
-
-// noIssuers is an installation without federation.
-type noIssuers struct{}
-
-var errNoFederation = errors.New("this installation trusts no issuer; its operator names those organizations may trust (-federation-issuers)")
-
-func (noIssuers) CheckIssuer(string) error { return errNoFederation }

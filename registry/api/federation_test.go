@@ -10,6 +10,7 @@ import (
 
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
+	"github.com/lanyard-dev/lanyard/registry/authn/issuer"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -84,7 +85,7 @@ func TestAFederationThatTrustsTooManyIsRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
-	nobody := newWorld(t, func(c *api.Config) { c.Issuers = nil })
+	nobody := newWorld(t, func(c *api.Config) { c.Issuers = new(issuer.Issuers) })
 	nobody.organization("acme")
 	if a := nobody.do("POST", acme+"/federations", federationBody); a.status != 422 || !strings.Contains(string(a.body), "-federation-issuers") {
 		t.Errorf("without an operator who allows any: %d %s", a.status, a.body)

@@ -64,28 +64,19 @@ func (s *server) CreateInvitation(ctx context.Context, r ginapi.CreateInvitation
 		return nil, err
 	}
 	var i store.Invitation
-	var code string
+	code := onceShown{call: call, text: func(id string) string { return credential.New(invitationPrefix, id) }}
 	if err := s.once(ctx, call, func() error {
 		var err error
 		asked := store.Invitation{Email: or(r.Body.Email, ""), Principal: or(r.Body.Principal, ""), Role: store.Role(r.Body.Role), ExpiresAt: or(r.Body.ExpiresAt, time.Time{})}
-		i, err = s.store.CreateInvitation(ctx, call.act(), o.ID, asked, func(id string) [32]byte {
-			code = credential.New(invitationPrefix, id)
-			if call.once != nil {
-				call.once.Private = []byte(code)
-			}
-			return credential.Sum(code)
-		})
+		i, err = s.store.CreateInvitation(ctx, call.act(), o.ID, asked, code.hash)
 		return err
 	}, &i); err != nil {
 		return nil, err
 	}
-	if call.once != nil {
-		code = string(call.once.Private)
-	}
 	made := invitation(i)
 	return ginapi.CreateInvitation201JSONResponse{
 		Body: contract.InvitationCreated{
-			Code: code, ID: made.ID, OrganizationID: made.OrganizationID, Email: made.Email, Principal: made.Principal, Role: made.Role, ExpiresAt: made.ExpiresAt,
+			Code: code.shown(), ID: made.ID, OrganizationID: made.OrganizationID, Email: made.Email, Principal: made.Principal, Role: made.Role, ExpiresAt: made.ExpiresAt,
 			CreatedAt: made.CreatedAt, CreatedBy: made.CreatedBy, Etag: made.Etag,
 		},
 		Headers: ginapi.CreateInvitation201ResponseHeaders{ETag: made.Etag, Location: organizationsPath + i.OrgID + "/invitations/" + i.ID},

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"net/http"
 
+	"github.com/lanyard-dev/lanyard/registry/authn/credential"
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
@@ -30,6 +31,30 @@ func onceOf(r *http.Request, call *call, body []byte) *store.Once {
 		h.Write(part)
 	}
 	return &store.Once{Key: key, Request: [sha256.Size]byte(h.Sum(nil))}
+}
+
+// onceShown is the text of a credential that is being made: its answer shows it, and nothing keeps it, but sealed for a request that is repeated with its key.
+type onceShown struct {
+	call *call
+	text func(id string) string // a new text
+	made string
+}
+
+// hash is what the store calls for what it keeps of the text.
+func (o *onceShown) hash(id string) [32]byte {
+	o.made = o.text(id)
+	if o.call.once != nil {
+		o.call.once.Private = []byte(o.made)
+	}
+	return credential.Sum(o.made)
+}
+
+// shown is the text after the change, also that of an earlier request with the same key.
+func (o *onceShown) shown() string {
+	if o.call.once != nil {
+		return string(o.call.once.Private)
+	}
+	return o.made
 }
 
 // once makes a change, unless it was made already by a request with the same key: then results become what they were then. They are pointers to what the one

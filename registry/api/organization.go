@@ -148,7 +148,7 @@ func (s *server) GetOrganizationContents(ctx context.Context, r ginapi.GetOrgani
 
 func contents(have []store.Content) []contract.OrganizationContent {
 	return each(have, func(c store.Content) contract.OrganizationContent {
-		return contract.OrganizationContent{Kind: c.Kind, Count: c.Count, Names: append([]string{}, c.Names...)}
+		return contract.OrganizationContent{Kind: c.Kind, Count: c.Count, Names: append([]string{}, c.Names...), NeedsForce: c.NeedsForce}
 	})
 }
 

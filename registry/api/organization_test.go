@@ -17,15 +17,18 @@ func TestAnOrganizationIsShownBeforeItIsDeletedWithEverythingInIt(t *testing.T) 
 	w.expect("adding a member", w.do("POST", acme+"/members", `{"principal":"user:bob","role":"member"}`), 201, "")
 	w.expect("a member asks", w.as("User bob", "GET", acme+"/contents", ""), 403, contract.CodeForbidden)
 	have := decode[contract.OrganizationContents](t, w.as("User alice", "GET", acme+"/contents", ""))
-	counts := make(map[string]int)
+	counts, force := make(map[string]int), make(map[string]bool)
 	for _, c := range have.Items {
-		counts[c.Kind] = c.Count
+		counts[c.Kind], force[c.Kind] = c.Count, c.NeedsForce
 		if len(c.Names) != c.Count {
 			t.Errorf("%s: %d, and the names %v", c.Kind, c.Count, c.Names)
 		}
 	}
 	if counts["secret"] == 0 || counts["consumer"] == 0 || counts["member"] != 2 {
 		t.Errorf("got %v", counts)
+	}
+	if !force["secret"] || !force["consumer"] || force["member"] || force["workload"] { // there is no workload
+		t.Errorf("force is needed for %v", force)
 	}
 
 	refused := w.do("DELETE", acme, "")

@@ -21,12 +21,13 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/store"
 )
 
-// Config says what the API works with. Store, Authenticator, Checker and Explainer are required and borrowed.
+// Config says what the API works with. Store, Authenticator, Checker, Explainer and Issuers are required and borrowed.
 type Config struct {
 	Store         Store
 	Authenticator Authenticator
 	Checker       Checker
 	Explainer     Explainer
+	Issuers       Issuers // whose ID tokens organizations may trust
 	Stopper       Stopper // if nil, pods are in clusters that cannot be reached
 	// Cluster is the cluster a binding means that names none; "default" if empty.
 	Cluster    string
@@ -40,8 +41,6 @@ type Config struct {
 	Denials        Denials // hears of every refusal of a known caller; if nil, nobody does
 	// BreakGlass accepts the bootstrap token also after it has ended.
 	BreakGlass bool
-	// Issuers are whose ID tokens organizations may trust; if nil, nobody's.
-	Issuers Issuers
 	// SignIn serves /auth/…, after the request id, the log, the rate limit and the body cap; it authenticates on its own. If nil, nobody can sign in.
 	SignIn http.Handler
 }
@@ -80,8 +79,8 @@ func New(config Config) (http.Handler, error) {
 }
 
 func newServer(config Config) (*server, error) {
-	if config.Store == nil || config.Authenticator == nil || config.Checker == nil || config.Explainer == nil {
-		return nil, errors.New("API needs a store, an authenticator, a checker and an explainer")
+	if config.Store == nil || config.Authenticator == nil || config.Checker == nil || config.Explainer == nil || config.Issuers == nil {
+		return nil, errors.New("API needs a store, an authenticator, a checker, an explainer and issuers")
 	}
 	doc, ops, err := loadDocument()
 	if err != nil {
@@ -92,7 +91,7 @@ func newServer(config Config) (*server, error) {
 		return nil, fmt.Errorf("encoding OpenAPI document: %w", err)
 	}
 	s := &server{
-		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, explainer: config.Explainer, stopper: config.Stopper, log: config.Log,
+		store: config.Store, authenticator: config.Authenticator, checker: config.Checker, explainer: config.Explainer, issuers: config.Issuers, stopper: config.Stopper, log: config.Log,
 		cluster: cmp.Or(config.Cluster, "default"), requireIfMatch: config.RequireIfMatch, denials: config.Denials, breakGlass: config.BreakGlass, operations: ops, signIn: config.SignIn, document: document, duration: newDuration(),
 		waiters: make(chan struct{}, maxWaiters),
 	}
@@ -100,9 +99,6 @@ func newServer(config Config) (*server, error) {
 		if err := config.Registerer.Register(s.duration); err != nil {
 			return nil, fmt.Errorf("registering metrics of the API: %w", err)
 		}
-	}
-	if s.issuers = config.Issuers; s.issuers == nil {
-		s.issuers = noIssuers{}
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

@@ -93,3 +93,38 @@ func TestRunningPodsAreToldOfAndHoldASecret(t *testing.T) {
 		t.Errorf("delete after the pods are gone: %s", a.body)
 	}
 }
+
+// A pod that started while a provider was silent is told of with the time its value is of, and so is the event of its start.
+func TestAValueThatWasNotFreshIsToldOfWithItsTime(t *testing.T) {
+	const acme = "/api/v1/organizations/acme"
+	w := newWorld(t)
+	secret, consumer := w.billing()
+	read := time.Date(2026, 3, 1, 11, 23, 0, 456e6, time.UTC)
+	if err := w.store.AppendAudit(t.Context(), []audit.Event{{
+		OrgID: consumer.OrganizationID, Time: read.Add(time.Hour), Action: audit.WorkloadResolve, Outcome: audit.Allowed,
+		Workload: &audit.Workload{Cluster: "default", Namespace: "billing", ServiceAccount: "api", Pod: "api-1", PodUID: "uid-api-1", Released: []audit.Grant{
+			{Container: "app", Consumer: "acme/billing", ConsumerID: consumer.ID, Env: "KEY", Secret: secret.Name, SecretID: secret.ID, LastKnownGood: true, FetchedAt: read},
+			{Container: "app", Consumer: "acme/billing", ConsumerID: consumer.ID, Env: "FRESH", Secret: secret.Name, SecretID: secret.ID, Version: 1},
+		}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	type told struct {
+		Old *bool
+		At  *time.Time
+	}
+	yes := true
+	want := []told{{&yes, &read}, {}}
+	var record, event []told
+	for _, e := range decode[contract.Workload](t, w.do("GET", acme+"/workloads/uid-api-1", "")).Containers[0].Envs {
+		record = append(record, told{e.LastKnownGood, e.FetchedAt})
+	}
+	for _, g := range *decode[contract.AuditEventList](t, w.do("GET", acme+"/audit-events?action=workload.resolve", "")).Items[0].Workload.Released {
+		event = append(event, told{g.LastKnownGood, g.FetchedAt})
+	}
+	for where, got := range map[string][]told{"the workload": record, "the event": event} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", where, diff)
+		}
+	}
+}

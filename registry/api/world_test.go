@@ -27,6 +27,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lanyard-dev/lanyard/internal/egress"
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	contract "github.com/lanyard-dev/lanyard/pkg/api"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -53,26 +54,8 @@ type world struct {
 	explainer api.Explainer
 	url       string
 	token     string
-	log       *buffer
-	answers   buffer // everything that came back, headers and bodies
-}
-
-// buffer collects what several goroutines write.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log       *logtest.Buffer
+	answers   logtest.Buffer // everything that came back, headers and bodies
 }
 
 func newToken() string {
@@ -138,7 +121,7 @@ func (unrecorded) Record(context.Context, ...audit.Event) {}
 // serve starts an API over any store.
 func (w *world) serve(s api.Store, options ...func(*api.Config)) {
 	w.t.Helper()
-	w.token, w.log = newToken(), new(buffer)
+	w.token, w.log = newToken(), new(logtest.Buffer)
 	if w.checker == nil {
 		w.checker, w.explainer = checks{}, &resolve.Explainer{}
 	}

@@ -4,6 +4,7 @@ package resolve_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func TestALookAtChangedValuesWantsFreshOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	request := wire.ResolveRequest{Protocol: wire.Protocol, Containers: []wire.ContainerRequest{{Name: "app", Delivery: wire.DeliveryFile, Consumer: "shop/web", Envs: []string{"VAULT"}}}}
-	for _, mark := range []string{"", "of-other-values"} {
+	for _, mark := range []string{"", "of-other-values", wire.UnknownMark} {
 		request.Mark = mark
 		asked, refusal := resolve.Parse(request)
 		if refusal != nil {
@@ -54,7 +55,7 @@ func TestALookAtChangedValuesWantsFreshOnes(t *testing.T) {
 			t.Fatal(refusal)
 		}
 	}
-	if len(fresh) != 2 || fresh[0] || !fresh[1] {
+	if !slices.Equal(fresh, []bool{false, true, true}) {
 		t.Errorf("fresh = %v", fresh)
 	}
 }

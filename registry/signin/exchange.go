@@ -30,18 +30,10 @@ const (
 	accessTokenType = "urn:ietf:params:oauth:token-type:access_token"
 )
 
-// Jobs have no credential of ours yet, and those of a forge share its networks: one network may exchange 60 tokens at once and one a second, on each replica.
+// Jobs have no credential of ours yet, and those of a forge share its networks: one network may exchange 60 tokens at once and one a second, on each replica, unless [Config] says otherwise.
 const (
 	exchangeRate  = 1.0
 	exchangeBurst = 60
-)
-
-// Reasons of refusals besides those of package idtoken.
-const (
-	reasonFederation = "unknown-federation"
-	reasonClaims     = "claims"           // they are not what the federation says
-	reasonRedeemed   = "used-before"      // the ID token was exchanged already
-	reasonTooMany    = "too-many-at-once" // of the federation's bearers
 )
 
 // IDTokens verifies ID tokens. An *issuer.Issuers does.
@@ -63,12 +55,14 @@ type exchangeAnswer struct {
 func (s *server) exchange(w http.ResponseWriter, r *http.Request, form func(string) string) {
 	a := act(w, r, "anonymous")
 	if wait, ok := s.exchanges.Take(ratelimit.Network(a.SourceIP), time.Now()); !ok {
+		s.exchanged.count(outcomeLimited)
 		w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
 		refuseToken(w, http.StatusTooManyRequests, "slow_down")
 		return
 	}
 	raw, kind, wanted := form("subject_token"), form("subject_token_type"), form("requested_token_type")
 	if raw == "" || form("organization") == "" || form("federation") == "" || kind != idTokenType && kind != jwtType || wanted != "" && wanted != accessTokenType || form("actor_token") != "" {
+		s.exchanged.count(outcomeInvalid)
 		refuseToken(w, http.StatusBadRequest, "invalid_request")
 		return
 	}
@@ -78,17 +72,17 @@ func (s *server) exchange(w http.ResponseWriter, r *http.Request, form func(stri
 		s.refuseExchange(w, r, a, store.Federation{}, reasonFederation, nil)
 		return
 	case err != nil:
-		s.exchangeUnavailable(w, r, err)
+		s.exchangeUnavailable(w, r, outcomeUnavailable, err)
 		return
 	}
 	token, err := s.IDTokens.Verify(r.Context(), f.Issuer, f.Audience, raw)
 	switch reason := idtoken.ReasonOf(err); {
 	case err == nil:
 	case reason == idtoken.Unreachable:
-		s.exchangeUnavailable(w, r, err)
+		s.exchangeUnavailable(w, r, outcome(reason), err)
 		return
 	default:
-		s.refuseExchange(w, r, a, f, string(reason), err)
+		s.refuseExchange(w, r, a, f, outcome(reason), err)
 		return
 	}
 	a.Actor = federated.Principal(f.Name, token.Subject)
@@ -122,8 +116,9 @@ func (s *server) giveBearer(w http.ResponseWriter, r *http.Request, a store.Act,
 	case errors.Is(err, store.ErrTooMany):
 		s.refuseExchange(w, r, a, f, reasonTooMany, nil)
 	case err != nil:
-		s.exchangeUnavailable(w, r, err)
+		s.exchangeUnavailable(w, r, outcomeUnavailable, err)
 	default:
+		s.exchanged.count(outcomeOK)
 		answerJSON(w, http.StatusOK, exchangeAnswer{
 			AccessToken: text, IssuedTokenType: accessTokenType, TokenType: "Bearer", ExpiresIn: int(time.Until(made.ExpiresAt) / time.Second),
 		})
@@ -132,21 +127,23 @@ func (s *server) giveBearer(w http.ResponseWriter, r *http.Request, a store.Act,
 
 // refuseExchange answers a refusal and has it logged, and audited if it is of a federation. The actor is the job's only if the issuer signed for it: what somebody writes into a token of his own must not fill
 // the log.
-func (s *server) refuseExchange(w http.ResponseWriter, r *http.Request, a store.Act, f store.Federation, reason string, err error) {
+func (s *server) refuseExchange(w http.ResponseWriter, r *http.Request, a store.Act, f store.Federation, reason outcome, err error) {
+	s.exchanged.count(reason)
 	s.Log.LogAttrs(r.Context(), slog.LevelInfo, "ID token not exchanged",
-		slog.String("request_id", a.RequestID), slog.String("principal", a.Actor), slog.String("federation", f.Name), slog.String("reason", reason), slog.Any("err", err))
+		slog.String("request_id", a.RequestID), slog.String("principal", a.Actor), slog.String("federation", f.Name), slog.String("reason", string(reason)), slog.Any("err", err))
 	if s.Denials != nil && f.ID != "" {
 		s.Denials.Record(r.Context(), audit.Event{
 			ID: uuid.Must(uuid.NewV7()).String(), Time: time.Now().UTC().Truncate(time.Millisecond), RequestID: a.RequestID, Actor: a.Actor, SourceIP: a.SourceIP, OrgID: f.OrgID,
-			Action: audit.FederationExchange, Outcome: audit.Denied, Reason: reason, ResourceKind: "federation", ResourceID: f.ID, ResourceName: f.Name,
+			Action: audit.FederationExchange, Outcome: audit.Denied, Reason: string(reason), ResourceKind: "federation", ResourceID: f.ID, ResourceName: f.Name,
 		})
 	}
 	refuseToken(w, http.StatusBadRequest, "invalid_grant")
 }
 
 // exchangeUnavailable answers what says nothing of the token: a program may try again.
-func (s *server) exchangeUnavailable(w http.ResponseWriter, r *http.Request, err error) {
-	s.Log.WarnContext(r.Context(), "ID token not checked", slog.String("request_id", w.Header().Get("X-Request-Id")), slog.Any("err", err))
+func (s *server) exchangeUnavailable(w http.ResponseWriter, r *http.Request, reason outcome, err error) {
+	s.exchanged.count(reason)
+	s.Log.WarnContext(r.Context(), "ID token not checked", slog.String("request_id", w.Header().Get("X-Request-Id")), slog.String("reason", string(reason)), slog.Any("err", err))
 	w.Header().Set("Retry-After", "5")
 	refuseToken(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 }

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
@@ -33,9 +36,11 @@ type forge struct {
 	t        *testing.T
 	issuer   *oidctest.Liar
 	replicas []string // URLs
+	handlers []http.Handler
+	metrics  []*prometheus.Registry
 	stores   []*store.Store
 	denied   *denials
-	log      *buffer
+	log      *logtest.Buffer
 	org      store.Organization
 	rule     store.Federation
 	name     string // of the case at hand
@@ -46,19 +51,25 @@ const (
 	forgeSubject  = "repo:acme/app:ref:refs/heads/main"
 )
 
-func newForge(t *testing.T) *forge {
+// newForge starts one, with limits of its own if changes set them.
+func newForge(t *testing.T, changes ...func(*store.Config, *signin.Config)) *forge {
 	t.Helper()
 	client, _ := storetest.Etcd(t)
-	config := store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t))}
-	f := &forge{t: t, issuer: oidctest.StartLiar(t), denied: new(denials), log: new(buffer)}
-	log := slog.New(slog.NewJSONHandler(f.log, nil))
+	f := &forge{t: t, issuer: oidctest.StartLiar(t), denied: new(denials), log: new(logtest.Buffer)}
+	ring, log := storetest.Ring(t, storetest.Key(t)), slog.New(slog.NewJSONHandler(f.log, nil))
 	for range 2 {
-		s := storetest.Open(t, config)
 		issuers, err := issuer.New(issuer.Config{Issuers: []string{f.issuer.Issuer}, CAFile: f.issuer.CAFile})
 		if err != nil {
 			t.Fatal(err)
 		}
-		pages, err := signin.New(signin.Config{IDTokens: issuers, Store: s, Denials: f.denied, Log: log})
+		metrics := prometheus.NewPedanticRegistry()
+		stored, config := store.Config{Client: client, Keys: ring}, signin.Config{IDTokens: issuers, Denials: f.denied, Log: log, Registerer: metrics}
+		for _, change := range changes {
+			change(&stored, &config)
+		}
+		s := storetest.Open(t, stored)
+		config.Store = s
+		pages, err := signin.New(config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +82,7 @@ func newForge(t *testing.T) *forge {
 		}
 		server := httptest.NewServer(handler)
 		t.Cleanup(server.Close)
-		f.stores, f.replicas = append(f.stores, s), append(f.replicas, server.URL)
+		f.stores, f.replicas, f.handlers, f.metrics = append(f.stores, s), append(f.replicas, server.URL), append(f.handlers, handler), append(f.metrics, metrics)
 	}
 	var err error
 	if f.org, err = f.stores[0].CreateOrganization(t.Context(), store.Act{Actor: "token:bootstrap"}, store.Organization{Slug: "acme"}); err != nil {
@@ -363,6 +374,7 @@ func TestAnIssuerThatIsAwaySaysNothingOfATokenButThatOneMayTryAgain(t *testing.T
 	if status, body, text := f.exchange(0, form(raw)); status != 503 || body["error"] != "temporarily_unavailable" {
 		t.Errorf("%d %s", status, text)
 	}
+	f.counted(0, "issuer-unreachable 1")
 	f.refused("", "")
 	f.issuer.Announce(f.issuer.Issuer)
 	if status, _, text := f.exchange(1, form(raw)); status != 200 { // the other replica has not asked yet

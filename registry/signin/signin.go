@@ -10,6 +10,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/credential"
@@ -82,10 +84,14 @@ type Config struct {
 	Derive func(purpose string) [32]byte
 	// A session lives for Life, and ends when it was not used for Idle; 12 hours and one if 0.
 	Life, Idle time.Duration
+	// ExchangeRate and ExchangeBurst bound what one network may exchange, a second and at once, on this replica; 1 and 60 if 0.
+	ExchangeRate  float64
+	ExchangeBurst int
 	// PollInterval is how long a command line waits between asking whether somebody let it in; 5 seconds if 0, whole seconds otherwise.
 	PollInterval time.Duration
-	Denials      Denials      // if nil, refusals are only logged
-	Log          *slog.Logger // if nil, nothing is logged
+	Denials      Denials               // if nil, refusals are only logged
+	Log          *slog.Logger          // if nil, nothing is logged
+	Registerer   prometheus.Registerer // if nil, no metrics are exported
 }
 
 type server struct {
@@ -95,6 +101,7 @@ type server struct {
 	guesses   *ratelimit.Limiter[string] // by principal
 	polls     *ratelimit.Limiter[string] // by device
 	exchanges *ratelimit.Limiter[netip.Prefix]
+	exchanged exchangeCounter
 }
 
 // New returns the handler of everything below /auth/. It expects the request's id in the answer's X-Request-Id, where package api puts it.
@@ -115,8 +122,15 @@ func New(config Config) (http.Handler, error) {
 		config.PollInterval = 5 * time.Second
 	}
 	s := &server{
-		config, http.NewServeMux(), ratelimit.New[netip.Prefix](beginRate, beginBurst), ratelimit.New[string](guessRate, guessBurst),
-		ratelimit.New[string](1/(pollGrace*config.PollInterval.Seconds()), 1), ratelimit.New[netip.Prefix](exchangeRate, exchangeBurst),
+		Config: config, mux: http.NewServeMux(), begins: ratelimit.New[netip.Prefix](beginRate, beginBurst), guesses: ratelimit.New[string](guessRate, guessBurst),
+		polls:     ratelimit.New[string](1/(pollGrace*config.PollInterval.Seconds()), 1),
+		exchanges: ratelimit.New[netip.Prefix](cmp.Or(config.ExchangeRate, exchangeRate), cmp.Or(config.ExchangeBurst, exchangeBurst)),
+	}
+	if config.IDTokens != nil {
+		var err error
+		if s.exchanged, err = newExchangeCounter(config.Registerer); err != nil {
+			return nil, err
+		}
 	}
 	s.mux.HandleFunc("POST "+TokenPath, s.token)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.show(w, http.StatusNotFound, notFoundPage) })

@@ -3,7 +3,6 @@
 package signin_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -16,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/registry/api"
 	"github.com/lanyard-dev/lanyard/registry/audit"
 	"github.com/lanyard-dev/lanyard/registry/authn/apitoken"
 	"github.com/lanyard-dev/lanyard/registry/authn/bootstrap"
+	"github.com/lanyard-dev/lanyard/registry/authn/issuer"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc"
 	"github.com/lanyard-dev/lanyard/registry/authn/oidc/oidctest"
 	"github.com/lanyard-dev/lanyard/registry/authn/session"
@@ -37,7 +38,7 @@ type world struct {
 	config   store.Config // what every replica's store is opened with
 	store    *store.Store
 	provider *oidc.Provider
-	log      *buffer
+	log      *logtest.Buffer
 	denied   *denials
 	handler  http.Handler
 	derive   func(purpose string) [32]byte
@@ -73,29 +74,12 @@ func (d *denials) reasons() string {
 	return strings.Join(reasons, " ")
 }
 
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // newWorld starts a listener, then the provider that start returns for its callback, and waits until people can sign in.
 func newWorld(t *testing.T, start func(callback string) *oidctest.Provider, change ...func(*signin.Config)) *world {
 	t.Helper()
 	client, _ := storetest.Etcd(t)
 	ring := storetest.Ring(t, storetest.Key(t))
-	w := &world{t: t, config: store.Config{Client: client, Keys: ring}, derive: ring.Derive, log: new(buffer), denied: new(denials), token: install.NewBootstrapToken(), file: filepath.Join(t.TempDir(), "token")}
+	w := &world{t: t, config: store.Config{Client: client, Keys: ring}, derive: ring.Derive, log: new(logtest.Buffer), denied: new(denials), token: install.NewBootstrapToken(), file: filepath.Join(t.TempDir(), "token")}
 	if err := os.WriteFile(w.file, []byte(w.token), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +115,7 @@ func (w *world) serve(start func(callback string) *oidctest.Provider, change ...
 		t.Fatal(err)
 	}
 	w.handler, err = api.New(api.Config{
-		Store: w.store, Authenticator: api.FirstOf(&bootstrap.Authenticator{Path: w.file}, &apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Explainer: &resolve.Explainer{}, Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
+		Store: w.store, Authenticator: api.FirstOf(&bootstrap.Authenticator{Path: w.file}, &apitoken.Authenticator{Tokens: w.store}, sessions), Checker: unchecked{}, Explainer: &resolve.Explainer{}, Issuers: new(issuer.Issuers), Log: log, Denials: w.denied, SignIn: pages, Rate: 1e6, Burst: 1e6,
 	})
 	if err != nil {
 		t.Fatal(err)

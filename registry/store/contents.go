@@ -32,6 +32,8 @@ type Content struct {
 	Kind  string
 	Count int
 	Names []string // sorted, the first MaxContentNames
+	// NeedsForce says that it keeps the organization from being deleted without force: there is some of it, and it works or may. Who administers the organization does not.
+	NeedsForce bool
 }
 
 // NotEmptyError says what keeps an organization from being deleted without force. It wraps [ErrReferenced].
@@ -41,15 +43,6 @@ func (e *NotEmptyError) Error() string {
 	return fmt.Sprintf("%v: the organization is not empty", ErrReferenced)
 }
 func (e *NotEmptyError) Unwrap() error { return ErrReferenced }
-
-// keeps reports whether a kind of contents keeps an organization from being deleted without force. Who may administer it does not.
-func keeps(c Content) bool {
-	switch c.Kind {
-	case ContentDeletedSecret, ContentMember, ContentToken, ContentInvitation, ContentFederation:
-		return false
-	}
-	return c.Count > 0
-}
 
 // Contents returns what would go with an organization, one entry a kind, those without any included.
 func (s *Store) Contents(ctx context.Context, orgID string) ([]Content, error) {
@@ -149,12 +142,13 @@ func (m *image) contents(k keyspace, orgID string, outside namesOf) []Content {
 		names.add(ContentInvitation, i.invited())
 		return true
 	})
+	harmless := []string{ContentDeletedSecret, ContentMember, ContentToken, ContentInvitation, ContentFederation}
 	kinds := []string{ContentSecret, ContentDeletedSecret, ContentConsumer, ContentProvider, ContentWorkload, ContentLease, ContentMember, ContentToken, ContentInvitation, ContentFederation, ContentRecord}
 	list := make([]Content, len(kinds))
 	for i, kind := range kinds {
 		all := names[kind]
 		slices.Sort(all)
-		list[i] = Content{Kind: kind, Count: len(all), Names: all[:min(len(all), MaxContentNames)]}
+		list[i] = Content{Kind: kind, Count: len(all), Names: all[:min(len(all), MaxContentNames)], NeedsForce: len(all) > 0 && !slices.Contains(harmless, kind)}
 	}
 	return list
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -60,10 +61,9 @@ func (s *Store) DeleteOrganization(ctx context.Context, act Act, orgID string, e
 			return nil, err
 		}
 		if !force {
-			for _, c := range m.contents(s.space, orgID, outside) {
-				if keeps(c) {
-					return nil, &NotEmptyError{m.contents(s.space, orgID, outside)}
-				}
+			have := m.contents(s.space, orgID, outside)
+			if slices.ContainsFunc(have, func(c Content) bool { return c.NeedsForce }) {
+				return nil, &NotEmptyError{have}
 			}
 		}
 		d = deletion{OrgID: orgID, Slug: o.Slug, At: now(), By: act.Actor, RequestID: act.RequestID, SourceIP: act.SourceIP}

@@ -112,8 +112,8 @@ func TestAnOrganizationIsDeletedWithEverythingInItOnlyByForce(t *testing.T) {
 	o, other := full(t, s, "acme"), full(t, s, "beta")
 	before := keysOf(t, client, other.ID)
 	want := []store.Content{
-		{Kind: "secret", Count: 2, Names: []string{"db", "far"}}, {Kind: "deleted_secret", Count: 1, Names: []string{"gone"}}, {Kind: "consumer", Count: 1, Names: []string{"api"}},
-		{Kind: "provider", Count: 1, Names: []string{"vault"}}, {Kind: "workload", Count: 1, Names: []string{"billing/api-1"}}, {Kind: "lease", Count: 1, Names: []string{"vault:database/creds/app"}},
+		{Kind: "secret", Count: 2, Names: []string{"db", "far"}, NeedsForce: true}, {Kind: "deleted_secret", Count: 1, Names: []string{"gone"}}, {Kind: "consumer", Count: 1, Names: []string{"api"}, NeedsForce: true},
+		{Kind: "provider", Count: 1, Names: []string{"vault"}, NeedsForce: true}, {Kind: "workload", Count: 1, Names: []string{"billing/api-1"}, NeedsForce: true}, {Kind: "lease", Count: 1, Names: []string{"vault:database/creds/app"}, NeedsForce: true},
 		{Kind: "member", Count: 1, Names: []string{alice}}, {Kind: "api_token", Count: 1, Names: []string{"ci"}}, {Kind: "invitation", Count: 1, Names: []string{"bob@acme.example"}}, {Kind: "federation"}, {Kind: "record"},
 	}
 	have, err := s.Contents(ctx, o.ID)

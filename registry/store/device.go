@@ -24,8 +24,8 @@ const (
 	MaxDeviceLife = 15 * time.Minute
 )
 
-// ErrTooMany means that too many devices wait for a person already.
-var ErrTooMany = errors.New("too many are waiting")
+// ErrTooMany means that as many as may be there already: devices that wait for a person, or bearers of a federation.
+var ErrTooMany = errors.New("too many at a time")
 
 // Device is a program without a browser, such as a command line, that waits for a person to sign in elsewhere and let it in. It is outside the watched range: there
 // are few, they live for minutes, and each read of one asks etcd.

@@ -16,7 +16,7 @@ import (
 	"github.com/lanyard-dev/lanyard/registry/audit"
 )
 
-// MaxFederatedTokens is how many bearers of one federation may be good at a time.
+// MaxFederatedTokens is how many bearers of one federation may be good at a time, unless [Config] says otherwise. They are in the memory of every replica.
 const MaxFederatedTokens = 1024
 
 // ErrRedeemed means that an ID token was exchanged before.
@@ -70,7 +70,7 @@ func (s *Store) RedeemIDToken(ctx context.Context, act Act, f Federation, id IDT
 		if err != nil {
 			return nil, err
 		}
-		if m.federations.tokensOf(f.ID, now()) >= MaxFederatedTokens {
+		if m.federations.tokensOf(f.ID, now()) >= s.config.FederatedTokens {
 			return nil, ErrTooMany
 		}
 		if err := s.checkUnused(ctx, used); err != nil { // by another request since

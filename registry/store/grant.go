@@ -116,7 +116,7 @@ func (k keyspace) parseGrant(key string) (p podKey, ok bool) {
 // walkGrants yields what is below a prefix and after a key, in the order of keys, all as of one revision, until yield returns false. A record that does not verify is yielded with its error.
 func (s *Store) walkGrants(ctx context.Context, prefix, after string, yield func(key string, p podKey, g grant, err error) bool) error {
 	const page = 512 // at 700 bytes a grant of ten ENVs, a third of a MiB
-	return s.walk(ctx, "workloads", max(prefix, after+"\x00"), clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
+	_, err := s.walk(ctx, "workloads", max(prefix, after+"\x00"), clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
 		p, ok := s.space.parseGrant(kv.key)
 		if !ok {
 			return nil
@@ -133,6 +133,7 @@ func (s *Store) walkGrants(ctx context.Context, prefix, after string, yield func
 		}
 		return nil
 	})
+	return err
 }
 
 // holding is who has received a secret by a state of its organization's chain, or later.

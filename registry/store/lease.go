@@ -228,12 +228,17 @@ type LeaseChange struct {
 func (s *Store) FollowLeases(ctx context.Context, yield func(LeaseChange)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	rev, err := s.listLeases(ctx, yield)
+	const page = 512
+	leases := s.space.leases()
+	rev, err := s.walk(ctx, "leases", leases, clientv3.GetPrefixRangeEnd(leases), page, func(kv keyValue) error {
+		s.yieldLease(kv.key, kv.value, kv.rev, false, yield)
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	yield(LeaseChange{})
-	for resp := range s.client.Watch(clientv3.WithRequireLeader(ctx), s.space.leases(), clientv3.WithPrefix(), clientv3.WithRev(rev+1)) {
+	for resp := range s.client.Watch(clientv3.WithRequireLeader(ctx), leases, clientv3.WithPrefix(), clientv3.WithRev(rev+1)) {
 		if err := resp.Err(); err != nil {
 			return fmt.Errorf("following leases: %w", etcdError(ctx, err))
 		}
@@ -242,29 +247,6 @@ func (s *Store) FollowLeases(ctx context.Context, yield func(LeaseChange)) error
 		}
 	}
 	return fmt.Errorf("following leases: %w", etcdError(ctx, errEnded))
-}
-
-func (s *Store) listLeases(ctx context.Context, yield func(LeaseChange)) (rev int64, err error) {
-	const page = 512
-	from, end := s.space.leases(), clientv3.GetPrefixRangeEnd(s.space.leases())
-	for {
-		limited, cancel := context.WithTimeout(ctx, writeTimeout)
-		resp, err := s.client.Get(limited, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(rev))
-		cancel()
-		if err != nil {
-			return 0, fmt.Errorf("listing leases: %w", etcdError(ctx, err))
-		}
-		if rev == 0 {
-			rev = resp.Header.Revision
-		}
-		for _, kv := range resp.Kvs {
-			s.yieldLease(string(kv.Key), kv.Value, kv.ModRevision, false, yield)
-		}
-		if !resp.More {
-			return rev, nil
-		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
-	}
 }
 
 func (s *Store) yieldLease(key string, record []byte, rev int64, gone bool, yield func(LeaseChange)) {

@@ -79,10 +79,11 @@ func (s *Store) podKeys(ctx context.Context, cluster string, yield func(key stri
 // walkGrantKeys yields the keys of grants below a prefix, all as of one revision.
 func (s *Store) walkGrantKeys(ctx context.Context, prefix string, yield func(key string, p podKey)) error {
 	const page = 4096
-	return s.walk(ctx, "workloads", prefix, clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
+	_, err := s.walk(ctx, "workloads", prefix, clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
 		if p, ok := s.space.parseGrant(kv.key); ok {
 			yield(kv.key, p)
 		}
 		return nil
 	}, clientv3.WithKeysOnly())
+	return err
 }

@@ -38,6 +38,8 @@ type Config struct {
 	DeletedRetention time.Duration
 	// KeptVersions is how many superseded versions of a secret are kept; 0 means all.
 	KeptVersions int
+	// FederatedTokens is how many bearers of one federation may be good at a time; 0 means [MaxFederatedTokens].
+	FederatedTokens int
 	// Answers bounds the answers to one caller's mutations with a key that are kept of each day; 0 means [DefaultAnswers].
 	Answers int
 	// ReconcileEvery is the pause between two comparisons of memory with etcd; 0 means 10 minutes.
@@ -121,6 +123,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	if config.DeletedRetention == 0 {
 		config.DeletedRetention = DefaultDeletedRetention
+	}
+	if config.FederatedTokens == 0 {
+		config.FederatedTokens = MaxFederatedTokens
 	}
 	if config.Answers == 0 {
 		config.Answers = DefaultAnswers

@@ -15,15 +15,15 @@ import (
 var errEnough = errors.New("enough")
 
 // walk yields the keys from one to before another, in their order, page by page and all as of one revision, until yield returns an error, which it returns. what names
-// them in an error of its own.
-func (s *Store) walk(ctx context.Context, what, from, end string, page int64, yield func(keyValue) error, options ...clientv3.OpOption) error {
-	for rev := int64(0); ; {
+// them in an error of its own. rev is the revision.
+func (s *Store) walk(ctx context.Context, what, from, end string, page int64, yield func(keyValue) error, options ...clientv3.OpOption) (rev int64, err error) {
+	for {
 		limited, cancel := context.WithTimeout(ctx, readTimeout)
 		all := append(options[:len(options):len(options)], clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(rev))
 		resp, err := s.client.Get(limited, from, all...)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("reading %s: %w", what, etcdError(ctx, err))
+			return 0, fmt.Errorf("reading %s: %w", what, etcdError(ctx, err))
 		}
 		if rev == 0 {
 			rev = resp.Header.Revision
@@ -31,13 +31,13 @@ func (s *Store) walk(ctx context.Context, what, from, end string, page int64, yi
 		for _, kv := range resp.Kvs {
 			from = string(kv.Key) + "\x00"
 			if err := yield(keyValue{string(kv.Key), kv.Value, kv.ModRevision}); errors.Is(err, errEnough) {
-				return nil
+				return rev, nil
 			} else if err != nil {
-				return err
+				return 0, err
 			}
 		}
 		if !resp.More {
-			return nil
+			return rev, nil
 		}
 	}
 }
@@ -45,7 +45,8 @@ func (s *Store) walk(ctx context.Context, what, from, end string, page int64, yi
 // walkKeys walks what is below a prefix.
 func (s *Store) walkKeys(ctx context.Context, prefix string, yield func(key string, value []byte, rev int64) error) error {
 	const page = 256
-	return s.walk(ctx, strings.TrimPrefix(prefix, string(s.space)), prefix, clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
+	_, err := s.walk(ctx, strings.TrimPrefix(prefix, string(s.space)), prefix, clientv3.GetPrefixRangeEnd(prefix), page, func(kv keyValue) error {
 		return yield(kv.key, kv.value, kv.rev)
 	})
+	return err
 }

@@ -116,6 +116,62 @@ func TestTheNewestAnswerToAContainerCounts(t *testing.T) {
 	}
 }
 
+// A value that is not fresh is told of for as long as a container has it, to whoever opens the store, and not as stale: what the provider has by now is not known.
+func TestAWorkloadTellsWhatWasNotFreshWhenItStarted(t *testing.T) {
+	client, _ := storetest.Etcd(t)
+	config := store.Config{Client: client, Keys: storetest.Ring(t, storetest.Key(t))}
+	s := storetest.Open(t, config)
+	acme := organization(t, s, "acme")
+	vault := provider(t, s, acme.ID, "vault")
+	db, err := s.CreateSecret(t.Context(), act, acme.ID, remoteSecret("db", vault.ID, "kv/db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := local(t, s, acme.ID, "key", "v")
+	api := consumer(t, s, acme.ID, "api", store.Env{Name: "DB", SecretID: "db"}, store.Env{Name: "KEY", SecretID: "key"})
+	read := start.Add(-37*time.Minute - 123*time.Millisecond)
+	event := func(minute int, container string, readAt time.Time) audit.Event {
+		e := released(t, acme.ID, "shop", "web", minute, container+" "+api.ID+" DB "+db.ID+" 0", container+" "+api.ID+" KEY "+key.ID+" 1")
+		e.Workload.Released[0].LastKnownGood, e.Workload.Released[0].FetchedAt = !readAt.IsZero(), readAt
+		return e
+	}
+	expect := func(s *store.Store, want map[string]time.Time) {
+		t.Helper()
+		one, err := s.Workload(t.Context(), acme.ID, "uid-web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.Workloads(t.Context(), acme.ID, store.WorkloadQuery{Secret: "db"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range append(page.Items, one) {
+			got := map[string]time.Time{}
+			for _, c := range w.Containers {
+				for _, e := range c.Envs {
+					if e.LastKnownGood == e.FetchedAt.IsZero() || e.Stale != store.Current {
+						t.Errorf("container %s: %+v", c.Name, e)
+					}
+					if e.LastKnownGood {
+						got[c.Name+" "+e.Name] = e.FetchedAt
+					}
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("not fresh (-want +got):\n%s", diff)
+			}
+		}
+		if len(page.Items) != 1 {
+			t.Errorf("listed %d pods", len(page.Items))
+		}
+	}
+	appended(t, s, event(1, "init", read), event(1, "other", time.Time{}))
+	expect(s, map[string]time.Time{"init DB": read})
+	expect(storetest.Open(t, config), map[string]time.Time{"init DB": read})
+	appended(t, s, event(2, "init", time.Time{}), event(2, "other", read)) // the one is restarted while the provider answers, the other while it does not
+	expect(s, map[string]time.Time{"other DB": read})
+}
+
 func TestAWorkloadIsStaleWhenAStartNowWouldGiveSomethingElse(t *testing.T) {
 	ctx := t.Context()
 	s := storetest.Start(t)

@@ -3,7 +3,6 @@
 package workloadapi_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lanyard-dev/lanyard/internal/logtest"
 	"github.com/lanyard-dev/lanyard/pkg/redact"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 	"github.com/lanyard-dev/lanyard/registry/audit"
@@ -81,36 +81,18 @@ func (l *trail) recorded() []audit.Event {
 	return l.events
 }
 
-// logs collects what is logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // world is a workload API with everything around it in memory.
 type world struct {
 	cluster *authntest.Cluster
 	trail   *trail
-	logs    *logs
+	logs    *logtest.Buffer
 	metrics *prometheus.Registry
 	config  workloadapi.Config
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{cluster: authntest.New(t), trail: &trail{}, logs: &logs{}, metrics: prometheus.NewRegistry()}
+	w := &world{cluster: authntest.New(t), trail: &trail{}, logs: new(logtest.Buffer), metrics: prometheus.NewRegistry()}
 	api, err := authn.Dial(w.cluster.Client())
 	if err != nil {
 		t.Fatal(err)

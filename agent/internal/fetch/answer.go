@@ -15,7 +15,7 @@ func checkComplete(asked *wire.ResolveRequest, answer *wire.ResolveResponse) err
 	switch {
 	case len(answer.Mark) > wire.MaxMarkBytes:
 		return fmt.Errorf("%w: its mark is longer than %d bytes", ErrProtocol, wire.MaxMarkBytes)
-	case answer.Unchanged && asked.Mark == "":
+	case answer.Unchanged && (asked.Mark == "" || asked.Mark == wire.UnknownMark):
 		return fmt.Errorf("%w: it says that nothing changed, to a request for values", ErrProtocol)
 	case answer.Unchanged && len(answer.Containers) > 0:
 		return fmt.Errorf("%w: it says that nothing changed, and holds values", ErrProtocol)

@@ -116,3 +116,18 @@ readinessProbe:
   timeoutSeconds: 2
   failureThreshold: 2
 {{- end -}}
+
+{{- /*
+GOMEMLIMIT of a component's container: nine tenths of its memory limit, in bytes, so that the garbage collector works harder before the kernel kills. A resourceFieldRef has the whole limit only,
+which is too late: the limit counts more than Go's heap. Every quantity the schema lets through is read. Takes the component's values; nothing without a limit.
+*/ -}}
+{{- define "lanyard.goMemoryLimit" -}}
+{{- $limit := get ((.resources | default dict).limits | default dict) "memory" -}}
+{{- if $limit -}}
+{{- $units := dict "m" 0.001 "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := ternary (toString $limit) (printf "%d" (int64 $limit)) (kindIs "string" $limit) -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+- name: GOMEMLIMIT
+  value: {{ mulf (float64 $number) (get $units (trimPrefix $number $text)) 0.9 | int64 | quote }}
+{{- end -}}
+{{- end -}}

@@ -119,11 +119,12 @@ func Read(raw, issuer, audience string, now time.Time) (Token, error) {
 	return t, nil
 }
 
-// split takes the compact form with one signature, and no other.
+// split takes the compact form with one signature, and no other. Of what is signed there must be one spelling: who could write a used token in another way could use it again. So line ends are
+// refused there, which decoders of base64, and verifiers of signatures, leave out; behind the signature they are those of a file.
 func split(raw string) (header, payload []byte, sum [sha256.Size]byte, err error) {
 	malformed := Refuse(Malformed, nil)
 	parts := strings.Split(raw, ".")
-	if len(raw) > MaxSize || len(parts) != 3 {
+	if len(raw) > MaxSize || len(parts) != 3 || strings.ContainsAny(parts[0]+parts[1], "\r\n") {
 		return nil, nil, sum, malformed
 	}
 	encoding := base64.RawURLEncoding.Strict()

@@ -57,7 +57,7 @@ type Config struct {
 	CAFile string
 }
 
-// Issuers is safe for concurrent use.
+// Issuers is safe for concurrent use. The zero Issuers trusts nobody.
 type Issuers struct {
 	named []string
 	any   bool

@@ -124,12 +124,18 @@ spec:
         {{- with $registry.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- if $registry.audit.file.enabled }}
+      {{- $memory := include "lanyard.goMemoryLimit" $registry }}
+      {{- if or $memory $registry.audit.file.enabled }}
       env:
+        {{- with $memory }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- if $registry.audit.file.enabled }}
         - name: POD_NAME
           valueFrom:
             fieldRef:
               fieldPath: metadata.name
+        {{- end }}
       {{- end }}
       ports:
         - name: api

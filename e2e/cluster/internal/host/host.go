@@ -35,7 +35,10 @@ type Config struct {
 	Root string
 	// Detached lets the cluster outlive this program.
 	Detached bool
-	Tools    toolchain.Cache
+	// UserNamespaces has the node run containers with a runc that is compiled, with
+	// which it can run pods whose users are not the node's.
+	UserNamespaces bool
+	Tools          toolchain.Cache
 	// Pause writes an archive of the image PauseImage to the given file.
 	Pause    func(ctx context.Context, path string) error
 	Progress io.Writer
@@ -59,13 +62,20 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 		return nil, err
 	}
 	defer unlock()
-	m, err := inspect(ctx, config.Root, config.Progress)
+	m, err := inspect(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	tools, err := config.Tools.GetAll(ctx, toolchain.Parts()...)
+	parts := toolchain.Parts()
+	if config.UserNamespaces {
+		parts = append(parts, toolchain.Runc)
+	}
+	tools, err := config.Tools.GetAll(ctx, parts...)
 	if err != nil {
 		return nil, err
+	}
+	if config.UserNamespaces {
+		m.runc = filepath.Join(tools[toolchain.Runc.Name], "runc")
 	}
 	if err := c.claim(ctx, config, tools); err != nil {
 		return nil, err
@@ -81,7 +91,7 @@ func Start(ctx context.Context, config Config) (*Cluster, error) {
 // prepareRoot takes the machine's lock and removes what earlier runs left.
 func prepareRoot(ctx context.Context, config Config) (unlock func(), err error) {
 	if os.Geteuid() != 0 {
-		_, err := inspect(ctx, config.Root, config.Progress)
+		_, err := inspect(ctx, config)
 		return nil, err
 	}
 	unlock, err = lock(config.Root)

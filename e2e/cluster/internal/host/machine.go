@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,19 +30,25 @@ type machine struct {
 	plugins, runc string
 }
 
-// packages are Debian's, and what each is for.
-var packages = []string{"runc", "containernetworking-plugins", "iptables", "iproute2"}
+// packages are Debian's: what every node needs, and what runc is compiled with.
+var (
+	packages     = []string{"runc", "containernetworking-plugins", "iptables", "iproute2"}
+	runcPackages = []string{"gcc", "libc6-dev", "pkg-config", "libseccomp-dev"}
+)
 
 // pluginDirs are where distributions put CNI plugins.
 var pluginDirs = []string{"/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"}
 
 // inspect looks at the machine, installing what is missing where it can.
-func inspect(ctx context.Context, dir string, progress io.Writer) (machine, error) {
+func inspect(ctx context.Context, config Config) (machine, error) {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		return machine{}, errors.New("the host driver runs a kubelet on this machine: it needs Linux and root; hint: use sudo, or Docker with LANYARD_E2E_DRIVER=kind")
 	}
-	if missing := missingPrograms(); len(missing) > 0 {
-		if err := install(ctx, missing, progress); err != nil {
+	if err := provide(ctx, missingPrograms, packages, config.Progress); err != nil {
+		return machine{}, err
+	}
+	if config.UserNamespaces {
+		if err := provide(ctx, missingForRunc, runcPackages, config.Progress); err != nil {
 			return machine{}, err
 		}
 	}
@@ -54,8 +61,8 @@ func inspect(ctx context.Context, dir string, progress io.Writer) (machine, erro
 		return machine{}, err
 	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return machine{}, fmt.Errorf("inspecting %s: %w", dir, err)
+	if err := unix.Statfs(config.Root, &fs); err != nil {
+		return machine{}, fmt.Errorf("inspecting %s: %w", config.Root, err)
 	}
 	m.stacked = fs.Type == unix.OVERLAYFS_SUPER_MAGIC
 	return m, nil
@@ -74,6 +81,20 @@ func missingPrograms() []string {
 	return missing
 }
 
+// missingForRunc looks for what compiles runc. Only pkg-config knows where a library is.
+func missingForRunc() []string {
+	var missing []string
+	for _, name := range []string{"gcc", "pkg-config"} {
+		if _, err := exec.LookPath(name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	if exec.Command("pkg-config", "--exists", "libseccomp").Run() != nil {
+		missing = append(missing, "libseccomp")
+	}
+	return missing
+}
+
 func pluginDir() string {
 next:
 	for _, dir := range pluginDirs {
@@ -87,15 +108,20 @@ next:
 	return ""
 }
 
-func install(ctx context.Context, missing []string, progress io.Writer) error {
-	want := strings.Join(missing, ", ")
+// provide installs the packages if something is missing without them.
+func provide(ctx context.Context, missing func() []string, packages []string, progress io.Writer) error {
+	lacks := missing()
+	if len(lacks) == 0 {
+		return nil
+	}
+	want := strings.Join(lacks, ", ")
 	if _, err := exec.LookPath("apt-get"); err != nil {
 		return fmt.Errorf("this machine lacks %s; hint: install the packages that Debian calls %s", want, strings.Join(packages, ", "))
 	}
 	fmt.Fprintf(progress, "installing Debian packages %s (missing: %s)\n", strings.Join(packages, " "), want)
 	for _, args := range [][]string{
 		{"update", "-qq"},
-		append([]string{"install", "-qq", "-y", "--no-install-recommends"}, packages...),
+		slices.Concat([]string{"install", "-qq", "-y", "--no-install-recommends"}, packages),
 	} {
 		cmd := exec.CommandContext(ctx, "apt-get", args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -103,8 +129,8 @@ func install(ctx context.Context, missing []string, progress io.Writer) error {
 			return fmt.Errorf("running apt-get %s: %w\n%s", args[0], err, bytes.TrimSpace(output))
 		}
 	}
-	if missing := missingPrograms(); len(missing) > 0 {
-		return fmt.Errorf("this machine still lacks %s after installing %s", strings.Join(missing, ", "), strings.Join(packages, ", "))
+	if lacks := missing(); len(lacks) > 0 {
+		return fmt.Errorf("this machine still lacks %s after installing %s", strings.Join(lacks, ", "), strings.Join(packages, ", "))
 	}
 	return nil
 }

@@ -61,8 +61,8 @@ func (c *Cluster) claim(ctx context.Context, config Config, tools map[string]str
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("removing an earlier directory: %w", err)
 	}
-	for _, dir := range []string{"", "config", "pki", "logs", "cni", "kubelet", "pod-logs", "flexvolume"} {
-		// Traversable: containers of any user have volumes below.
+	for _, dir := range []string{"", "config", "pki", "logs", "cni", "kubelet", "pod-logs", "flexvolume", "containerd"} {
+		// Traversable: containers of any user have volumes and their root below.
 		if err := os.MkdirAll(c.path(dir), 0o711); err != nil {
 			return fmt.Errorf("creating the cluster's directory: %w", err)
 		}

@@ -161,8 +161,12 @@ func (c Cache) fetch(ctx context.Context, parts ...Part) {
 func (c Cache) goCommand(ctx context.Context, p Part, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(c.Source, p.Name)
+	cgo := "CGO_ENABLED=0"
+	if p.Cgo {
+		cgo = "CGO_ENABLED=1"
+	}
 	// The caller's flags and workspace would change what is built under the same key.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(os.Environ(), cgo, "GOFLAGS=", "GOWORK=off")
 	// An interrupted build must not leave compilers behind.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
