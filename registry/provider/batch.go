@@ -97,10 +97,7 @@ func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (F
 	key := batchKey{id{orgID, remote.ProviderID}, remote.Path, remote.Version}
 	r, first := b.read(key)
 	if first {
-		if r.doc, r.err = b.readDocument(ctx, orgID, remote); r.err == nil {
-			r.err = b.settle(ctx, key, r.doc)
-		}
-		close(r.done)
+		b.fill(ctx, r, key, orgID, remote)
 	}
 	select {
 	case <-r.done:
@@ -115,6 +112,17 @@ func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (F
 		return Fetched{}, named(err, r.doc.provider)
 	}
 	return Fetched{value, r.doc.Leased, r.doc.source}, nil
+}
+
+// fill reads for all fetches of a path. If it panics, the others fail: they neither wait for what never comes, nor take it for an empty document.
+func (b *Batch) fill(ctx context.Context, r *batchRead, key batchKey, orgID string, remote store.Remote) {
+	defer close(r.done)
+	r.err = &Error{Kind: KindUnavailable, Reason: ReasonServer, Message: "reading panicked"}
+	doc, err := b.readDocument(ctx, orgID, remote)
+	if err == nil {
+		err = b.settle(ctx, key, doc)
+	}
+	r.doc, r.err = doc, err
 }
 
 func (b *Batch) read(key batchKey) (r *batchRead, first bool) {

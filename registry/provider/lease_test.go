@@ -119,3 +119,30 @@ func TestALeaseIsGivenBackThoughItsProviderWasDeletedMeanwhile(t *testing.T) {
 		t.Errorf("revoked %d times, of which %d when the provider was closed", revoked.Load(), closed.Load())
 	}
 }
+
+func TestAPanicFailsEveryFetchOfItsPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, m := newFake(t, func(context.Context, Ref) (Document, error) {
+			time.Sleep(time.Second) // so that the other waits for it
+			d := document(`{"a":"made"}`)
+			d.Leased, d.Lease = true, &Lease{Handle: redact.New([]byte("h")), Life: time.Hour}
+			return d, nil
+		})
+		b := m.Begin(func(context.Context, Granted) error { panic("the ledger") })
+		remote := store.Remote{ProviderID: "p1", Path: "x", Key: "a"}
+		first := make(chan any, 1)
+		go func() {
+			defer func() { first <- recover() }()
+			_, _ = b.Fetch(t.Context(), "org", remote)
+		}()
+		synctest.Wait()
+		began := time.Now()
+		_, err := b.Fetch(t.Context(), "org", remote)
+		if reasonOf(err) != ReasonServer || time.Since(began) > 2*time.Second {
+			t.Errorf("the other fetch: %v after %v", err, time.Since(began))
+		}
+		if <-first == nil {
+			t.Error("the panic was swallowed")
+		}
+	})
+}
