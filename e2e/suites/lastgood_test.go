@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,9 @@ func TestLastKnownGood(t *testing.T) {
 		if env := w.received("before", "PASSWORD"); env.LastKnownGood || env.FetchedAt != "" {
 			t.Errorf("a value that was read for the pod is told of as %+v", env)
 		}
+		w.create(w.following("followed", consumer, nil))
+		w.await("followed", "ready", ready)
+		w.awaitShown("followed", "PASSWORD", "last")
 		used := w.counter(usedGood)
 		w.must(lanyard.Cluster.StopVault(w.ctx))
 		stopped := time.Now()
@@ -66,6 +70,15 @@ func TestLastKnownGood(t *testing.T) {
 			t.Errorf("a local value is told of as %+v and %+v", env, grant)
 		}
 		w.awaitLogged("after", "lanyard-init", `"msg":"last known good value: the provider did not answer"`, `"env":"PASSWORD"`, `"secret_name":"password"`)
+
+		// A pod that has values is given none that may be older, also when its sidecar does not know which they are.
+		w.killSidecar("followed")
+		w.awaitLogged("followed", "lanyard-sidecar", `"msg":"refresh failed, the files stay as they are"`)
+		again, err := lanyard.Log(w.ctx, w.namespace, "followed", "lanyard-sidecar")
+		w.must(err)
+		if bytes.Contains(again, []byte("last known good value")) || w.shown("followed", "PASSWORD") != "last" {
+			t.Errorf("a sidecar that was restarted did not keep its files: %s", again)
+		}
 
 		// What nobody has read is not there, and its pod waits.
 		w.create(w.pod("unread", unread))
@@ -91,6 +104,7 @@ func TestLastKnownGood(t *testing.T) {
 		if env := w.received("fresh", "PASSWORD"); env.LastKnownGood {
 			t.Errorf("with Vault back, a value is told of as %+v", env)
 		}
+		w.awaitShown("followed", "PASSWORD", "next")
 		w.expectEnv("after", "app", map[string]string{"PASSWORD": "last"})
 		if env := w.received("after", "PASSWORD"); !env.LastKnownGood {
 			t.Error("the pod that has the old value is not told of any more")
@@ -233,6 +247,25 @@ func (w *world) awaitLogged(pod, container string, parts ...string) {
 		}
 		return errors.New("container " + container + " of pod " + pod + " has not logged a line with " + strings.Join(parts, ", "))
 	}))
+}
+
+// killSidecar kills a sidecar beside its containers, and waits until it runs again.
+func (w *world) killSidecar(pod string) {
+	w.t.Helper()
+	of := func(p *corev1.Pod) corev1.ContainerStatus {
+		i := slices.IndexFunc(p.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == "lanyard-sidecar" })
+		if i < 0 {
+			return corev1.ContainerStatus{}
+		}
+		return p.Status.InitContainerStatuses[i]
+	}
+	before := of(w.running(pod))
+	processes, err := processesOf(before.ContainerID)
+	w.must(err)
+	w.must(syscall.Kill(processes[0].pid, syscall.SIGKILL))
+	w.await(pod, "with its sidecar again", func(p *corev1.Pod) bool {
+		return of(p).State.Running != nil && of(p).RestartCount > before.RestartCount
+	})
 }
 
 func (w *world) expectPending(pod string) {
