@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-dev/lanyard/pkg/api"

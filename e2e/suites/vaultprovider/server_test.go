@@ -66,7 +66,7 @@ func (s *server) up(t *testing.T) {
 	if err := s.process.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	line, _ := bufio.NewReader(stdout).ReadString('\n')
 	if _, err := fmt.Sscanf(line, "ready address="+s.address()+" root_token=%s", &s.root); err != nil {
 		t.Fatalf("vault did not start: %v", err)
 	}
