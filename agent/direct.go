@@ -63,7 +63,8 @@ func (c *Config) fetchOwn(ctx context.Context) ([]string, error) {
 		TokenFile: c.TokenFile,
 		Logger:    c.logger(),
 	}
-	answer, err := client.Resolve(ctx, &c.Request)
+	request := c.ownRequest(os.Getpid())
+	answer, err := client.Resolve(ctx, &request)
 	if err != nil {
 		return nil, resolveFailure(err)
 	}
@@ -79,6 +80,14 @@ func (c *Config) fetchOwn(ctx context.Context) ([]string, error) {
 		return nil, &Failure{Exit: ExitValues, Err: fmt.Errorf("reading values: %w", err)}
 	}
 	return values, nil
+}
+
+// ownRequest is the request of process pid for its own container. Only as process 1 it is certain that nothing in the container has values already: somebody may start the agent by hand beside the command,
+// and with a process namespace that several share, number 1 is another.
+func (c *Config) ownRequest(pid int) wire.ResolveRequest {
+	request := c.Request
+	request.Starting = pid == 1
+	return request
 }
 
 // interruptible calls cancel when a signal comes that asks the process to end. The function it returns lets signals do again what they did before, and reports

@@ -26,7 +26,9 @@ func Run(ctx context.Context, c Config) error {
 		TokenFile: c.TokenFile,
 		Logger:    c.logger(),
 	}
-	answer, err := client.Resolve(ctx, &c.Request)
+	request := c.Request
+	request.Starting = true // an init container runs before the others, or in their stead
+	answer, err := client.Resolve(ctx, &request)
 	if err != nil {
 		return resolveFailure(err)
 	}

@@ -88,6 +88,9 @@ func (p *pod) registry(r *http.Request) (*http.Response, error) {
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
 		p.t.Error(err)
 	}
+	if asked.Starting {
+		p.t.Error("it says that the containers start, which may be running")
+	}
 	switch {
 	case p.down:
 		return nil, io.ErrUnexpectedEOF

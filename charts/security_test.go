@@ -11,9 +11,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
+	"sigs.k8s.io/yaml"
 )
 
 // podTemplates returns the pod templates of r by the document they are in.
@@ -123,17 +125,25 @@ func TestRightsAreThoseOfTheAllowList(t *testing.T) {
 			case *rbacv1.ClusterRole:
 				lines = append(lines, rights(d.String(), o.Rules)...)
 			case *rbacv1.Role:
-				lines = append(lines, rights(d.String(), o.Rules)...)
+				lines = append(lines, rights(d.String()+elsewhere(o.Namespace), o.Rules)...)
 			case *rbacv1.ClusterRoleBinding:
 				lines = append(lines, grant(d.String(), o.RoleRef, o.Subjects))
 			case *rbacv1.RoleBinding:
-				lines = append(lines, grant(d.String(), o.RoleRef, o.Subjects))
+				lines = append(lines, grant(d.String()+elsewhere(o.Namespace), o.RoleRef, o.Subjects))
 			}
 		}
 		slices.Sort(lines)
 		fmt.Fprintf(&b, "%s\n\n", strings.Join(lines, "\n"))
 	}
 	golden(t, "rbac.golden.txt", b.String())
+}
+
+// elsewhere tells of a namespace that is not the release's.
+func elsewhere(namespace string) string {
+	if namespace == testNamespace {
+		return ""
+	}
+	return " in " + namespace
 }
 
 func rights(role string, rules []rbacv1.PolicyRule) []string {
@@ -166,4 +176,45 @@ func grant(binding string, role rbacv1.RoleRef, subjects []rbacv1.Subject) strin
 		to = append(to, fmt.Sprintf("%s %s/%s", s.Kind, s.Namespace, s.Name))
 	}
 	return fmt.Sprintf("%s: %s/%s to %s", binding, role.Kind, role.Name, strings.Join(to, ", "))
+}
+
+func TestTheInjectorMayReachTheImageRegistriesOnTheirPorts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		registries string
+		want       []int32 // nil if there is no such rule
+	}{
+		"none":          {`[]`, nil},
+		"public ones":   {`[ghcr.io, docker.io]`, []int32{443}},
+		"with a port":   {`["registry.example:5000", ghcr.io]`, []int32{443, 5000}},
+		"without TLS":   {`["http://registry.example", "http://other.example:5000"]`, []int32{443, 80, 5000}},
+		"all the same":  {`["a.example:5000", "b.example:5000"]`, []int32{443, 5000}},
+		"the usual one": {`["a.example:443"]`, []int32{443}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			values := map[string]any{}
+			if err := yaml.UnmarshalStrict([]byte("injector: {imageConfig: {registries: "+tt.registries+"}}"), &values); err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range mustRender(t, values).documents {
+				policy, ok := d.object(t).(*networkingv1.NetworkPolicy)
+				if !ok || d.name() != "lanyard-injector" {
+					continue
+				}
+				var got []int32
+				if rules := policy.Spec.Egress; len(rules) > 3 {
+					if len(rules[3].To) != 0 {
+						t.Error("it names whom, which no selector can")
+					}
+					for _, port := range rules[3].Ports {
+						got = append(got, port.Port.IntVal)
+					}
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("ports %v, want %v", got, tt.want)
+				}
+				return
+			}
+			t.Error("there is no policy")
+		})
+	}
 }

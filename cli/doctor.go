@@ -48,7 +48,7 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong between here and the registry, or in the cluster", Args: arguments, PreRunE: a.checkOutput,
 		Long: `Look for what is wrong between here and the registry: its address, TLS and certificate, the clocks, the token, whether the registry can read its
-store, for administrators what the bootstrap token is good for, and which secret providers of the organization fail.
+store, for administrators what the bootstrap token is good for and what is left of deleted organizations, and which secret providers of the organization fail.
 
 With --cluster, look at the installation in a Kubernetes cluster instead: the webhook with its authority, the guard policy and its binding, the replicas of injector and registry, what the nodes can deliver,
 and the rights of the service accounts. It is asked with your kubectl and your rights; what you may not see is skipped. No Secret is read.
@@ -132,11 +132,39 @@ func (a *app) examine(ctx context.Context) (findings []finding, err error) {
 	add("store", "ok", "the registry reads it")
 	if me.body.Admin {
 		err = examineBootstrap(ctx, client, add)
+		if failing := examineDeletions(ctx, client, add); err == nil {
+			err = failing
+		}
 	}
 	if failing := a.examineProviders(ctx, client, add); err == nil {
 		err = failing
 	}
 	return findings, err
+}
+
+// examineDeletions tells which deleted organizations are not gone yet. One that was deleted a moment ago is as it should be.
+func examineDeletions(ctx context.Context, client *api.Client, add func(check, result, format string, args ...any)) error {
+	o, err := answer[api.DeletionList](client.ListDeletions(ctx))
+	switch {
+	case codeOf(err) == NotFound: // a registry that does not tell
+		add("deletions", "skipped", "")
+		return nil
+	case err != nil:
+		add("deletions", "failed", "%s", err)
+		return err
+	}
+	var waiting []string
+	for _, d := range o.body.Items {
+		if time.Since(d.DeletedAt) > maxSkew {
+			waiting = append(waiting, fmt.Sprintf("%s (deleted at %s, %d leases not revoked; abandoned at %s)", d.Slug, output.Time(d.DeletedAt), d.Leases, output.Time(d.Until)))
+		}
+	}
+	if len(waiting) > 0 {
+		add("deletions", "warning", "not gone yet, because a secret provider of theirs does not answer: %s", strings.Join(waiting, ", "))
+		return nil
+	}
+	add("deletions", "ok", "nothing is left of deleted organizations")
+	return nil
 }
 
 // examineProviders tells which providers of the organization fail, as the registry found in the background. That is no failure of the doctor's: the way to the registry is well.

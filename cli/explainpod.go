@@ -75,10 +75,6 @@ func (a *app) explainPod(ctx context.Context, f injectFlags) error {
 	if err != nil {
 		return failed(Failure, "", err)
 	}
-	mutator, err := mutate.New(mutate.Config{Image: "agent", URL: "https://registry", CA: "ca", ImageVolumes: true})
-	if err != nil {
-		return err
-	}
 	source, err := a.namesSource(ctx, f)
 	if err != nil {
 		return err
@@ -87,15 +83,23 @@ func (a *app) explainPod(ctx context.Context, f injectFlags) error {
 	if err != nil {
 		return err
 	}
+	mutator, err := mutatorFor(mutate.Config{Image: "agent", URL: "https://registry", CA: "ca", ImageVolumes: true}, names)
+	if err != nil {
+		return failed(Failure, "", err)
+	}
 	account := cmp.Or(seen.Spec.ServiceAccountName, "default")
 	report := explanation{Kind: "pod", Name: cmp.Or(seen.Metadata.Name, seen.Metadata.GenerateName), Namespace: cmp.Or(seen.Metadata.Namespace, f.namespace, "default"), ServiceAccount: account}
 	report.add(read(pod)...)
 	report.add(admitted(mutator.Plan(pod, report.Namespace, names))...)
 	asked := pod.Asked()
+	var sent map[string][]string
+	if len(asked) > 0 {
+		sent = pod.ProviderAudiences()
+	}
 	if len(asked) == 0 && pod.Metadata.Labels[podspec.LabelInject] == podspec.InjectTrue {
 		asked = mutator.Asks(pod, report.Namespace, names)
 	}
-	lines, err := a.askEach(ctx, asked, api.Question{Cluster: &f.cluster, Namespace: report.Namespace, ServiceAccount: account})
+	lines, err := a.askEach(ctx, asked, sent, api.Question{Cluster: &f.cluster, Namespace: report.Namespace, ServiceAccount: account})
 	if err != nil {
 		return err
 	}
@@ -194,8 +198,8 @@ func admitted(plan mutate.Plan) (lines []explained) {
 	return lines
 }
 
-// askEach asks the registry about each organization that the containers take something from.
-func (a *app) askEach(ctx context.Context, asked []wire.ContainerRequest, q api.Question) (lines []explained, err error) {
+// askEach asks the registry about each organization that the containers take something from. sent are the audiences of the tokens for providers that a pod which was injected sends along; nil of one that was not.
+func (a *app) askEach(ctx context.Context, asked []wire.ContainerRequest, sent map[string][]string, q api.Question) (lines []explained, err error) {
 	var orgs []string // in the order of the containers
 	questions := map[string][]api.QuestionContainer{}
 	of := func(org string, name string) *api.QuestionContainer {
@@ -246,9 +250,31 @@ func (a *app) askEach(ctx context.Context, asked []wire.ContainerRequest, q api.
 			return nil, err
 		default:
 			lines = append(lines, told(e)...)
+			if sent != nil {
+				lines = append(lines, unsent(e, sent)...)
+			}
 		}
 	}
 	return lines, nil
+}
+
+// unsent tells which tokens for providers a pod that was injected lacks: it was admitted before its secrets needed them, or somebody took them away.
+func unsent(e api.Explanation, sent map[string][]string) (lines []explained) {
+	for _, c := range e.Containers {
+		var told []string
+		for _, i := range c.Items {
+			audience := output.Text(i.ProviderAudience)
+			if audience == "" || slices.Contains(sent[output.Text(c.Name)], audience) || slices.Contains(told, audience) {
+				continue
+			}
+			told = append(told, audience)
+			lines = append(lines, explained{
+				Step: "provider token", Name: output.Text(c.Name) + "/" + audience, Result: resultRefused, Reason: string(wire.CodeProviderDenied), From: "provider " + output.Text(i.Provider),
+				Message: fmt.Sprintf("the pod sends no token of its own for audience %q along, with which its provider is read", audience), Fix: "Recreate the pod: it gets the token at admission.",
+			})
+		}
+	}
+	return lines
 }
 
 func nonempty(list []string) *[]string {

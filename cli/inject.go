@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ type injectFlags struct {
 	dryRun, imageVolumes             bool
 	cpuRequest, memRequest, memLimit string
 	policy                           string
+	audiences                        []string
 }
 
 func newInject(a *app) *cobra.Command {
@@ -41,6 +43,8 @@ The file holds YAML or JSON documents: Pods, and workloads with a pod template; 
 to are asked for at the registry, or read from --names, in which case no connection is made. The file of --names is a JSON array such as
 [{"ref": "acme/billing", "envs": [{"name": "API_KEY"}], "bindings": [{"namespace": "billing", "service_account": "api"}]},
 {"ref": "acme/stripe-api-key", "grants": [{"namespace": "billing", "service_account": "api"}]}]; what has grants is a secret.
+
+Where a secret is read with the pod's own identity, the pod gets a token for its provider. Whether it may is decided by the installation; --provider-pod-audience says what it allows.
 
 The changed documents go to standard output, the decisions to standard error. A pod that would be refused ends with exit code 1 and the reasons. The flags from
 --agent-image on say how the cluster's injector is configured, where that matters.`,
@@ -66,6 +70,7 @@ The changed documents go to standard output, the decisions to standard error. A 
 	flags.StringVar(&f.hostNetURL, "registry-host-network-url", "", "`URL` for pods with hostNetwork")
 	flags.StringVar(&f.registryCA, "registry-ca-file", "", "PEM `file` pods verify it against; a placeholder otherwise")
 	flags.StringVar(&f.policy, "policy-file", "", "YAML `file` with the injector's delivery policy")
+	flags.StringArrayVar(&f.audiences, "provider-pod-audience", nil, "`audience` that pods may have tokens of their own for; repeatable; otherwise all that the providers need")
 	flags.StringVar(&f.cpuRequest, "agent-cpu-request", "10m", "CPU `quantity` the init container requests")
 	flags.StringVar(&f.memRequest, "agent-memory-request", "16Mi", "memory `quantity` it requests")
 	flags.StringVar(&f.memLimit, "agent-memory-limit", "64Mi", "memory `quantity` it is limited to")
@@ -76,23 +81,23 @@ The changed documents go to standard output, the decisions to standard error. A 
 	return cmd
 }
 
-func (f *injectFlags) mutator(a *app) (*mutate.Mutator, error) {
-	config := mutate.Config{Image: f.image, URL: f.registryURL, HostNetworkURL: f.hostNetURL, ServerName: f.registryServerName, CA: "(the CA bundle of the registry)",
+func (f *injectFlags) config(a *app) (config mutate.Config, err error) {
+	config = mutate.Config{Image: f.image, URL: f.registryURL, HostNetworkURL: f.hostNetURL, ServerName: f.registryServerName, CA: "(the CA bundle of the registry)",
 		ImageVolumes: f.imageVolumes, NoImageVolumes: "--image-volumes does not say that the cluster mounts images as volumes"}
 	if f.registryCA != "" {
 		text, err := a.readFile(f.registryCA, "--registry-ca-file", 32<<10)
 		if err != nil {
-			return nil, err
+			return config, err
 		}
 		config.CA = string(text)
 	}
 	if f.policy != "" {
 		text, err := a.readFile(f.policy, "--policy-file", mutate.MaxPolicyBytes)
 		if err != nil {
-			return nil, err
+			return config, err
 		}
 		if config.Policy, err = mutate.ParsePolicy(text); err != nil {
-			return nil, failed(Failure, "", err)
+			return config, failed(Failure, "", err)
 		}
 	}
 	for _, q := range []struct {
@@ -101,15 +106,24 @@ func (f *injectFlags) mutator(a *app) (*mutate.Mutator, error) {
 	}{{"agent-cpu-request", f.cpuRequest, &config.CPURequest}, {"agent-memory-request", f.memRequest, &config.MemoryRequest}, {"agent-memory-limit", f.memLimit, &config.MemoryLimit}} {
 		parsed, err := resource.ParseQuantity(q.text)
 		if err != nil {
-			return nil, misuse("", "--%s: %w", q.flag, err)
+			return config, misuse("", "--%s: %w", q.flag, err)
 		}
 		*q.into = parsed
 	}
-	m, err := mutate.New(config)
-	if err != nil {
-		return nil, misuse("", "%w", err)
+	config.ProviderAudiences = f.audiences
+	if _, err = mutate.New(config); err != nil {
+		return config, misuse("", "%w", err)
 	}
-	return m, nil
+	return config, nil
+}
+
+// mutatorFor returns the injector of an installation that lets pods have tokens for what audiences names. The installation decides that; unless it is said here what it lets them have, it is taken to be all that the
+// registry names: the registry refuses providers that demand anything else of pods.
+func mutatorFor(config mutate.Config, names *knownNames) (*mutate.Mutator, error) {
+	if len(config.ProviderAudiences) == 0 {
+		config.ProviderAudiences = names.audiences()
+	}
+	return mutate.New(config)
 }
 
 // maxManifest bounds a file of manifests.
@@ -121,7 +135,7 @@ func (a *app) inject(ctx context.Context, f injectFlags) error {
 	default:
 		return misuse("", "--output of inject is yaml or json")
 	}
-	mutator, err := f.mutator(a)
+	config, err := f.config(a)
 	if err != nil {
 		return err
 	}
@@ -133,7 +147,7 @@ func (a *app) inject(ctx context.Context, f injectFlags) error {
 	if err != nil {
 		return failed(Failure, "", fmt.Errorf("reading the manifests: %w", err))
 	}
-	i := injection{app: a, flags: f, mutator: mutator}
+	i := injection{app: a, flags: f, config: config}
 	if i.names, err = a.namesSource(ctx, f); err != nil {
 		return err
 	}
@@ -156,7 +170,7 @@ func (a *app) inject(ctx context.Context, f injectFlags) error {
 type injection struct {
 	app     *app
 	flags   injectFlags
-	mutator *mutate.Mutator
+	config  mutate.Config
 	names   namesSource
 	refused []string
 }
@@ -185,7 +199,11 @@ func (i *injection) document(document json.RawMessage) (json.RawMessage, error) 
 		if err != nil {
 			return nil, err
 		}
-		plan := i.mutator.Plan(pod, namespace, names)
+		mutator, err := mutatorFor(i.config, names)
+		if err != nil {
+			return nil, failed(Failure, "", fmt.Errorf("%s: %w", title, err))
+		}
+		plan := mutator.Plan(pod, namespace, names)
 		fmt.Fprintf(i.app.Err, "%s: %s [%s]\n", output.Printable(title), plan.Decision, plan.Reason)
 		for _, warning := range plan.Warnings {
 			fmt.Fprintf(i.app.Err, "%s: warning: %s\n", output.Printable(title), warning)
@@ -256,6 +274,22 @@ type knownNames struct {
 func (k *knownNames) Lookup(consumer string) (*wire.ConsumerNames, bool) {
 	names := k.consumers[consumer]
 	return names, names != nil
+}
+
+// audiences are those of all tokens that pods need for providers, sorted.
+func (k *knownNames) audiences() (all []string) {
+	for _, c := range k.consumers {
+		if c != nil {
+			all = append(all, c.ProviderAudiences...)
+		}
+	}
+	for _, s := range k.secrets {
+		if s != nil && s.ProviderAudience != "" {
+			all = append(all, s.ProviderAudience)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Secret implements [mutate.Names].

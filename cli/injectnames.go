@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,7 +27,7 @@ import (
 )
 
 // namesSource finds out what the injector would know of the consumers and secrets a pod names.
-type namesSource func(pod *mutate.Pod) (mutate.Names, error)
+type namesSource func(pod *mutate.Pod) (*knownNames, error)
 
 // namesSource reads --names, or asks the registry for each consumer and secret once.
 func (a *app) namesSource(ctx context.Context, f injectFlags) (namesSource, error) {
@@ -39,22 +40,21 @@ func (a *app) namesSource(ctx context.Context, f injectFlags) (namesSource, erro
 		if err := known.read(content); err != nil {
 			return nil, failed(Failure, "", fmt.Errorf("reading --names: %w", err))
 		}
-		return func(*mutate.Pod) (mutate.Names, error) { return known, nil }, nil
+		return func(*mutate.Pod) (*knownNames, error) { return known, nil }, nil
 	}
-	connect := sync.OnceValues(a.client) // not before it is needed, and the token is read once
-	return func(pod *mutate.Pod) (mutate.Names, error) {
+	connect := sync.OnceValues(func() (*asker, error) { // not before it is needed, and the token is read once
+		client, err := a.client()
+		return &asker{client, f.cluster, map[string]string{}}, err
+	})
+	return func(pod *mutate.Pod) (*knownNames, error) {
 		for _, consumer := range consumersOf(pod) {
-			err := ask(known.consumers, consumer.String(), connect, func(client *api.Client) (*wire.ConsumerNames, error) {
-				return askNames(ctx, client, consumer, f.cluster)
-			})
+			err := ask(known.consumers, consumer.String(), connect, func(k *asker) (*wire.ConsumerNames, error) { return k.consumer(ctx, consumer) })
 			if err != nil {
 				return nil, err
 			}
 		}
 		for _, secret := range secretsOf(pod) {
-			err := ask(known.secrets, secret.Path(), connect, func(client *api.Client) (*wire.SecretNames, error) {
-				return askSecret(ctx, client, secret, f.cluster)
-			})
+			err := ask(known.secrets, secret.Path(), connect, func(k *asker) (*wire.SecretNames, error) { return k.secret(ctx, secret) })
 			if err != nil {
 				return nil, err
 			}
@@ -88,15 +88,15 @@ func (k *knownNames) read(content []byte) error {
 }
 
 // ask asks for what is called name, unless it was asked for before. What does not exist is known not to: the planner says so, with the pod's field.
-func ask[T any](known map[string]*T, name string, connect func() (*api.Client, error), read func(*api.Client) (*T, error)) error {
+func ask[T any](known map[string]*T, name string, connect func() (*asker, error), read func(*asker) (*T, error)) error {
 	if _, asked := known[name]; asked {
 		return nil
 	}
-	client, err := connect()
+	k, err := connect()
 	if err != nil {
 		return err
 	}
-	names, err := read(client)
+	names, err := read(k)
 	if err != nil && codeOf(err) != NotFound {
 		return err
 	}
@@ -128,70 +128,105 @@ func consumersOf(pod *mutate.Pod) (consumers []ref.Consumer) {
 	return consumers
 }
 
-// askNames makes of the API's consumer what the names stream tells the injector.
-func askNames(ctx context.Context, client *api.Client, consumer ref.Consumer, cluster string) (*wire.ConsumerNames, error) {
-	o, err := answer[api.Consumer](client.GetConsumer(ctx, consumer.Org, consumer.Name, nil))
+// asker asks the registry for what its names stream tells the injector.
+type asker struct {
+	client    *api.Client
+	cluster   string
+	audiences map[string]string // :: provider id → audience of the pods' own tokens that it is read with, or ""
+}
+
+// consumer makes of the API's consumer what the names stream tells.
+func (k *asker) consumer(ctx context.Context, consumer ref.Consumer) (*wire.ConsumerNames, error) {
+	o, err := answer[api.Consumer](k.client.GetConsumer(ctx, consumer.Org, consumer.Name, nil))
 	if err != nil {
 		return nil, err
 	}
 	names := &wire.ConsumerNames{Ref: consumer.String()}
-	names.Bindings = inCluster(o.body.Bindings, cluster)
+	names.Bindings = inCluster(o.body.Bindings, k.cluster)
 	for _, d := range o.body.Deliveries {
 		names.Deliveries = append(names.Deliveries, wire.Delivery(d))
 	}
 	for _, env := range o.body.Envs {
-		name, err := askName(ctx, client, consumer.Org, env)
+		name, audience, err := k.env(ctx, consumer.Org, env)
 		if err != nil {
 			return nil, err
 		}
 		names.Envs = append(names.Envs, name)
+		if audience != "" {
+			names.ProviderAudiences = append(names.ProviderAudiences, audience)
+		}
 	}
+	slices.Sort(names.ProviderAudiences)
+	names.ProviderAudiences = slices.Compact(names.ProviderAudiences)
 	return names, nil
 }
 
-// askName tells of an ENV which deliveries are known not to carry its current value. Of remote and missing secrets nothing is known.
-func askName(ctx context.Context, client *api.Client, org string, env api.Env) (wire.EnvName, error) {
-	name := wire.EnvName{Name: env.Name}
+// env tells of an ENV which deliveries are known not to carry its current value, and what token the pod needs for it. Of missing secrets nothing is known.
+func (k *asker) env(ctx context.Context, org string, env api.Env) (name wire.EnvName, audience string, err error) {
+	name.Name = env.Name
 	if env.Value != nil {
 		value := []byte(*env.Value)
 		name.NoEnvfile = rule(envfile.Check(env.Name, value), envfile.ErrUnrepresentable)
 		name.NoExec = rule(execfile.Check(env.Name, value), execfile.ErrUnrepresentable)
-		return name, nil
+		return name, "", nil
 	}
 	if env.Secret == nil {
-		return name, nil
+		return name, "", nil
 	}
-	var err error
-	name.NoEnvfile, name.NoExec, err = askVersion(ctx, client, org, *env.Secret, env.Version)
-	return name, err
+	o, err := answer[api.Secret](k.client.GetSecret(ctx, org, *env.Secret, nil))
+	switch {
+	case codeOf(err) == NotFound:
+		return name, "", nil
+	case err != nil:
+		return name, "", err
+	}
+	name.NoEnvfile, name.NoExec, audience, err = k.value(ctx, org, o.body, env.Version)
+	return name, audience, err
 }
 
-// askVersion tells the same of a version of a secret, the active one if number is nil.
-func askVersion(ctx context.Context, client *api.Client, org, secret string, number *uint64) (noEnvfile, noExec string, err error) {
-	o, err := answer[api.VersionList](client.ListVersions(ctx, org, secret))
-	if codeOf(err) == NotFound {
-		return "", "", nil
-	}
-	for _, v := range o.body.Items {
-		if number != nil && *number == v.Number || number == nil && v.Active {
-			noEnvfile, noExec = said(v.NoEnvfile), said(v.NoExec)
-		}
-	}
-	return noEnvfile, noExec, err
-}
-
-// askSecret makes of the API's secret what the names stream tells the injector.
-func askSecret(ctx context.Context, client *api.Client, secret ref.Secret, cluster string) (*wire.SecretNames, error) {
-	o, err := answer[api.Secret](client.GetSecret(ctx, secret.Org, secret.Name, nil))
+// secret makes of the API's secret what the names stream tells.
+func (k *asker) secret(ctx context.Context, secret ref.Secret) (*wire.SecretNames, error) {
+	o, err := answer[api.Secret](k.client.GetSecret(ctx, secret.Org, secret.Name, nil))
 	if err != nil {
 		return nil, err
 	}
 	if o.body.DeletedAt != nil {
 		return nil, nil //nolint:nilnil // it does not exist for pods
 	}
-	names := &wire.SecretNames{Ref: secret.Path(), Grants: inCluster(o.body.Grants, cluster)}
-	names.NoEnvfile, names.NoExec, err = askVersion(ctx, client, secret.Org, secret.Name, nil)
+	names := &wire.SecretNames{Ref: secret.Path(), Grants: inCluster(o.body.Grants, k.cluster)}
+	names.NoEnvfile, names.NoExec, names.ProviderAudience, err = k.value(ctx, secret.Org, o.body, nil)
 	return names, err
+}
+
+// value tells of a local secret which deliveries do not carry a version of it, the active one if number is nil; of a remote one the audience of the token that a pod needs.
+func (k *asker) value(ctx context.Context, org string, secret api.Secret, number *uint64) (noEnvfile, noExec, audience string, err error) {
+	if secret.ProviderID != nil {
+		audience, err = k.audience(ctx, org, *secret.ProviderID)
+		return "", "", audience, err
+	}
+	o, err := answer[api.VersionList](k.client.ListVersions(ctx, org, secret.ID))
+	if codeOf(err) == NotFound {
+		return "", "", "", nil
+	}
+	for _, v := range o.body.Items {
+		if number != nil && *number == v.Number || number == nil && v.Active {
+			noEnvfile, noExec = said(v.NoEnvfile), said(v.NoExec)
+		}
+	}
+	return noEnvfile, noExec, "", err
+}
+
+// audience asks for each provider once.
+func (k *asker) audience(ctx context.Context, org, provider string) (string, error) {
+	if known, ok := k.audiences[provider]; ok {
+		return known, nil
+	}
+	o, err := answer[api.Provider](k.client.GetProvider(ctx, org, provider, nil))
+	if err != nil && codeOf(err) != NotFound {
+		return "", err
+	}
+	k.audiences[provider] = said(o.body.PodAudience)
+	return k.audiences[provider], nil
 }
 
 // inCluster are the bindings that are of the cluster.

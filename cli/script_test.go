@@ -53,7 +53,7 @@ func lanyard() {
 // hold the canary, whatever the scripts did with it, and no API token or code but those that [minting] saw being made, each where it was made and nowhere else.
 func TestScripts(t *testing.T) {
 	vault := vaulttest.New(t)
-	r := startRegistry(t)
+	r := startRegistry(t, vault.Address())
 	vault.Put("kv/prod/db", `{"password": "`+r.canary+`"}`)
 	vault.Put("kv/prod/bytes", `{"pem": "a\u0000`+r.canary+`"}`)
 	provider, err := json.Marshal(map[string]any{"address": vault.Address(), "ca_bundle": vault.CABundle(), "auth": map[string]string{"method": "approle", "role_id": "r"}})
@@ -163,8 +163,8 @@ func (r *testRegistry) canaries() []string {
 	return []string{r.canary, base64.StdEncoding.EncodeToString([]byte(r.canary)), r.token, r.idToken}
 }
 
-// startRegistry runs the registry that cmd/lanyard-registry runs, with an etcd inside, until the test ends.
-func startRegistry(t *testing.T) *testRegistry {
+// startRegistry runs the registry that cmd/lanyard-registry runs, with an etcd inside, until the test ends. It trusts the Vault.
+func startRegistry(t *testing.T, vault string) *testRegistry {
 	t.Helper()
 	dir := t.TempDir()
 	r := &testRegistry{token: install.NewBootstrapToken(), canary: "canary-" + rand.Text(), forge: oidctest.StartLiar(t)}
@@ -184,7 +184,7 @@ func startRegistry(t *testing.T) *testRegistry {
 	go func() {
 		done <- registry.Run(ctx, registry.Config{
 			DataDir: filepath.Join(dir, "data"), KeyDir: keys, BootstrapTokenFile: tokenFile, NoCluster: true, LogLevel: slog.LevelDebug, LogOut: &r.log, AuditOut: &r.audit,
-			Providers:  registry.ProviderPolicy{AllowCIDRs: []string{"127.0.0.0/8"}},
+			Providers:  registry.ProviderPolicy{AllowCIDRs: []string{"127.0.0.0/8"}, TrustedAddresses: []string{vault}, PodAudiences: []string{"vault"}, TokenAudience: "vault"},
 			Federation: registry.Federation{Issuers: []string{"https://forge.example", r.forge.Issuer}, CAFile: r.forge.CAFile},
 			APIAddress: "127.0.0.1:0", WorkloadAddress: "127.0.0.1:0", MetricsAddress: "127.0.0.1:0",
 			Started: func(a registry.Addresses) { started <- a },

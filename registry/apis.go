@@ -43,6 +43,9 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 	if err := r.metrics.Register(secretStates{r.store}); err != nil {
 		return nil, fmt.Errorf("registering metrics of secrets: %w", err)
 	}
+	if err := r.metrics.Register(deletions{r.store}); err != nil {
+		return nil, fmt.Errorf("registering metrics of deletions: %w", err)
+	}
 	if err := r.metrics.Register(r.bootstrap()); err != nil {
 		return nil, fmt.Errorf("registering metrics of the bootstrap token: %w", err)
 	}
@@ -53,13 +56,14 @@ func (r *server) buildAPIs(keys *keydir.Keyring, drain <-chan struct{}) (*apis, 
 		Audit:  r.audit,
 		Denied: denied,
 		Fetch:  r.fetch(ledger),
+		Known:  func() int64 { return r.store.Known() },
 		// Every replica has the same key ring, and after a rotation of its primary each pod is answered in full once.
 		MarkKey: func() [32]byte { return keys.Derive("resolve mark") },
 	})
 	if err != nil {
 		return nil, err
 	}
-	explainer := &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return r.store.View(ctx) }, Reference: r.providers.Reference}
+	explainer := &resolve.Explainer{Records: func(ctx context.Context) (resolve.Records, error) { return r.store.View(ctx) }, Reference: r.providers.Reference, Audience: r.providers.Audience}
 	issuers, err := r.config.Federation.open()
 	if err != nil {
 		return nil, err
@@ -116,6 +120,8 @@ func (c checker) CheckSecret(ctx context.Context, orgID, secretID string) (resol
 func (c checker) CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome {
 	return c.providers.Check(ctx, orgID, providerID)
 }
+
+func (c checker) ProviderAudience(p store.Provider) string { return c.providers.Audience(p) }
 
 func (c checker) ProviderHealth(p store.Provider) contract.ProviderHealth {
 	return c.providers.Health(p)

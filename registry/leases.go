@@ -42,6 +42,6 @@ func (r *server) fetch(ledger *lease.Ledger) func(resolve.Call) resolve.Fetcher 
 		return r.providers.Begin(ledger.Begin(
 			store.Act{Actor: "serviceaccount:" + p.Namespace + "/" + p.ServiceAccount, RequestID: call.RequestID, SourceIP: call.SourceIP},
 			store.LeasePod{Cluster: p.Cluster, Namespace: p.Namespace, Name: p.Pod, UID: p.PodUID, ServiceAccount: p.ServiceAccount, Node: p.Node},
-		), call.Fresh, tokens)
+		).For(call.Containers, call.Since), call.Fresh, tokens)
 	}
 }

@@ -60,6 +60,7 @@ type backend interface {
 	NodeIP() netip.Addr
 	NodeName() string
 	Load(ctx context.Context, archives ...string) error
+	TrustRegistry(host string, authority []byte) error
 	// RestartKubelet must return only when the new kubelet has reported the node ready.
 	RestartKubelet(ctx context.Context, gates map[string]bool) error
 	// RestartNode must return only when the new kubelet has reported the node ready.
@@ -171,6 +172,15 @@ func (c *Cluster) NodeName() string { return c.backend.NodeName() }
 // tools/images, wrote.
 func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 	return c.backend.Load(ctx, archives...)
+}
+
+// TrustRegistry lets the node pull images from the registry at host, an address
+// with its port, whose certificate is checked against a PEM authority.
+func (c *Cluster) TrustRegistry(host string, authority []byte) error {
+	if err := c.backend.TrustRegistry(host, authority); err != nil {
+		return fmt.Errorf("trusting the registry %s: %w", host, err)
+	}
+	return nil
 }
 
 // RestartKubelet restarts the kubelet with the given feature gates and the

@@ -16,8 +16,8 @@
 //   - service-account tokens that the API server reviews, also from pods;
 //   - a default StorageClass that binds a claim when its pod is scheduled;
 //   - names of Services through DNS;
-//   - images imported by Load only: pods need imagePullPolicy Never or
-//     IfNotPresent.
+//   - images imported by Load, for which pods need imagePullPolicy Never or
+//     IfNotPresent, and those of a registry that TrustRegistry named.
 //
 // With the host driver nothing leaves the machine: pods reach each other and
 // the node. A volume is never reused, and there are 24 of them.

@@ -78,5 +78,10 @@ func (i *Installation) loadImage(ctx context.Context, dir string) error {
 	return i.Cluster.Load(ctx, archive)
 }
 
+// ProbeArchive is the path of the test image's archive, which is there once images were built.
+func (i *Installation) ProbeArchive() (string, error) {
+	return checkoutPath("dist", "e2e", "probe.tar")
+}
+
 // ProbeImage is the test image's reference; see e2e/images/probe.
 func (i *Installation) ProbeImage() string { return imageReference("probe") }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -151,8 +152,13 @@ func (i *Installation) Log(ctx context.Context, namespace, name, container strin
 
 // InitTermination is the last termination of the pod's init agent, or nil while there is none.
 func InitTermination(pod *corev1.Pod) *corev1.ContainerStateTerminated {
-	for _, status := range pod.Status.InitContainerStatuses {
-		if status.Name != "lanyard-init" {
+	return Termination(pod, "lanyard-init")
+}
+
+// Termination is the last termination of a container of the pod, injected ones included, or nil while there is none.
+func Termination(pod *corev1.Pod, container string) *corev1.ContainerStateTerminated {
+	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if status.Name != container {
 			continue
 		}
 		if status.State.Terminated != nil {

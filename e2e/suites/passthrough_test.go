@@ -3,10 +3,8 @@
 package suites
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,33 +14,17 @@ import (
 	"github.com/lanyard-dev/lanyard/e2e/installation"
 )
 
-// TestVaultPassThrough has a real Vault decide by the pods' own service accounts: its policy lets each read what is below its own name.
+// TestVaultPassThrough has a real Vault decide by the pods' own service accounts, whichever way their values are delivered: its policy lets each read what is below its own name.
 func TestVaultPassThrough(t *testing.T) {
 	v := startVault(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := lanyard.Upgrade(ctx, installation.AllowVault(v.Address)...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := errors.Join(lanyard.Upgrade(ctx), lanyard.Cluster.StopVault(ctx)); err != nil {
-			t.Errorf("leaving the installation as it was: %v", err)
-		}
-	})
+	r := v.relay(t)
+	v.allow(t, r.address)
 	w := newWorld(t)
 	const other = "other"
 	w.must(lanyard.Namespace(w.ctx, w.namespace, other))
-	v.put(w, account+"/db", map[string]string{"password": "mine"})
 	v.enableKubernetes(w)
-	w.must(v.Write(w.ctx, "sys/policies/acl/by-account", map[string]any{
-		"policy": `path "kv/data/{{identity.entity.aliases.` + v.accessor(w, "kubernetes") + `.metadata.service_account_name}}/*" { capabilities = ["read"] }`,
-	}))
-	w.must(v.Write(w.ctx, "auth/kubernetes/role/pods", map[string]any{
-		"bound_service_account_names": []string{account, other}, "bound_service_account_namespaces": w.namespace, "audience": "vault", "token_policies": "by-account",
-	}))
-	w.provider(kubernetesAuth(v.Address, "lanyard"))
+	v.letPods(w, account, other)
+	w.provider(kubernetesAuth(r.address, "lanyard"))
 	w.remote("password", "kv/"+account+"/db", "password")
 	consumer := w.consumer("app", map[string]string{"PASSWORD": "password"})
 	w.must(lanyard.API.Call(w.ctx, "PATCH", "/api/v1/organizations/"+w.org+"/consumers/app", map[string]any{"bindings": []map[string]any{
@@ -55,9 +37,7 @@ func TestVaultPassThrough(t *testing.T) {
 	old.Spec.RestartPolicy = corev1.RestartPolicyNever
 	w.create(old)
 
-	own := kubernetesAuth(v.Address, "pods")["config"].(map[string]any)
-	own["auth"].(map[string]any)["mode"] = "passthrough"
-	w.must(lanyard.API.Call(w.ctx, "PATCH", "/api/v1/organizations/"+w.org+"/providers/vault", map[string]any{"config": own}, nil))
+	w.must(lanyard.API.Call(w.ctx, "PATCH", "/api/v1/organizations/"+w.org+"/providers/vault", map[string]any{"config": passThrough(r.address)["config"]}, nil))
 	w.expectCheck("providers/vault/test", "", "")
 	w.expectCheck("secrets/password/check", "provider_denied", "pod_required")
 	w.must(eventually(w.ctx, func() error { // the injectors hear of it
@@ -67,28 +47,99 @@ func TestVaultPassThrough(t *testing.T) {
 		}
 		return err
 	}))
+	// strange is a pod's twin with the service account that Vault does not let read what the consumer has.
+	strange := func(pod *corev1.Pod) *corev1.Pod {
+		pod.Spec.ServiceAccountName = other
+		pod.Spec.RestartPolicy = corev1.RestartPolicyNever
+		return pod
+	}
 
-	w.create(w.pod("mine", consumer))
-	w.running("mine")
-	w.expectEnv("mine", "app", map[string]string{"PASSWORD": "mine"})
+	t.Run("an init agent", func(t *testing.T) {
+		w := w.in(t)
+		v.put(w, account+"/db", map[string]string{"password": "mine"})
+		w.create(w.pod("init", consumer))
+		w.running("init")
+		w.expectEnv("init", "app", map[string]string{"PASSWORD": "mine"})
+		w.create(strange(w.pod("init-strange", consumer)))
+		w.release("old")
+		w.expectEnd("init-strange", "lanyard-init", "provider_denied", "permission")
+		w.expectEnd("old", "lanyard-init", "provider_denied", "pod_token", "recreate the pod")
+	})
 
-	denied := lanyard.Pod(w.namespace, "denied", other, consumer)
-	denied.Spec.RestartPolicy = corev1.RestartPolicyNever
-	w.create(denied)
-	w.release("old")
-	for name, want := range map[string][]string{"denied": {"provider_denied", "permission"}, "old": {"provider_denied", "pod_token", "recreate the pod"}} {
-		failed := w.await(name, "failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
-		end := installation.InitTermination(failed)
-		if end == nil || end.ExitCode != 15 {
-			t.Errorf("%s: the init agent ended with %+v, want exit code 15", name, end)
-			continue
+	t.Run("a sidecar, at each of its looks", func(t *testing.T) {
+		w := w.in(t)
+		v.put(w, account+"/db", map[string]string{"password": "first"})
+		w.create(w.following("sidecar", consumer, nil))
+		w.await("sidecar", "ready", ready)
+		w.awaitShown("sidecar", "PASSWORD", "first")
+		v.put(w, account+"/db", map[string]string{"password": "second"})
+		w.awaitShown("sidecar", "PASSWORD", "second")
+
+		w.create(strange(w.following("sidecar-strange", consumer, nil)))
+		w.expectEnd("sidecar-strange", "lanyard-sidecar", "provider_denied", "permission")
+		w.delete("sidecar-strange")
+
+		// What Vault takes away is not replaced, and not taken from the pod either.
+		v.letPods(w, other)
+		v.put(w, account+"/db", map[string]string{"password": "third"})
+		w.sidecarLogs("sidecar", `"msg":"resolve refused for good"`, `"env_reason":"provider_denied"`, `"provider":"vault"`, `"msg":"refresh failed, the files stay as they are"`)
+		if got := w.shown("sidecar", "PASSWORD"); got != "second" {
+			t.Error("the file is not what it was")
 		}
-		for _, part := range append(want, "PASSWORD", "provider vault") {
-			if !strings.Contains(end.Message, part) {
-				t.Errorf("%s: the message does not name %q: %s", name, part, end.Message)
+		v.letPods(w, account, other)
+		w.awaitShown("sidecar", "PASSWORD", "third")
+		w.delete("sidecar")
+	})
+
+	t.Run("a container that fetches for itself, at each of its starts", func(t *testing.T) {
+		w := w.in(t)
+		v.put(w, account+"/db", map[string]string{"password": "first"})
+		w.create(direct(w.pod("direct", consumer), "/probe", "print"))
+		w.expectEnv("direct", "app", map[string]string{"PASSWORD": "first"})
+		v.put(w, account+"/db", map[string]string{"password": "second"})
+		w.must(until(w.ctx, patience, func() error { // the kubelet starts it again
+			env, err := lanyard.Env(w.ctx, w.namespace, "direct", "app")
+			if err == nil && string(env["PASSWORD"]) != "second" {
+				err = errors.New("it still has the value of before")
 			}
+			return err
+		}))
+		w.delete("direct")
+		w.create(strange(direct(w.pod("direct-strange", consumer), "/probe", "print")))
+		w.expectEnd("direct-strange", "app", "provider_denied", "permission")
+	})
+
+	// Each has logged in as itself; the one without a token, which is no other pod's to lend, has not.
+	if want, got := []string{"direct", "direct-strange", "init", "init-strange", "sidecar", "sidecar-strange"}, r.pods(); !slices.Equal(got, want) {
+		t.Errorf("logged in at Vault have %q, want %q", got, want)
+	}
+}
+
+// expectEnd waits until a container that got no values has ended, and checks that its message names the ENV, the provider and these parts.
+func (w *world) expectEnd(pod, container string, parts ...string) {
+	w.t.Helper()
+	ended := w.await(pod, "refused", func(p *corev1.Pod) bool { return installation.Termination(p, container) != nil })
+	end := installation.Termination(ended, container)
+	if end.ExitCode != 15 {
+		w.t.Errorf("%s: %s ended with %+v, want exit code 15", pod, container, end)
+		return
+	}
+	for _, part := range append(parts, "PASSWORD", "provider vault") {
+		if !strings.Contains(end.Message, part) {
+			w.t.Errorf("%s: the message does not name %q: %s", pod, part, end.Message)
 		}
 	}
+}
+
+// awaitShown waits until a file holds a value.
+func (w *world) awaitShown(pod, file, want string) {
+	w.t.Helper()
+	w.must(until(w.ctx, patience, func() error {
+		if w.shown(pod, file) != want {
+			return errors.New("the file " + file + " has not followed")
+		}
+		return nil
+	}))
 }
 
 // hasToken reports whether the pod was given a token of its own for an audience.
@@ -104,20 +155,4 @@ func hasToken(pod *corev1.Pod, audience string) bool {
 		}
 	}
 	return false
-}
-
-// accessor is what policies call an authentication method by.
-func (v *vault) accessor(w *world, method string) string {
-	w.t.Helper()
-	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, v.Address+"/v1/sys/auth/"+method, http.NoBody)
-	w.must(err)
-	request.Header.Set("X-Vault-Token", v.RootToken)
-	response, err := http.DefaultClient.Do(request)
-	w.must(err)
-	defer response.Body.Close()
-	var answer struct {
-		Data struct{ Accessor string }
-	}
-	w.must(json.NewDecoder(response.Body).Decode(&answer))
-	return answer.Data.Accessor
 }

@@ -3,7 +3,6 @@
 package suites
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -27,18 +26,7 @@ func TestRemote(t *testing.T) {
 		expectRefusal(t, err, "/config/auth/method", "trusted")
 	})
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := lanyard.Upgrade(ctx, installation.AllowVault(v.Address)...); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := errors.Join(lanyard.Upgrade(ctx), lanyard.Cluster.StopVault(ctx)); err != nil {
-			t.Errorf("leaving the installation as it was: %v", err)
-		}
-	})
+	v.allow(t, v.Address)
 
 	t.Run("what is special stays refused", func(t *testing.T) {
 		w := newWorld(t)

@@ -39,17 +39,23 @@ func (c canary) in(content []byte) string {
 	return ""
 }
 
-// TestSecrecy puts values nobody else has, lets pods of each delivery have them, and looks for them wherever they must not be.
+// TestSecrecy lets pods of each delivery have what nobody else has, and looks for it wherever it must not be.
 func TestSecrecy(t *testing.T) {
+	t.Run("values", valuesStaySecret)
+	t.Run("a pod's own token for a provider, and what it buys", tokensStaySecret)
+}
+
+// quiet is the command of a container that prints nothing of what it has: its log is the agent's alone.
+var quiet = []string{"/probe", "files", "/dev/shm"} // which is empty
+
+func valuesStaySecret(t *testing.T) {
 	w := newWorld(t)
 	// The container runtime may know what the kubelet knows, and nothing of the others.
 	shared, hidden, refreshed := newCanary(), newCanary(), newCanary()
-	canaries := []canary{shared, hidden, refreshed}
 	w.put("canary", string(shared))
 	w.put("hidden", string(hidden))
 	w.create(w.pod("app", w.consumer("app", map[string]string{"CANARY": "canary"})))
 	consumer := w.consumer("hidden", map[string]string{"HIDDEN": "hidden"})
-	quiet := []string{"/probe", "files", "/dev/shm"} // which is empty, so that their logs are the agent's alone
 	directed := direct(w.pod("direct", consumer), quiet...)
 	shown := *directed.Spec.Containers[0].DeepCopy()
 	shown.Name, shown.Command = "shown", []string{"/probe"}
@@ -78,57 +84,136 @@ func TestSecrecy(t *testing.T) {
 	w.event("Pod", "refused", "Unresolved")
 	_, _ = lanyard.Create(w.ctx, lanyard.Pod(w.namespace, "stranger", "default", w.org+"/app"))
 
-	search := func(where string, content []byte) {
-		for _, c := range canaries {
-			if form := c.in(content); form != "" {
-				t.Errorf("a value stands %s in %s", form, where)
-			}
-		}
+	w.search(surfaces{
+		logs: [][2]string{{"app", "lanyard-init"}, {"refused", "lanyard-init"}, {"sidecar", "lanyard-sidecar"}, {"direct", "app"}},
+		api:  []string{"/secrets", "/secrets/canary", "/secrets/canary/versions", "/secrets/canary/references", "/consumers", "/audit-events", "/workloads"},
+	}, map[string][]canary{"a value": {shared, hidden, refreshed}})
+	known := false
+	w.searchRuntime(map[string][]canary{"a value the kubelet never had": {hidden, refreshed}}, func(content []byte) { known = known || shared.in(content) != "" })
+	if !known && lanyard.Cluster.Driver() == cluster.Host {
+		t.Error("the container runtime's files do not hold what envfile gives it: they were not searched")
 	}
-	for where, args := range map[string][]string{
-		"Kubernetes objects":                 {"get", "all,secrets,configmaps,events,mutatingwebhookconfigurations,validatingadmissionpolicies", "-A", "-o", "yaml"},
-		"the registry's log":                 {"logs", "-n", "lanyard", "-l", "app.kubernetes.io/component=registry", "--tail=-1"},
-		"the injector's log":                 {"logs", "-n", "lanyard", "-l", "app.kubernetes.io/component=injector", "--tail=-1"},
-		"the init agent's log":               {"logs", "-n", w.namespace, "app", "-c", "lanyard-init"},
-		"the init agent's log, when refused": {"logs", "-n", w.namespace, "refused", "-c", "lanyard-init"},
-		"the sidecar's log":                  {"logs", "-n", w.namespace, "sidecar", "-c", "lanyard-sidecar"},
-		"a direct container's log":           {"logs", "-n", w.namespace, "direct", "-c", "app"},
-		"the description of them":            {"describe", "pods", "-n", w.namespace},
-	} {
+}
+
+// tokensStaySecret has pods read from Vault as themselves, be refused, and find Vault down. Their tokens pass through Lanyard, and what Vault gives for them is in its memory; neither is anywhere else.
+func tokensStaySecret(t *testing.T) {
+	v := startVault(t)
+	r := v.relay(t)
+	v.allow(t, r.address)
+	w := newWorld(t)
+	const other = "other"
+	w.must(lanyard.Namespace(w.ctx, w.namespace, other))
+	v.put(w, account+"/db", map[string]string{"password": "value"})
+	v.enableKubernetes(w)
+	v.letPods(w, account, other)
+	w.provider(passThrough(r.address))
+	w.remote("password", "kv/"+account+"/db", "password")
+	consumer := w.consumer("app", map[string]string{"PASSWORD": "password"})
+	w.must(lanyard.API.Call(w.ctx, "PATCH", "/api/v1/organizations/"+w.org+"/consumers/app", map[string]any{"bindings": []map[string]any{
+		{"namespace": w.namespace, "service_account": account}, {"namespace": w.namespace, "service_account": other},
+	}}, nil))
+
+	w.create(w.pod("init", consumer))
+	w.create(direct(w.pod("direct", consumer), quiet...))
+	followed := w.following("sidecar", consumer, nil)
+	followed.Spec.Containers[0].Command = quiet
+	w.create(followed)
+	denied := w.pod("denied", consumer)
+	denied.Spec.ServiceAccountName = other
+	w.create(denied)
+	w.running("init")
+	w.running("direct")
+	w.await("sidecar", "ready", ready)
+	v.put(w, account+"/db", map[string]string{"password": "changed"})
+	w.sidecarLogs("sidecar", `"msg":"values refreshed"`)
+	w.event("Pod", "denied", "Unresolved")
+	w.must(lanyard.Cluster.StopVault(w.ctx))
+	w.create(w.pod("waiting", consumer))
+	w.awaitLogged("waiting", "lanyard-init", "provider_unavailable")
+
+	if got, want := r.pods(), []string{"denied", "direct", "init", "sidecar", "waiting"}; !slices.Equal(got, want) {
+		t.Fatalf("the tokens of pods %q went to Vault, want those of %q", got, want)
+	}
+	shown, bought := r.canaries()
+	if len(bought) < 5 { // two looks of the sidecar
+		t.Fatalf("Vault gave %d tokens: there is too little to look for", len(bought))
+	}
+	canaries := map[string][]canary{"a pod's token for Vault": shown, "a token of Vault's": bought}
+	w.search(surfaces{
+		logs: [][2]string{{"init", "lanyard-init"}, {"denied", "lanyard-init"}, {"waiting", "lanyard-init"}, {"sidecar", "lanyard-sidecar"}, {"direct", "app"}},
+		api:  []string{"/secrets", "/providers", "/providers/vault", "/consumers", "/audit-events", "/workloads"},
+	}, canaries)
+	w.searchRuntime(canaries, func([]byte) {})
+}
+
+// surfaces are what is searched of one world, besides what every search looks at.
+type surfaces struct {
+	logs [][2]string // pod and container
+	api  []string    // paths below the organization's
+}
+
+// search looks for canaries, each under what it is called, in everything but the pods themselves: what Kubernetes keeps and tells, every log, etcd's files, metrics, and the API's answers.
+func (w *world) search(s surfaces, canaries map[string][]canary) {
+	w.t.Helper()
+	look := func(where string, content []byte) { w.look(where, content, canaries) }
+	commands := map[string][]string{
+		"Kubernetes objects":      {"get", "all,secrets,configmaps,events,mutatingwebhookconfigurations,validatingadmissionpolicies", "-A", "-o", "yaml"},
+		"the registry's log":      {"logs", "-n", "lanyard", "-l", "app.kubernetes.io/component=registry", "--tail=-1"},
+		"the injector's log":      {"logs", "-n", "lanyard", "-l", "app.kubernetes.io/component=injector", "--tail=-1"},
+		"the description of pods": {"describe", "pods", "-n", w.namespace},
+	}
+	for _, log := range s.logs {
+		commands["the log of "+log[1]+" of pod "+log[0]] = []string{"logs", "-n", w.namespace, log[0], "-c", log[1]}
+	}
+	for where, args := range commands {
 		w.must(eventually(w.ctx, func() error { // a container may only just have started
 			out, err := lanyard.Cluster.Kubectl(w.ctx, args...).Output()
 			if err == nil && len(out) == 0 {
 				err = errors.New(where + ": nothing to search")
 			}
-			search(where, out)
+			look(where, out)
 			return err
 		}))
 	}
+	for _, component := range []string{"registry", "injector"} {
+		metrics, err := lanyard.Metrics(w.ctx, component)
+		w.must(err)
+		look("the metrics of the "+component, metrics)
+	}
 	_, _, err := lanyard.StoredFiles(w.ctx, func(content []byte) error {
-		search("etcd's files", content)
+		look("etcd's files", content)
 		return nil
 	})
 	w.must(err)
-	w.must(eachFile(lanyard.Cluster.LogDir(), nil, func(path string, content []byte) { search("the log "+filepath.Base(path), content) }))
-	for _, path := range []string{"/secrets", "/secrets/canary", "/secrets/canary/versions", "/secrets/canary/references", "/consumers", "/audit-events", "/workloads"} {
+	w.must(eachFile(lanyard.Cluster.LogDir(), nil, func(path string, content []byte) { look("the log "+filepath.Base(path), content) }))
+	for _, path := range s.api {
 		var content json.RawMessage
 		w.must(lanyard.API.Call(w.ctx, "GET", "/api/v1/organizations/"+w.org+path, nil, &content))
-		search("the API's answer to "+path, content)
+		look("the API's answer to "+path, content)
 	}
-	if lanyard.Cluster.Driver() == cluster.Host { // kind's node has a file system of its own
-		known := false
-		// The images and what containers write are no metadata, and namespaces are no files.
-		skip := []string{"io.containerd.content.v1.content", "io.containerd.snapshotter.v1.native", "io.containerd.snapshotter.v1.overlayfs", "rootfs", "netns"}
-		w.must(eachFile(filepath.Join(filepath.Dir(lanyard.Cluster.LogDir()), "containerd"), skip, func(path string, content []byte) {
-			known = known || shared.in(content) != ""
-			for _, c := range []canary{hidden, refreshed} {
-				if form := c.in(content); form != "" {
-					t.Errorf("a value the kubelet never had stands %s in the container runtime's %s", form, path)
-				}
+}
+
+// searchRuntime looks for canaries in what the container runtime keeps of pods, and shows each file to see. It does nothing with kind, whose node has a file system of its own.
+func (w *world) searchRuntime(canaries map[string][]canary, see func(content []byte)) {
+	w.t.Helper()
+	if lanyard.Cluster.Driver() != cluster.Host {
+		return
+	}
+	// The images and what containers write are no metadata, and namespaces are no files.
+	skip := []string{"io.containerd.content.v1.content", "io.containerd.snapshotter.v1.native", "io.containerd.snapshotter.v1.overlayfs", "rootfs", "netns"}
+	w.must(eachFile(filepath.Join(filepath.Dir(lanyard.Cluster.LogDir()), "containerd"), skip, func(path string, content []byte) {
+		see(content)
+		w.look("the container runtime's "+path, content, canaries)
+	}))
+}
+
+func (w *world) look(where string, content []byte, canaries map[string][]canary) {
+	w.t.Helper()
+	for what, list := range canaries {
+		for _, c := range list {
+			if form := c.in(content); form != "" {
+				w.t.Errorf("%s stands %s in %s", what, form, where)
 			}
-		}))
-		if !known {
-			t.Error("the container runtime's files do not hold what envfile gives it: they were not searched")
 		}
 	}
 }

@@ -4,6 +4,9 @@ package suites
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -56,6 +59,23 @@ func (v *vault) start(t *testing.T) {
 	}
 }
 
+// allow lets providers use a Vault at the address, as the operator's word would, until the test ends; then Vault is stopped, too.
+func (v *vault) allow(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := errors.Join(lanyard.Upgrade(ctx), lanyard.Cluster.StopVault(ctx)); err != nil {
+			t.Errorf("leaving the installation as it was: %v", err)
+		}
+	})
+	if err := lanyard.Upgrade(ctx, installation.AllowVault(address)...); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (v *vault) put(w *world, path string, fields map[string]string) {
 	w.t.Helper()
 	w.must(v.Write(w.ctx, "kv/data/"+path, map[string]any{"data": fields}))
@@ -101,4 +121,38 @@ func approle(address string) map[string]any {
 
 func kubernetesAuth(address, role string) map[string]any {
 	return map[string]any{"name": "vault", "type": "vault", "config": map[string]any{"address": address, "auth": map[string]any{"method": "kubernetes", "role": role}}}
+}
+
+// passThrough is a provider that is read as the pods are that start.
+func passThrough(address string) map[string]any {
+	provider := kubernetesAuth(address, "pods")
+	provider["config"].(map[string]any)["auth"].(map[string]any)["mode"] = "passthrough"
+	return provider
+}
+
+// letPods lets pods of the world with one of these service accounts log in, each to read what is below the account's name. Those that were let before and are not named are let no more. It needs enableKubernetes.
+func (v *vault) letPods(w *world, accounts ...string) {
+	w.t.Helper()
+	w.must(v.Write(w.ctx, "sys/policies/acl/by-account", map[string]any{
+		"policy": `path "kv/data/{{identity.entity.aliases.` + v.accessor(w, "kubernetes") + `.metadata.service_account_name}}/*" { capabilities = ["read"] }`,
+	}))
+	w.must(v.Write(w.ctx, "auth/kubernetes/role/pods", map[string]any{
+		"bound_service_account_names": accounts, "bound_service_account_namespaces": w.namespace, "audience": "vault", "token_policies": "by-account",
+	}))
+}
+
+// accessor is what policies call an authentication method by.
+func (v *vault) accessor(w *world, method string) string {
+	w.t.Helper()
+	request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, v.Address+"/v1/sys/auth/"+method, http.NoBody)
+	w.must(err)
+	request.Header.Set("X-Vault-Token", v.RootToken)
+	response, err := http.DefaultClient.Do(request)
+	w.must(err)
+	defer response.Body.Close()
+	var answer struct {
+		Data struct{ Accessor string }
+	}
+	w.must(json.NewDecoder(response.Body).Decode(&answer))
+	return answer.Data.Accessor
 }

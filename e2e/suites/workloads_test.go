@@ -133,6 +133,8 @@ type (
 	workloadEnv struct {
 		Name, Secret, Stale string
 		Version             int
+		LastKnownGood       bool   `json:"last_known_good"`
+		FetchedAt           string `json:"fetched_at"`
 	}
 	reference struct{ Kind, Name, Field string }
 )

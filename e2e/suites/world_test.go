@@ -57,6 +57,16 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// in is the world for a subtest, with time of its own.
+func (w *world) in(t *testing.T) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	t.Cleanup(cancel)
+	other := *w
+	other.t, other.ctx = t, ctx
+	return &other
+}
+
 func (w *world) must(err error) {
 	w.t.Helper()
 	if err != nil {

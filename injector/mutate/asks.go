@@ -4,19 +4,53 @@ package mutate
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
 // Asked returns what the containers of a pod that was injected ask the registry for: what the agents in it were told. It is the pod's own word.
-func (pod *Pod) Asked() []wire.ContainerRequest {
-	var asked []wire.ContainerRequest
+func (pod *Pod) Asked() (asked []wire.ContainerRequest) {
+	for _, request := range pod.requests() {
+		asked = append(asked, request.Containers...)
+	}
+	return asked
+}
+
+// ProviderAudiences returns, of a pod that was injected, the audiences of the tokens for providers that go along when each container's values are asked for: those that its agent was told of and the pod has.
+func (pod *Pod) ProviderAudiences() map[string][]string { // :: container → audiences
+	var has []string
+	for _, v := range pod.Spec.Volumes {
+		if v.Name != podspec.VolumeToken || v.Projected == nil {
+			continue
+		}
+		for _, source := range v.Projected.Sources {
+			if source.ServiceAccountToken != nil {
+				has = append(has, source.ServiceAccountToken.Audience)
+			}
+		}
+	}
+	sent := make(map[string][]string)
+	for _, request := range pod.requests() {
+		for _, c := range request.Containers {
+			for _, t := range request.ProviderTokens {
+				if slices.Contains(has, t.Audience) {
+					sent[c.Name] = append(sent[c.Name], t.Audience)
+				}
+			}
+		}
+	}
+	return sent
+}
+
+// requests are what the agents of the pod were told to ask.
+func (pod *Pod) requests() (requests []wire.ResolveRequest) {
 	read := func(c *container) {
 		for _, e := range c.Env {
 			var request wire.ResolveRequest
 			if e.Name == podspec.EnvRequest && len(e.Value) <= wire.MaxNamesBytes && json.Unmarshal([]byte(e.Value), &request) == nil {
-				asked = append(asked, request.Containers...)
+				requests = append(requests, request)
 			}
 		}
 	}
@@ -26,7 +60,7 @@ func (pod *Pod) Asked() []wire.ContainerRequest {
 		}
 	}
 	pod.Spec.each(func(_ string, _ int, c *container) { read(c) })
-	return asked
+	return requests
 }
 
 // Asks returns what the containers of a pod that is created in namespace would ask the registry for. Of one that is refused it is what was chosen until then: without ENVs where the

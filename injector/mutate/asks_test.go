@@ -3,6 +3,7 @@
 package mutate
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,6 +55,44 @@ func TestWhatAPodWouldAskForIsWhatItAsksForOnceInjected(t *testing.T) {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestWhichTokensForProvidersAPodSendsAlong(t *testing.T) {
+	m, err := New(Config{Image: "agent", URL: "https://registry", CA: "ca", ImageVolumes: true, ProviderAudiences: []string{"vault", "bao"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := []wire.Binding{{Namespace: "shop", ServiceAccount: "default"}}
+	names := askNames{
+		"acme/web":   {Ref: "acme/web", Envs: []wire.EnvName{{Name: "A"}}, Bindings: bound, ProviderAudiences: []string{"bao", "vault"}},
+		"acme/cache": {Ref: "acme/cache", Envs: []wire.EnvName{{Name: "B"}}, Bindings: bound, ProviderAudiences: []string{"vault"}},
+	}
+	raw := []byte(`{"metadata":{"labels":{"lanyard.dev/inject":"true"},"annotations":{"lanyard.dev/consumer.app":"acme/web","lanyard.dev/consumer.cache":"acme/cache","lanyard.dev/delivery":"direct"}},
+		"spec":{"containers":[{"name":"app","command":["app"]},{"name":"cache","command":["cache"]}]}}`)
+	parsed, err := ParsePod(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent := parsed.ProviderAudiences(); len(sent) != 0 {
+		t.Errorf("before it is injected it sends %v", sent)
+	}
+	injected := apply(t, raw, m.Plan(parsed, "shop", names))
+	for name, tc := range map[string]struct {
+		pod  []byte
+		want map[string][]string
+	}{
+		"as it was injected":           {injected, map[string][]string{"app": {"bao", "vault"}, "cache": {"vault"}}},
+		"with a token taken from it":   {bytes.ReplaceAll(injected, []byte(`"audience":"vault"`), []byte(`"audience":"other"`)), map[string][]string{"app": {"bao"}}},
+		"with no volume of the tokens": {bytes.ReplaceAll(injected, []byte(`"projected"`), []byte(`"secret"`)), map[string][]string{}},
+	} {
+		pod, err := ParsePod(tc.pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, pod.ProviderAudiences()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

@@ -153,6 +153,14 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/audit-events/verify (the `VerifyInstallationAuditChain` operationId).
 	VerifyInstallationAuditChain(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListDeletions List what is left of deleted organizations
+	//
+	// Organizations that were deleted and are not gone yet, for administrators of the installation. As a rule the list is empty. An organization stays in it while leases of dynamic credentials are not
+	// revoked because their provider does not answer, at most until `until`: then they are abandoned, and end by themselves.
+	//
+	// Corresponds with GET /api/v1/deletions (the `ListDeletions` operationId).
+	ListDeletions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AcceptInvitationWithBody Become a member by the code of an invitation
 	//
 	// The caller becomes a member; API tokens cannot. An invitation that names a principal is for that caller only. A code that is wrong, was used or revoked, or has ended is `not-found`; who is a
@@ -223,7 +231,7 @@ type ClientInterface interface {
 	// Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
 	//
 	// From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
-	// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
+	// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for a day are abandoned.
 	//
 	// Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
 	DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -965,6 +973,24 @@ func (c *Client) VerifyInstallationAuditChain(ctx context.Context, reqEditors ..
 	return c.Client.Do(req)
 }
 
+// ListDeletions List what is left of deleted organizations
+//
+// Organizations that were deleted and are not gone yet, for administrators of the installation. As a rule the list is empty. An organization stays in it while leases of dynamic credentials are not
+// revoked because their provider does not answer, at most until `until`: then they are abandoned, and end by themselves.
+//
+// Corresponds with GET /api/v1/deletions (the `ListDeletions` operationId).
+func (c *Client) ListDeletions(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListDeletionsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // AcceptInvitationWithBody Become a member by the code of an invitation
 //
 // The caller becomes a member; API tokens cannot. An invitation that names a principal is for that caller only. A code that is wrong, was used or revoked, or has ended is `not-found`; who is a
@@ -1115,7 +1141,7 @@ func (c *Client) CreateOrganization(ctx context.Context, params *CreateOrganizat
 // Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
 //
 // From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
-// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
+// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for a day are abandoned.
 //
 // Corresponds with DELETE /api/v1/organizations/{organization} (the `DeleteOrganization` operationId).
 func (c *Client) DeleteOrganization(ctx context.Context, organization OrganizationRef, params *DeleteOrganizationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2977,6 +3003,33 @@ func NewVerifyInstallationAuditChainRequest(server string) (*http.Request, error
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/audit-events/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListDeletionsRequest constructs an http.Request for the ListDeletions method
+func NewListDeletionsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/deletions")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -7576,6 +7629,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/audit-events/verify (the `VerifyInstallationAuditChain` operationId).
 	VerifyInstallationAuditChainWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*VerifyInstallationAuditChainResponse, error)
 
+	// ListDeletionsWithResponse List what is left of deleted organizations
+	//
+	// Organizations that were deleted and are not gone yet, for administrators of the installation. As a rule the list is empty. An organization stays in it while leases of dynamic credentials are not
+	// revoked because their provider does not answer, at most until `until`: then they are abandoned, and end by themselves.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/deletions (the `ListDeletions` operationId).
+	ListDeletionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDeletionsResponse, error)
+
 	// AcceptInvitationWithBodyWithResponse Become a member by the code of an invitation
 	//
 	// The caller becomes a member; API tokens cannot. An invitation that names a principal is for that caller only. A code that is wrong, was used or revoked, or has ended is `not-found`; who is a
@@ -7654,7 +7717,7 @@ type ClientWithResponsesInterface interface {
 	// Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
 	//
 	// From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
-	// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
+	// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for a day are abandoned.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8679,6 +8742,54 @@ func (r VerifyInstallationAuditChainResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r VerifyInstallationAuditChainResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListDeletionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *DeletionList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListDeletionsResponse) GetJSON200() *DeletionList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListDeletionsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListDeletionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListDeletionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListDeletionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListDeletionsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12151,6 +12262,22 @@ func (c *ClientWithResponses) VerifyInstallationAuditChainWithResponse(ctx conte
 	return ParseVerifyInstallationAuditChainResponse(rsp)
 }
 
+// ListDeletionsWithResponse List what is left of deleted organizations
+//
+// Organizations that were deleted and are not gone yet, for administrators of the installation. As a rule the list is empty. An organization stays in it while leases of dynamic credentials are not
+// revoked because their provider does not answer, at most until `until`: then they are abandoned, and end by themselves.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/deletions (the `ListDeletions` operationId).
+func (c *ClientWithResponses) ListDeletionsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDeletionsResponse, error) {
+	rsp, err := c.ListDeletions(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListDeletionsResponse(rsp)
+}
+
 // AcceptInvitationWithBodyWithResponse Become a member by the code of an invitation
 //
 // The caller becomes a member; API tokens cannot. An invitation that names a principal is for that caller only. A code that is wrong, was used or revoked, or has ended is `not-found`; who is a
@@ -12277,7 +12404,7 @@ func (c *ClientWithResponses) CreateOrganizationWithResponse(ctx context.Context
 // Deleted secrets, members and API tokens always go with it. Nothing can be restored: the keys its values are encrypted with are gone too.
 //
 // From the answer on nothing resolves in the organization and nothing can be created in it. Large ones are removed in the background; the audit event `organization.purge` of the installation
-// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for two minutes are abandoned.
+// says when nothing is left. Its leases of dynamic credentials are revoked; those whose provider does not answer for a day are abandoned.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13674,6 +13801,39 @@ func ParseVerifyInstallationAuditChainResponse(rsp *http.Response) (*VerifyInsta
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest AuditVerification
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListDeletionsResponse parses an HTTP response from a ListDeletionsWithResponse call
+func ParseListDeletionsResponse(rsp *http.Response) (*ListDeletionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListDeletionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest DeletionList
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

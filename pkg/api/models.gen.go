@@ -722,6 +722,29 @@ type ConsumerUpdate struct {
 	Name *Name `json:"name,omitempty"`
 }
 
+// Deletion defines model for Deletion.
+type Deletion struct {
+	DeletedAt time.Time `json:"deleted_at"`
+	DeletedBy string    `json:"deleted_by"`
+
+	// Leases Leases that are not revoked yet. What they are revoked with is kept for them.
+	Leases         int    `json:"leases"`
+	OrganizationID string `json:"organization_id"`
+
+	// Slug The slug it had.
+	//
+	// Example: acme
+	Slug string `json:"slug"`
+
+	// Until When leases that are left then are abandoned.
+	Until time.Time `json:"until"`
+}
+
+// DeletionList defines model for DeletionList.
+type DeletionList struct {
+	Items []Deletion `json:"items"`
+}
+
 // Deliveries The ways in which pods may receive the ENVs; none means all. Replaced as a whole.
 type Deliveries = []Delivery
 
@@ -804,6 +827,9 @@ type ExplainedItem struct {
 
 	// Provider The name of the provider that would be asked, of a remote secret.
 	Provider *string `json:"provider,omitempty"`
+
+	// ProviderAudience The audience of a token of its own that the pod would have to send along for the provider. Not set if it needs none.
+	ProviderAudience *string `json:"provider_audience,omitempty"`
 
 	// Secret The name of the secret.
 	Secret *string `json:"secret,omitempty"`
@@ -1261,9 +1287,14 @@ type Provider struct {
 	LastKnownGood  *LastKnownGood `json:"last_known_good,omitempty"`
 	Name           string         `json:"name"`
 	OrganizationID string         `json:"organization_id"`
-	Type           string         `json:"type"`
-	UpdatedAt      time.Time      `json:"updated_at"`
-	UpdatedBy      string         `json:"updated_by"`
+
+	// PodAudience The audience of the pods' own tokens that it is read with. Not set if it is read with an identity of its own. Whether pods may have such tokens is decided by the installation.
+	//
+	// Example: vault
+	PodAudience *string   `json:"pod_audience,omitempty"`
+	Type        string    `json:"type"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	UpdatedBy   string    `json:"updated_by"`
 }
 
 // ProviderConfig The type's own configuration, described in docs/providers.md. It holds nothing secret: members of the organization may read it.

@@ -105,6 +105,9 @@ type ResolveRequest struct {
 	Containers []ContainerRequest `json:"containers"`
 	// Mark is that of an earlier answer to the same request: the answer holds values only if they would differ from that one's. Empty wants values in any case.
 	Mark string `json:"mark,omitempty"`
+	// Starting says that none of the containers runs, or holds values of an earlier answer: what was made for them before may be taken back. It is the agent's to say, and it says so only where it is
+	// certain. A request with a mark never is.
+	Starting bool `json:"starting,omitempty"`
 	// ProviderTokens are for providers that are read with the pod's own identity. The injector names their audiences, the agent adds the tokens.
 	ProviderTokens []ProviderToken `json:"provider_tokens,omitempty"`
 }

@@ -102,7 +102,7 @@ func needs(operation, method string) authz.Role {
 		return authz.Anyone
 	case "getMe", "listOrganizations", "listSessions", "revokeSession", "acceptInvitation":
 		return authz.Authenticated
-	case "createOrganization", "deleteOrganization", "listAdministrators", "addAdministrator", "getAdministrator", "removeAdministrator", "listSessionsOf", "revokeSessionOf", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
+	case "createOrganization", "deleteOrganization", "listDeletions", "listAdministrators", "addAdministrator", "getAdministrator", "removeAdministrator", "listSessionsOf", "revokeSessionOf", "listInstallationAuditEvents", "readInstallationAuditChain", "verifyInstallationAuditChain":
 		return authz.Admin
 	case "listAuditEvents", "readAuditChain", "verifyAuditChain", "listTokens", "getToken", "getOrganizationContents", "listInvitations", "getInvitation":
 		return authz.Owner

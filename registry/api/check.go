@@ -20,6 +20,8 @@ type Checker interface {
 	CheckProvider(ctx context.Context, orgID, providerID string) resolve.Outcome
 	// ProviderHealth tells what this replica knows of a provider, at once.
 	ProviderHealth(p store.Provider) contract.ProviderHealth
+	// ProviderAudience returns the audience of the pods' own tokens that a provider is read with; empty if it has an identity of its own.
+	ProviderAudience(p store.Provider) string
 }
 
 // CheckSecret implements ginapi.StrictServerInterface.

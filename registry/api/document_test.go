@@ -57,7 +57,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 			if method != "GET" && !changesNothing && !has("If-Match") && !(creates && has("If-None-Match")) {
 				t.Errorf("%s takes no If-Match", op.OperationID)
 			}
-			if method == "GET" && strings.HasPrefix(op.OperationID, "list") && op.OperationID != "listVersions" && op.OperationID != "listReferences" && op.OperationID != "listSessions" && op.OperationID != "listSessionsOf" && !(has("page_size") && has("page_token")) {
+			if method == "GET" && strings.HasPrefix(op.OperationID, "list") && op.OperationID != "listVersions" && op.OperationID != "listReferences" && op.OperationID != "listDeletions" && op.OperationID != "listSessions" && op.OperationID != "listSessionsOf" && !(has("page_size") && has("page_token")) {
 				t.Errorf("%s has no pages", op.OperationID)
 			}
 			if op.RequestBody != nil && (!op.RequestBody.Value.Required || op.RequestBody.Value.Content.Get("application/json") == nil) {

@@ -72,7 +72,7 @@ func explainedContainer(e resolve.Explained) contract.ExplainedContainer {
 func explainedItem(e resolve.ExplainedItem) contract.ExplainedItem {
 	out := contract.ExplainedItem{
 		Env: optional(e.Env), Inline: optional(e.Inline), Secret: optional(e.Secret), Version: optional(e.Version), Pinned: optional(e.Pinned),
-		Provider: optional(e.Provider), Grant: allowance(e.Grant), Source: contract.ExplainedSourceNone,
+		Provider: optional(e.Provider), ProviderAudience: optional(e.Audience), Grant: allowance(e.Grant), Source: contract.ExplainedSourceNone,
 	}
 	switch {
 	case e.Storage != "":

@@ -43,6 +43,8 @@ func (f failing) CreateOrganization(context.Context, store.Act, store.Organizati
 	return store.Organization{}, f.store
 }
 
+func (f failing) Deletions(context.Context) ([]store.Deletion, error) { return nil, f.store }
+
 func (f failing) Administration(context.Context, string) (store.Administration, error) {
 	return store.Administration{}, nil
 }

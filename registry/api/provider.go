@@ -20,7 +20,7 @@ func (s *server) providerAnswer(p store.Provider) contract.Provider {
 		prefixes = []string{}
 	}
 	return contract.Provider{
-		ID: p.ID, OrganizationID: p.OrgID, Name: p.Name, Type: p.Type, Config: p.Config, AllowedPrefixes: prefixes, LastKnownGood: lastKnownGoodAnswer(p.LastKnownGood), CredentialsSet: p.HasCredentials, Health: s.checker.ProviderHealth(p),
+		ID: p.ID, OrganizationID: p.OrgID, Name: p.Name, Type: p.Type, Config: p.Config, AllowedPrefixes: prefixes, LastKnownGood: lastKnownGoodAnswer(p.LastKnownGood), CredentialsSet: p.HasCredentials, PodAudience: optional(s.checker.ProviderAudience(p)), Health: s.checker.ProviderHealth(p),
 		CreatedAt: p.CreatedAt, CreatedBy: p.CreatedBy, UpdatedAt: p.UpdatedAt, UpdatedBy: p.UpdatedBy, Etag: etag(p.Meta),
 	}
 }

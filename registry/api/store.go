@@ -19,6 +19,7 @@ type Store interface {
 	UpdateOrganization(ctx context.Context, act store.Act, orgID string, expect int64, edit func(*store.Organization) error) (store.Organization, error)
 	DeleteOrganization(ctx context.Context, act store.Act, orgID string, expect int64, force bool) error
 	Contents(ctx context.Context, orgID string) ([]store.Content, error)
+	Deletions(ctx context.Context) ([]store.Deletion, error)
 	Organization(ctx context.Context, slugOrID string) (store.Organization, error)
 	Organizations(ctx context.Context, q store.Query) (store.Page[store.Organization], error)
 

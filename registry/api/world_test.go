@@ -103,6 +103,8 @@ func (c checks) CheckProvider(ctx context.Context, orgID, id string) resolve.Out
 	return c.Providers.Check(ctx, orgID, id)
 }
 
+func (c checks) ProviderAudience(p store.Provider) string { return c.Audience(p) }
+
 func (c checks) ProviderHealth(p store.Provider) contract.ProviderHealth {
 	return c.Providers.Health(p)
 }

@@ -26,6 +26,8 @@ var Rules = map[string]Rule{ // :: operationId → rule
 	"getAdministrator":    {"administrator.read", Admin},
 	"removeAdministrator": {"administrator.remove", Admin},
 
+	"listDeletions": {"organization.deletions", Admin},
+
 	"listOrganizations":  {"organization.list", Authenticated}, // of those the caller is a member of
 	"createOrganization": {"organization.create", Admin},
 	"getOrganization":    {"organization.read", Member},

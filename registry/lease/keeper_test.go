@@ -62,6 +62,9 @@ func (f *fake) put(l store.Lease) store.Lease {
 func (f *fake) putLocked(l store.Lease) store.Lease {
 	f.revision++
 	l.Revision = f.revision
+	if l.Created = f.revision; f.leases[l.ID].Created != 0 {
+		l.Created = f.leases[l.ID].Created
+	}
 	f.leases[l.ID] = l
 	f.tellLocked(store.LeaseChange{Lease: l})
 	return l

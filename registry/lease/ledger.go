@@ -23,6 +23,8 @@ type Records interface {
 const (
 	PodGone     = "pod_gone"
 	Undelivered = "undelivered"
+	// Superseded is why a lease ends whose containers have started anew and been given another.
+	Superseded = "superseded"
 	// ProviderChanged is why a lease is abandoned: its provider is deleted or points to another server.
 	ProviderChanged = "provider_changed"
 )
@@ -56,11 +58,21 @@ func (l *Ledger) Begin(act store.Act, pod store.LeasePod) *Page {
 	return &Page{ledger: l, act: act, pod: pod}
 }
 
+// For says whose values the page is for, and returns it. containers are those of the pod that may use them. since, if it is not 0, says that these hold nothing of an answer given before that revision
+// of the records.
+func (p *Page) For(containers []string, since int64) *Page {
+	p.containers, p.since = containers, since
+	return p
+}
+
 // Page is the leases of one request. It is safe for concurrent use.
 type Page struct {
 	ledger *Ledger
 	act    store.Act
 	pod    store.LeasePod
+
+	containers []string
+	since      int64
 
 	mu      sync.Mutex
 	granted []store.Lease
@@ -69,7 +81,7 @@ type Page struct {
 // Keep writes down a lease that a provider has just granted: nothing of it may leave before. l says what it is; the pod is the page's. An error means that it is not
 // recorded, and that the caller gives the lease back.
 func (p *Page) Keep(ctx context.Context, l store.Lease, handle redact.Value) error {
-	l.Pod = p.pod
+	l.Pod, l.Containers, l.Since = p.pod, p.containers, p.since
 	// The credentials are there already, so that the end of the request must not be what keeps them from being recorded.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()

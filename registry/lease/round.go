@@ -27,6 +27,8 @@ type round struct {
 // entry is a lease and when something is to be done about it.
 type entry struct {
 	store.Lease
+	seen     time.Time // when this replica first saw it
+	judged   bool      // what it supersedes was marked
 	busy     bool
 	failures int
 	notUntil time.Time // after a failure
@@ -78,7 +80,7 @@ func (r *round) see(c store.LeaseChange) {
 	default:
 		e := r.leases[c.ID]
 		if e == nil {
-			e = &entry{}
+			e = &entry{seen: time.Now()}
 			r.leases[c.ID] = e
 		}
 		if c.Revision <= e.Revision {
@@ -164,6 +166,11 @@ func (r *round) taskLocked(e *entry, now time.Time) func(context.Context, store.
 		return r.revoke
 	case e.Renewable && !now.Before(renewAt(e.Lease)):
 		return r.renew
+	case !e.judged && !now.Before(e.seen.Add(settled)):
+		if len(r.supersededLocked(e.Lease)) > 0 {
+			return r.supersede
+		}
+		e.judged = true
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type Batch struct {
 
 	mu      sync.Mutex
 	reads   map[batchKey]*batchRead
-	stray   map[*Lease]id      // leases nobody keeps
+	stray   map[*Lease]*opened // leases nobody keeps :: lease → the provider that granted it, held
 	readers map[*opened]Reader // that read with the pod's identity
 }
 
@@ -42,15 +42,16 @@ type batchRead struct {
 
 // Begin returns the batch of a new resolve. Without keep, leases are given back when the batch ends.
 func (m *Manager) Begin(keep Keep) *Batch {
-	return &Batch{manager: m, keep: keep, reads: make(map[batchKey]*batchRead), stray: make(map[*Lease]id)}
+	return &Batch{manager: m, keep: keep, reads: make(map[batchKey]*batchRead), stray: make(map[*Lease]*opened)}
 }
 
 // End gives back the leases that nobody keeps, and what was got with the pod's identity. It does not block; no fetch may be on the way.
 func (b *Batch) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for l, key := range b.stray {
-		b.manager.giveBack(key, l)
+	for l, o := range b.stray {
+		b.manager.giveBack(o, l)
+		b.manager.release(o)
 	}
 	clear(b.stray)
 	b.manager.closeReaders(b.readers)
@@ -65,13 +66,14 @@ func (b *Batch) settle(ctx context.Context, key batchKey, doc Document) error {
 	var err error
 	if b.keep != nil {
 		if err = b.keep(ctx, Granted{OrgID: key.org, ProviderID: key.provider, Provider: doc.provider, Path: key.path, Lease: *doc.Lease}); err == nil {
+			b.manager.release(doc.from)
 			return nil
 		}
 		err = &Error{Kind: KindUnavailable, Reason: ReasonLease, Provider: doc.provider, Message: "the lease could not be recorded, so it was given back", Err: err}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stray[doc.Lease] = key.id
+	b.stray[doc.Lease] = doc.from
 	return err
 }
 
@@ -95,10 +97,7 @@ func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (F
 	key := batchKey{id{orgID, remote.ProviderID}, remote.Path, remote.Version}
 	r, first := b.read(key)
 	if first {
-		if r.doc, r.err = b.readDocument(ctx, orgID, remote); r.err == nil {
-			r.err = b.settle(ctx, key, r.doc)
-		}
-		close(r.done)
+		b.fill(ctx, r, key, orgID, remote)
 	}
 	select {
 	case <-r.done:
@@ -113,6 +112,17 @@ func (b *Batch) Fetch(ctx context.Context, orgID string, remote store.Remote) (F
 		return Fetched{}, named(err, r.doc.provider)
 	}
 	return Fetched{value, r.doc.Leased, r.doc.source}, nil
+}
+
+// fill reads for all fetches of a path. If it panics, the others fail: they neither wait for what never comes, nor take it for an empty document.
+func (b *Batch) fill(ctx context.Context, r *batchRead, key batchKey, orgID string, remote store.Remote) {
+	defer close(r.done)
+	r.err = &Error{Kind: KindUnavailable, Reason: ReasonServer, Message: "reading panicked"}
+	doc, err := b.readDocument(ctx, orgID, remote)
+	if err == nil {
+		err = b.settle(ctx, key, doc)
+	}
+	r.doc, r.err = doc, err
 }
 
 func (b *Batch) read(key batchKey) (r *batchRead, first bool) {
@@ -154,6 +164,9 @@ func (b *Batch) readDocument(ctx context.Context, orgID string, remote store.Rem
 	}
 	m.metrics.fetch(o.kind.Name, outcome(nil), shared)
 	doc.provider = o.name
+	if doc.Lease != nil {
+		doc.from = m.hold(o)
+	}
 	if source.Keep > 0 {
 		source.ReadAt, source.Document = doc.readAt, doc.digest()
 		doc.source = source

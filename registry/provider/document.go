@@ -31,6 +31,7 @@ type Document struct {
 	provider string    // its name, for errors
 	readAt   time.Time // when the read began
 	source   Source
+	from     *opened // held until the lease is settled; nil without one
 }
 
 // NewDocument returns the document of a JSON object. The error is an [*Error] of KindInvalid.

@@ -64,12 +64,16 @@ func (m *Manager) lease(ctx context.Context, orgID, providerID string, ask func(
 	return named(o.through(ctx, func(ctx context.Context) error { return ask(ctx, l) }), o.name)
 }
 
-// through asks the server something in its turn, once.
-func (o *opened) through(ctx context.Context, ask func(context.Context) error) error {
+// through asks the server something in its turn, once. As a read, it ends before its caller does, so that a silent server is seen to fail: else the leases of one would wait for it again and again, and
+// take the turns of those that others have made.
+func (o *opened) through(parent context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(parent, o.timeout*4/5)
+	defer cancel()
 	turn, refused := o.gate.enter(ctx)
 	if refused != nil {
 		return refused
 	}
+	began := time.Now()
 	_, err := guarded(ctx, func(ctx context.Context) (Document, error) { return Document{}, ask(ctx) })
 	if err == nil {
 		o.gate.leave(turn, nil, false)
@@ -77,25 +81,28 @@ func (o *opened) through(ctx context.Context, ask func(context.Context) error) e
 		return nil
 	}
 	failed := asError(err)
-	o.gate.leave(turn, failed, ctx.Err() != nil)
+	o.gate.leave(turn, failed, parent.Err() != nil && time.Since(began) < soon)
 	return failed
 }
 
-// giveBack revokes a lease that nobody holds, in the background. What does not succeed at once is left to the lease's own end.
-func (m *Manager) giveBack(key id, l *Lease) {
-	if l == nil {
+// giveBack revokes a lease that nobody holds, in the background. It asks the provider that granted it, also if its record is gone meanwhile. What does not succeed at once is left to the lease's own end.
+func (m *Manager) giveBack(o *opened, l *Lease) {
+	leaser, ok := o.provider.(Leaser)
+	if l == nil || !ok {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed { // and the last of its closings may be over
 		return
 	}
+	o.acquireLocked()
 	m.closing.Go(func() {
+		defer m.release(o)
 		ctx, cancel := context.WithTimeout(context.Background(), m.config.Timeout)
 		defer cancel()
-		if err := m.Revoke(ctx, key.org, key.provider, l.Handle); err != nil {
-			m.config.Log.Warn("lease that nobody holds ends by itself", "provider_id", key.provider, "life", l.Life.String(), "err", err)
+		if err := o.through(ctx, func(ctx context.Context) error { return leaser.Revoke(ctx, l.Handle) }); err != nil {
+			m.config.Log.Warn("lease that nobody holds ends by itself", "provider", o.name, "life", l.Life.String(), "err", err)
 		}
 	})
 }

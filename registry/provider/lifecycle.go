@@ -53,7 +53,7 @@ func (m *Manager) acquire(ctx context.Context, orgID, providerID string) (*opene
 		return nil, named(err, r.Name)
 	}
 	o := newOpened(m, t, r, digest, p)
-	o.reads.orphaned = func(d Document) { m.giveBack(key, d.Lease) }
+	o.reads.orphaned = func(d Document) { m.giveBack(o, d.Lease) }
 	o.learn = func(err *Error) { m.healths.learn(key, r.Name, digest, err) }
 	m.opened[key] = o
 	return o.acquireLocked(), nil
@@ -64,6 +64,13 @@ func (m *Manager) source(o *opened) Source {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return Source{Keep: o.keep, Revision: o.revision}
+}
+
+// hold is acquire for a provider that is acquired already. The caller releases it.
+func (m *Manager) hold(o *opened) *opened {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return o.acquireLocked()
 }
 
 func (m *Manager) release(o *opened) {
@@ -144,6 +151,10 @@ func (m *Manager) retireLocked(key id, o *opened) {
 }
 
 func (m *Manager) closeLocked(o *opened) {
+	if o.closed { // it was asked about a lease once more
+		return
+	}
+	o.closed = true
 	m.closing.Go(func() {
 		if err := o.provider.Close(); err != nil {
 			m.config.Log.Debug("provider closed with an error", "provider", o.name, "type", o.kind.Name, "err", err)

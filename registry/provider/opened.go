@@ -25,6 +25,7 @@ type opened struct {
 	// Guarded by Manager.mu.
 	users    int
 	retired  bool
+	closed   bool
 	revision int64 // the newest of the record in this state
 }
 

@@ -32,6 +32,8 @@ type Explainer struct {
 	// Reference reports why a remote secret can never be read from its provider, as far as that can be told without asking it; found is what looking the provider up failed with. Its
 	// errors are [*FetchError]. If nil, remote secrets are unavailable.
 	Reference func(p store.Provider, found error, remote store.Remote) error
+	// Audience returns the audience of a token of its own that a pod has to send along for a provider; empty if it needs none. If nil, no pod needs any.
+	Audience func(p store.Provider) string
 }
 
 // Question is whose start is asked about. All of it lies in one organization.
@@ -78,6 +80,7 @@ type ExplainedItem struct {
 	Version  uint64         // of a local secret, that would be given
 	Pinned   bool           // it stays at its version whatever is active
 	Provider string
+	Audience string    // of a token of its own that the pod has to send along for the provider
 	Code     wire.Code // why there is no value; empty if nothing speaks against it
 	Message  string
 }
@@ -205,5 +208,8 @@ func (e *Explainer) lookRemote(view Records, s *secret) {
 	s.provider = p.Name
 	if failed, ok := errors.AsType[*FetchError](e.Reference(p, err, *s.meta.Remote)); ok {
 		s.failRemote(failed)
+	}
+	if err == nil && e.Audience != nil {
+		s.audience = e.Audience(p)
 	}
 }

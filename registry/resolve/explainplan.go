@@ -79,7 +79,7 @@ func (s *secret) explain(subject store.Binding, r ref.Secret) ExplainedItem {
 }
 
 func (s *secret) describe(told *ExplainedItem) {
-	told.Storage, told.Secret, told.Version, told.Pinned, told.Provider = s.meta.Storage, s.meta.Name, s.version, s.pinned != 0, s.provider
+	told.Storage, told.Secret, told.Version, told.Pinned, told.Provider, told.Audience = s.meta.Storage, s.meta.Name, s.version, s.pinned != 0, s.provider, s.audience
 }
 
 // carried reports why the delivery cannot hand over the value of an item, as far as that is known without it.

@@ -49,6 +49,7 @@ type secret struct {
 	code      wire.Code // why there is no value; empty if there is one
 	message   string
 	provider  string
+	audience  string // of the pod's token for the provider, for explanations
 	reason    string // narrows the code of a remote secret
 	err       error  // the cause, for the log
 }

@@ -23,6 +23,7 @@ type Request struct {
 	inline     [][]ref.Secret // of each container, as its Inline; nil if there are none
 	mark       string         // of the answer the caller has; empty if it has none
 	tokens     []wire.ProviderToken
+	starting   bool // the containers hold nothing of earlier answers
 }
 
 // ProviderTokens are the tokens that came along for providers, each for another audience. Whose they are is for the caller to find out before he resolves the request.
@@ -30,6 +31,15 @@ func (r Request) ProviderTokens() []wire.ProviderToken { return r.tokens }
 
 // Refresh reports whether the caller has values already and wants others only.
 func (r Request) Refresh() bool { return r.mark != "" }
+
+// containerNames are the names of the containers, in the order of the request.
+func (r Request) containerNames() []string {
+	names := make([]string, len(r.containers))
+	for i, c := range r.containers {
+		names[i] = c.Name
+	}
+	return names
+}
 
 // Deliveries returns each delivery that is asked for once.
 func (r Request) Deliveries() []wire.Delivery {
@@ -79,7 +89,7 @@ func parse(req wire.ResolveRequest, undelivered bool) (Request, *Refusal) {
 	if err := checkProviderTokens(req.ProviderTokens); err != nil {
 		return Request{}, err
 	}
-	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil, req.Mark, req.ProviderTokens}
+	parsed := Request{req.Containers, make([]ref.Consumer, len(req.Containers)), nil, req.Mark, req.ProviderTokens, req.Starting && req.Mark == ""}
 	envs := 0
 	for i, c := range req.Containers {
 		if !isContainerName(c.Name) {

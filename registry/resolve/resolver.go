@@ -59,6 +59,8 @@ type Config struct {
 	Denied Denier
 	// MarkKey returns the key of the marks, the same on every replica, and never shown to anybody. If nil, answers carry no mark.
 	MarkKey func() [32]byte
+	// Known returns the revision of the newest change this replica's store knows of. If nil, no request says anything about earlier ones.
+	Known func() int64
 	// Fetches is how many remote values of one request are fetched at once; 8 if 0.
 	Fetches      int
 	AuditTimeout time.Duration // 2 s if 0
@@ -86,6 +88,10 @@ type Call struct {
 	Fresh bool
 	// ProviderTokens are the pod's own, for providers that are read with its identity. The resolver sets them from the request.
 	ProviderTokens []wire.ProviderToken
+	// Containers are the pod's that the values are for. The resolver sets it from the request.
+	Containers []string
+	// Since, if it is not 0, says that these containers hold no value of an answer given before that revision of the store. The resolver sets it for containers that start.
+	Since int64
 	// Receipt, if set, is where the caller says what became of the values. If nil, they are taken to have been delivered.
 	Receipt *Receipt
 }
@@ -125,6 +131,10 @@ const unresolvedMessage = "not every ENV has a value"
 // Resolve returns the values req asks for, which the caller owns and wipes; or why there are none. If req has the mark of just these values, the response
 // says so instead of holding them. That releases nothing and is not audited: a fleet that asks every minute would bury the releases.
 func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.ResolveResponse, *Refusal) {
+	if req.starting && r.config.Known != nil {
+		// Before anything that waits: an attempt that is made while this one does must not be taken for an earlier one.
+		call.Since = r.config.Known()
+	}
 	view, err := r.config.View(ctx)
 	if err != nil {
 		return nil, unreadable(err)
@@ -143,7 +153,7 @@ func (r *Resolver) Resolve(ctx context.Context, call Call, req Request) (*wire.R
 		r.config.Denied.Record(ctx, ungranted(call, req.inline, secrets)...)
 		return nil, refusal
 	}
-	call.Fresh, call.ProviderTokens = req.Refresh(), req.tokens
+	call.Fresh, call.ProviderTokens, call.Containers = req.Refresh(), req.tokens, req.containerNames()
 	plan := lookUp(view, req, consumers, secrets)
 	if err := r.open(ctx, call, view, plan); err != nil {
 		plan.wipe()

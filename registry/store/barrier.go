@@ -86,6 +86,9 @@ func (s *Store) readTip() (int64, error) {
 	return resp.Kvs[0].ModRevision, nil
 }
 
+// Known returns the revision of etcd up to which this replica has every change in memory. It asks nobody, so that others may know of more.
+func (s *Store) Known() int64 { return s.image().rev }
+
 // fresh returns an image that holds everything acknowledged before the call.
 func (s *Store) fresh(ctx context.Context) (*image, error) {
 	if err := s.keyErr(); err != nil {

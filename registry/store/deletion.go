@@ -19,8 +19,8 @@ const (
 	deletionBatch = 512
 	// deletionEvery is the pause between two looks for deletions that are not finished.
 	deletionEvery = 10 * time.Second
-	// leaseGrace is how long a deletion keeps the providers of the organization, so that its leases are revoked with their credentials.
-	leaseGrace = 2 * time.Minute
+	// leaseGrace is how long a deletion keeps the providers of the organization at most, so that its leases are revoked with their credentials: longer than most outages last, and not for ever.
+	leaseGrace = 24 * time.Hour
 )
 
 // ReasonOrganizationDeleted is why the leases of a deleted organization are revoked.
@@ -92,7 +92,28 @@ func (s *Store) finishDeletionsAt(ctx context.Context, at time.Time) {
 	if s.keyErr() != nil {
 		return // a record that cannot be opened now is none that does not verify
 	}
-	err := s.walkKeys(ctx, s.space.deletions(), func(key string, value []byte, rev int64) error {
+	unfinished := int64(0)
+	err := s.walkDeletions(ctx, func(d deletion, rev int64) error {
+		err := s.finishDeletion(ctx, d, rev, at)
+		if err != nil {
+			unfinished++
+		}
+		if err != nil && !errors.Is(err, errLeasesLeft) {
+			s.log.Warn("deletion of an organization not finished", "org_id", d.OrgID, "err", err)
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		s.deleting.Store(unfinished)
+	case ctx.Err() == nil:
+		s.log.Warn("deletions of organizations not looked for", "err", err)
+	}
+}
+
+// walkDeletions yields every tombstone that verifies, and its revision.
+func (s *Store) walkDeletions(ctx context.Context, yield func(d deletion, rev int64) error) error {
+	return s.walkKeys(ctx, s.space.deletions(), func(key string, value []byte, rev int64) error {
 		var d deletion
 		err := unseal(s.keys, key, kindDeletion, value, &d)
 		if err == nil && s.space.deletion(d.OrgID) != key {
@@ -103,14 +124,8 @@ func (s *Store) finishDeletionsAt(ctx context.Context, at time.Time) {
 			s.log.Error("record does not verify", "key", key, "err", err)
 			return nil
 		}
-		if err := s.finishDeletion(ctx, d, rev, at); err != nil && !errors.Is(err, errLeasesLeft) {
-			s.log.Warn("deletion of an organization not finished", "org_id", d.OrgID, "err", err)
-		}
-		return nil
+		return yield(d, rev)
 	})
-	if err != nil && ctx.Err() == nil {
-		s.log.Warn("deletions of organizations not looked for", "err", err)
-	}
 }
 
 // errLeasesLeft means that a deletion waits until leases are revoked.

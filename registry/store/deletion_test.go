@@ -241,7 +241,22 @@ func TestALeaseThatCannotBeRevokedIsLeftToItself(t *testing.T) {
 	if _, err := s.Provider(ctx, o.ID, "vault"); err != nil {
 		t.Errorf("its provider: %v", err)
 	}
-	s.FinishDeletionsAt(ctx, time.Now().Add(3*time.Minute))
+	s.FinishDeletionsAt(ctx, time.Now().Add(23*time.Hour))
+	waiting, err := s.Deletions(ctx)
+	if err != nil || len(waiting) != 1 || s.Deleting() != 1 {
+		t.Fatalf("waiting: %+v, %v, counted as %d", waiting, err, s.Deleting())
+	}
+	d := waiting[0]
+	if d.OrgID != o.ID || d.Slug != "acme" || d.By != act.Actor || d.Leases != 1 || d.Until.Sub(d.At) != 24*time.Hour {
+		t.Errorf("waiting: %+v", d)
+	}
+	if _, err := s.Provider(ctx, o.ID, "vault"); err != nil {
+		t.Errorf("its provider, as long as the lease waits: %v", err)
+	}
+	s.FinishDeletionsAt(ctx, time.Now().Add(25*time.Hour))
+	if waiting, err := s.Deletions(ctx); err != nil || len(waiting) != 0 || s.Deleting() != 0 {
+		t.Errorf("waiting in the end: %+v, %v, counted as %d", waiting, err, s.Deleting())
+	}
 	if diff := cmp.Diff([]string{"audit/<org>/events", "audit/<org>/head", "dynamic/leases/<org>/" + l.ID}, keysOf(t, client, o.ID)); diff != "" {
 		t.Error(diff)
 	}
@@ -317,7 +332,7 @@ func TestNothingIsCreatedInAnOrganizationThatIsBeingDeleted(t *testing.T) {
 		return !errors.Is(other.DeleteOrganization(ctx, act, o.ID, 0, true), store.ErrUnavailable)
 	})
 	group.Wait()
-	s.FinishDeletionsAt(ctx, time.Now().Add(3*time.Minute))
+	s.FinishDeletionsAt(ctx, time.Now().Add(25*time.Hour))
 	for _, prefix := range keysOf(t, client, o.ID) {
 		if !strings.HasPrefix(prefix, "audit/") && !strings.HasPrefix(prefix, "dynamic/leases/") {
 			t.Errorf("%s is left", prefix)

@@ -25,6 +25,10 @@ type Lease struct {
 	Provider   string   `json:"provider"` // its name when the lease was granted, for people
 	Path       string   `json:"path"`
 	Pod        LeasePod `json:"pod"`
+	// Containers are those of the pod that may use it; empty if that is not known.
+	Containers []string `json:"containers,omitempty"`
+	// Since, if it is not 0, says that the containers hold nothing of an answer given before that revision: a lease that was recorded up to it for them alone is used by nobody.
+	Since int64 `json:"since,omitempty"`
 	// State is LeaseActive until somebody decided that the lease ends; Reason says why it does.
 	State  LeaseState `json:"state"`
 	Reason string     `json:"reason,omitempty"`
@@ -36,6 +40,7 @@ type Lease struct {
 	Renewable bool          `json:"renewable,omitempty"`
 
 	Revision int64 `json:"-"`
+	Created  int64 `json:"-"` // the revision it was recorded at; 0 where that is not known
 	sealed   []byte
 }
 
@@ -75,7 +80,7 @@ func (s *Store) GrantLease(ctx context.Context, act Act, l Lease, handle redact.
 	if err != nil {
 		return Lease{}, fmt.Errorf("recording lease: %w", err)
 	}
-	l.Revision = rev
+	l.Revision, l.Created = rev, rev
 	return l, nil
 }
 
@@ -231,7 +236,7 @@ func (s *Store) FollowLeases(ctx context.Context, yield func(LeaseChange)) error
 	const page = 512
 	leases := s.space.leases()
 	rev, err := s.walk(ctx, "leases", leases, clientv3.GetPrefixRangeEnd(leases), page, func(kv keyValue) error {
-		s.yieldLease(kv.key, kv.value, kv.rev, false, yield)
+		s.yieldLease(kv, false, yield)
 		return nil
 	})
 	if err != nil {
@@ -243,13 +248,15 @@ func (s *Store) FollowLeases(ctx context.Context, yield func(LeaseChange)) error
 			return fmt.Errorf("following leases: %w", etcdError(ctx, err))
 		}
 		for _, e := range resp.Events {
-			s.yieldLease(string(e.Kv.Key), e.Kv.Value, e.Kv.ModRevision, e.Type == clientv3.EventTypeDelete, yield)
+			s.yieldLease(keyValueOf(e.Kv), e.Type == clientv3.EventTypeDelete, yield)
 		}
 	}
 	return fmt.Errorf("following leases: %w", etcdError(ctx, errEnded))
 }
 
-func (s *Store) yieldLease(key string, record []byte, rev int64, gone bool, yield func(LeaseChange)) {
+// yieldLease yields a key as it is now, or that it is gone.
+func (s *Store) yieldLease(kv keyValue, gone bool, yield func(LeaseChange)) {
+	key := kv.key
 	if gone {
 		org, id, ok := strings.Cut(strings.TrimPrefix(key, s.space.leases()), "/")
 		if ok {
@@ -257,11 +264,12 @@ func (s *Store) yieldLease(key string, record []byte, rev int64, gone bool, yiel
 		}
 		return
 	}
-	l, err := s.openLeaseRecord(key, record, rev)
+	l, err := s.openLeaseRecord(key, kv.value, kv.rev)
 	if err != nil {
 		s.counters.integrity.Add(1)
 		s.log.Error("lease record does not verify", "key", key, "err", err)
 		return
 	}
+	l.Created = kv.created
 	yield(LeaseChange{Lease: l})
 }

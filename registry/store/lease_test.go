@@ -5,6 +5,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ func grantLease(t testing.TB, s *store.Store, p store.Provider) store.Lease {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	l, err := s.GrantLease(t.Context(), act, store.Lease{
 		OrgID: p.OrgID, ProviderID: p.ID, Provider: p.Name, Path: "database/creds/app", Pod: store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid"},
+		Containers: []string{"app"}, Since: 7,
 		GrantedAt: now, RenewedAt: now, ExpiresAt: now.Add(time.Hour), Life: time.Hour, Renewable: true,
 	}, redact.New([]byte(leaseHandle)))
 	if err != nil {
@@ -122,6 +124,28 @@ func TestALeaseIsGrantedFollowedEndedAndForgotten(t *testing.T) {
 	for _, kv := range all.Kvs {
 		if strings.Contains(string(kv.Value), "CANARY") {
 			t.Errorf("%s holds the lease's id in clear", kv.Key)
+		}
+	}
+}
+
+func TestALeaseKeepsWhatItSupersedesOthersBy(t *testing.T) {
+	s := storetest.Start(t)
+	p := provider(t, s, organization(t, s, "acme").ID, "vault")
+	l := grantLease(t, s, p)
+	if _, err := s.View(t.Context()); err != nil { // of everything before
+		t.Fatal(err)
+	}
+	if known := s.Known(); l.Created == 0 || l.Created != l.Revision || known < l.Created {
+		t.Errorf("created at %d, revision %d, known %d", l.Created, l.Revision, known)
+	}
+	renewed, err := s.RenewedLease(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := next(t, follow(t, s)).Lease
+	for name, got := range map[string]store.Lease{"renewed": renewed, "listed": listed} {
+		if got.Created != l.Created || got.Revision == l.Revision || got.Since != 7 || !slices.Equal(got.Containers, []string{"app"}) {
+			t.Errorf("%s: created %d, revision %d, since %d, for %q", name, got.Created, got.Revision, got.Since, got.Containers)
 		}
 	}
 }

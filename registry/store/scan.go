@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -23,9 +24,14 @@ const (
 const scanTimeout = time.Minute
 
 type keyValue struct {
-	key   string
-	value []byte // nil if only keys were asked for
-	rev   int64
+	key     string
+	value   []byte // nil if only keys were asked for
+	rev     int64
+	created int64 // the revision the key came at
+}
+
+func keyValueOf(kv *mvccpb.KeyValue) keyValue {
+	return keyValue{string(kv.Key), kv.Value, kv.ModRevision, kv.CreateRevision}
 }
 
 // scan calls yield for every watched key as of revision rev, or of the newest one if rev is 0, and returns that revision. It reads with a quorum.
@@ -60,7 +66,7 @@ func (s *Store) stream(ctx context.Context, from string, rev int64, options []cl
 			continue
 		}
 		for _, kv := range piece.Kvs {
-			yield(keyValue{string(kv.Key), kv.Value, kv.ModRevision})
+			yield(keyValueOf(kv))
 		}
 		if piece.Header != nil { // the last one
 			complete = true
@@ -91,7 +97,7 @@ func (s *Store) pages(ctx context.Context, from string, rev int64, options []cli
 		size := 0
 		for _, kv := range resp.Kvs {
 			size += len(kv.Key) + len(kv.Value)
-			yield(keyValue{string(kv.Key), kv.Value, kv.ModRevision})
+			yield(keyValueOf(kv))
 		}
 		switch {
 		case !resp.More:

@@ -72,6 +72,7 @@ type Store struct {
 	contact   atomic.Int64 // when the watch last said something, Unix nanoseconds; 0 before the first time
 	restart   chan error   // asks the follower for a new watch, and says why
 	following sync.Mutex   // held while the image is replaced
+	deleting  atomic.Int64 // deletions that were not finished at the last look
 	counters  counters
 }
 

@@ -30,7 +30,7 @@ func (s *Store) walk(ctx context.Context, what, from, end string, page int64, yi
 		}
 		for _, kv := range resp.Kvs {
 			from = string(kv.Key) + "\x00"
-			if err := yield(keyValue{string(kv.Key), kv.Value, kv.ModRevision}); errors.Is(err, errEnough) {
+			if err := yield(keyValueOf(kv)); errors.Is(err, errEnough) {
 				return rev, nil
 			} else if err != nil {
 				return 0, err

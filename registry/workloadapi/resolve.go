@@ -64,6 +64,7 @@ func (s *server) resolve(e *exchange) {
 	}
 	call := e.call()
 	call.Receipt = new(resolve.Receipt)
+	defer call.Receipt.Settle(false) // only what was written may have reached the pod
 	response, refusal := s.config.Resolver.Resolve(ctx, call, req)
 	if refusal != nil {
 		s.budget.giveBack(principal.PodUID)

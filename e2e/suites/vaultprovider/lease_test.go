@@ -70,6 +70,23 @@ type tenancy struct {
 	ledger    *lease.Ledger
 	pods      *pods
 	provider  store.Provider
+	*revocations
+}
+
+// revocations counts what a keeper has revoked, and tried to.
+type revocations struct {
+	lease.Providers
+	revoked, failed atomic.Int32
+}
+
+func (r *revocations) Revoke(ctx context.Context, orgID, providerID string, handle redact.Value) error {
+	err := r.Providers.Revoke(ctx, orgID, providerID, handle)
+	if err != nil {
+		r.failed.Add(1)
+	} else {
+		r.revoked.Add(1)
+	}
+	return err
 }
 
 var act = store.Act{Actor: "serviceaccount:billing/api"}
@@ -88,7 +105,8 @@ func newTenancy(t *testing.T, s *server) *tenancy {
 	t.Cleanup(func() { _ = n.providers.Close() })
 	n.ledger = lease.NewLedger(n.store, nil)
 	t.Cleanup(func() { _ = n.ledger.Close() })
-	keeper, err := lease.NewKeeper(lease.Config{Book: n.store, Providers: n.providers.Leases(), Pods: n.pods, Cluster: "main"})
+	n.revocations = &revocations{Providers: n.providers.Leases()}
+	keeper, err := lease.NewKeeper(lease.Config{Book: n.store, Providers: n.revocations, Pods: n.pods, Cluster: "main"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +130,11 @@ func newTenancy(t *testing.T, s *server) *tenancy {
 // start is a pod that starts: it gets the value, or its answer is lost.
 func (n *tenancy) start(t *testing.T, path string, delivered bool) {
 	t.Helper()
-	f := n.providers.Begin(n.ledger.Begin(act, store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid", ServiceAccount: "api"}), false, nil)
+	page := n.ledger.Begin(act, store.LeasePod{Cluster: "main", Namespace: "billing", Name: "api", UID: "uid", ServiceAccount: "api"})
+	if _, err := n.store.View(t.Context()); err != nil { // so that it knows of every attempt before
+		t.Fatal(err)
+	}
+	f := n.providers.Begin(page.For([]string{"app"}, n.store.Known()), false, nil)
 	got, err := f.Fetch(t.Context(), store.Secret{OrgID: n.provider.OrgID, Remote: &store.Remote{ProviderID: n.provider.ID, Path: path, Key: "a"}})
 	if err != nil || !got.Leased || string(got.Value.Reveal()) != "made" {
 		t.Fatalf("leased %v, %v", got.Leased, err)
@@ -180,6 +202,26 @@ func TestALeaseOfALostAnswerIsRevokedAtOnce(t *testing.T) {
 	n := newTenancy(t, s)
 	n.start(t, "leased/app", false)
 	until(t, "it is revoked", func() bool { return len(s.leases(t, "leased/app")) == 0 })
+}
+
+func TestTheLeaseOfAnEarlierAttemptIsRevokedAtVaultOnce(t *testing.T) {
+	s := start(t)
+	s.put(t, "leased/app", `{"a":"made","ttl":"1h"}`)
+	n := newTenancy(t, s)
+	n.start(t, "leased/app", true)
+	first := s.leases(t, "leased/app")
+	n.start(t, "leased/app", true) // the init container is tried again
+	if held := s.leases(t, "leased/app"); len(first) != 1 || len(held) != 2 {
+		t.Fatalf("Vault knows %d leases, then %d", len(first), len(held))
+	}
+	until(t, "the first is revoked", func() bool { known, _ := s.look(t, "leased/app", first[0]); return !known })
+	pause(t, 3*time.Second) // whatever else would be revoked would be by now
+	if held := s.leases(t, "leased/app"); len(held) != 1 || held[0] == first[0] {
+		t.Errorf("Vault knows %q, and the first was %q", held, first)
+	}
+	if got := n.audited(t, audit.LeaseRevoke); got != 1 {
+		t.Errorf("revoked %d times", got)
+	}
 }
 
 func TestALeaseOfAProviderThatPointsElsewhereIsAbandoned(t *testing.T) {

@@ -40,6 +40,9 @@ type ServerInterface interface {
 	// VerifyInstallationAuditChain Verify the chain of the installation's audit events
 	// (GET /api/v1/audit-events/verify)
 	VerifyInstallationAuditChain(c *gin.Context)
+	// ListDeletions List what is left of deleted organizations
+	// (GET /api/v1/deletions)
+	ListDeletions(c *gin.Context)
 	// AcceptInvitation Become a member by the code of an invitation
 	// (POST /api/v1/invitations/accept)
 	AcceptInvitation(c *gin.Context, params AcceptInvitationParams)
@@ -596,6 +599,19 @@ func (siw *ServerInterfaceWrapper) VerifyInstallationAuditChain(c *gin.Context) 
 	}
 
 	siw.Handler.VerifyInstallationAuditChain(c)
+}
+
+// ListDeletions operation middleware
+func (siw *ServerInterfaceWrapper) ListDeletions(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListDeletions(c)
 }
 
 // AcceptInvitation operation middleware
@@ -4243,6 +4259,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.POST(options.BaseURL+"/api/v1/administrators", wrapper.AddAdministrator)
 	router.DELETE(options.BaseURL+"/api/v1/administrators/:administrator", wrapper.RemoveAdministrator)
 	router.GET(options.BaseURL+"/api/v1/administrators/:administrator", wrapper.GetAdministrator)
+	router.GET(options.BaseURL+"/api/v1/deletions", wrapper.ListDeletions)
 	router.GET(options.BaseURL+"/api/v1/audit-events", wrapper.ListInstallationAuditEvents)
 	router.GET(options.BaseURL+"/api/v1/audit-events/chain", wrapper.ReadInstallationAuditChain)
 	router.GET(options.BaseURL+"/api/v1/audit-events/verify", wrapper.VerifyInstallationAuditChain)
@@ -4636,6 +4653,44 @@ type VerifyInstallationAuditChaindefaultApplicationProblemPlusJSONResponse struc
 }
 
 func (response VerifyInstallationAuditChaindefaultApplicationProblemPlusJSONResponse) VisitVerifyInstallationAuditChainResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeletionsRequestObject struct {
+}
+
+type ListDeletionsResponseObject interface {
+	VisitListDeletionsResponse(w http.ResponseWriter) error
+}
+
+type ListDeletions200JSONResponse DeletionList
+
+func (response ListDeletions200JSONResponse) VisitListDeletionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeletionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDeletionsdefaultApplicationProblemPlusJSONResponse) VisitListDeletionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7539,6 +7594,9 @@ type StrictServerInterface interface {
 	// VerifyInstallationAuditChain Verify the chain of the installation's audit events
 	// (GET /api/v1/audit-events/verify)
 	VerifyInstallationAuditChain(ctx context.Context, request VerifyInstallationAuditChainRequestObject) (VerifyInstallationAuditChainResponseObject, error)
+	// ListDeletions List what is left of deleted organizations
+	// (GET /api/v1/deletions)
+	ListDeletions(ctx context.Context, request ListDeletionsRequestObject) (ListDeletionsResponseObject, error)
 	// AcceptInvitation Become a member by the code of an invitation
 	// (POST /api/v1/invitations/accept)
 	AcceptInvitation(ctx context.Context, request AcceptInvitationRequestObject) (AcceptInvitationResponseObject, error)
@@ -7983,6 +8041,30 @@ func (sh *strictHandler) VerifyInstallationAuditChain(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(VerifyInstallationAuditChainResponseObject); ok {
 		if err := validResponse.VisitVerifyInstallationAuditChainResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDeletions operation middleware
+func (sh *strictHandler) ListDeletions(ctx *gin.Context) {
+	var request ListDeletionsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeletions(ctx, request.(ListDeletionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeletions")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListDeletionsResponseObject); ok {
+		if err := validResponse.VisitListDeletionsResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

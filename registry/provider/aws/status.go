@@ -5,7 +5,6 @@ package aws
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -68,34 +67,37 @@ func explain(ctx context.Context, err error) *provider.Error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code, message = api.ErrorCode(), api.ErrorMessage()
 	}
-	m := meaningOf(resp.HTTPStatusCode(), code, message)
-	return &provider.Error{Kind: m.kind, Reason: m.reason, Message: m.message, RetryAfter: rest.RetryAfter(resp.Response.Header)}
+	if m, ok := meaningOf(resp.HTTPStatusCode(), code, message); ok {
+		return &provider.Error{Kind: m.kind, Reason: m.reason, Message: m.message, RetryAfter: rest.RetryAfter(resp.Response.Header)}
+	}
+	e := rest.Status("AWS", resp.HTTPStatusCode(), resp.Response.Header)
+	switch e.Reason {
+	case provider.ReasonRedirect:
+		e.Message += ": check region and endpoint"
+	case provider.ReasonRequestRejected:
+		e.Message += ": check path, version and region"
+	}
+	return e
 }
 
-func meaningOf(status int, code, message string) meaning {
+// meaningOf returns what AWS says of the secret or the credentials, or by a code of its own; false if that is nothing.
+func meaningOf(status int, code, message string) (m meaning, ok bool) {
 	switch {
 	case code == "ResourceNotFoundException" && strings.Contains(message, "secret value for"):
-		return version
+		return version, true
 	case code == "InvalidRequestException" && strings.Contains(message, "marked for deletion"), code == "InvalidRequestException" && strings.Contains(message, "marked deleted"):
-		return meaning{provider.KindNotFound, provider.ReasonPath, "the secret is scheduled for deletion"}
+		return meaning{provider.KindNotFound, provider.ReasonPath, "the secret is scheduled for deletion"}, true
 	}
 	if m, ok := meanings[code]; ok {
-		return m
+		return m, true
 	}
-	switch {
-	case status < http.StatusBadRequest:
-		return meaning{provider.KindUnavailable, provider.ReasonRedirect, "AWS redirects, which is not followed: check region and endpoint"}
-	case status == http.StatusTooManyRequests:
-		return throttled
-	case status == http.StatusUnauthorized:
-		return stranger
-	case status == http.StatusForbidden:
-		return permission
-	case status >= http.StatusInternalServerError, status == http.StatusRequestTimeout:
-		return internal
-	default:
-		return meaning{provider.KindInvalid, provider.ReasonRequestRejected, fmt.Sprintf("AWS rejects the request with status %d: check path, version and region", status)}
+	switch status {
+	case http.StatusUnauthorized:
+		return stranger, true
+	case http.StatusForbidden:
+		return permission, true
 	}
+	return meaning{}, false
 }
 
 // explainLogin is explain for a login, whose denials are all about the registry's identity.

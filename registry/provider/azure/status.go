@@ -11,7 +11,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
-	"github.com/lanyard-dev/lanyard/registry/provider/bearer"
 	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
@@ -79,6 +78,6 @@ func explain(ctx context.Context, ref provider.Ref, err error) *provider.Error {
 		}
 		return final(provider.KindNotFound, provider.ReasonPath, "the vault has no secret of this name")
 	default:
-		return bearer.Status(keyVault, &bearer.Answer{Status: e.StatusCode, Header: e.RawResponse.Header})
+		return rest.Status(keyVault, e.StatusCode, e.RawResponse.Header)
 	}
 }

@@ -54,21 +54,6 @@ func Refused(server string, answer *Answer) *provider.Error {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound: // RFC 6749 answers 400 to most of what can be wrong
 		return &provider.Error{Kind: provider.KindDenied, Reason: provider.ReasonCredentials, Message: fmt.Sprintf("%s does not accept the credentials (status %d)", server, answer.Status)}
 	default:
-		return Status(server, answer)
-	}
-}
-
-// Status explains an answer that says nothing about secrets or credentials: limits, faults, redirects, and what is left.
-func Status(server string, answer *Answer) *provider.Error {
-	status, wait := answer.Status, rest.RetryAfter(answer.Header)
-	switch {
-	case status == http.StatusTooManyRequests:
-		return &provider.Error{Kind: provider.KindThrottled, Reason: provider.ReasonRateLimit, Message: server + " asks for fewer requests", RetryAfter: wait}
-	case status >= 300 && status < 400:
-		return &provider.Error{Kind: provider.KindUnavailable, Reason: provider.ReasonRedirect, Message: server + " redirects, which is not followed"}
-	case status >= 500, status == http.StatusRequestTimeout:
-		return &provider.Error{Kind: provider.KindUnavailable, Reason: provider.ReasonServer, Message: fmt.Sprintf("%s answers with status %d", server, status), RetryAfter: wait}
-	default:
-		return &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonRequestRejected, Message: fmt.Sprintf("%s rejects the request with status %d", server, status)}
+		return rest.Status(server, answer.Status, answer.Header)
 	}
 }

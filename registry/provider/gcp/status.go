@@ -7,6 +7,7 @@ import (
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
 	"github.com/lanyard-dev/lanyard/registry/provider/bearer"
+	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
 const secretManager = "Secret Manager"
@@ -41,6 +42,6 @@ func explain(ref provider.Ref, answer *bearer.Answer) *provider.Error {
 	case answer.Status == http.StatusBadRequest && status(answer.Body) == "FAILED_PRECONDITION":
 		return final(provider.KindNotFound, provider.ReasonVersion, "this version of the secret is disabled or destroyed")
 	default:
-		return bearer.Status(secretManager, answer)
+		return rest.Status(secretManager, answer.Status, answer.Header)
 	}
 }

@@ -136,7 +136,7 @@ func (k *Kubernetes) get(ctx context.Context, path string) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, k.refused(resp)
+		return nil, refused(resp)
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || ctx.Err() != nil { // a server that sees us hang up may still end its answer in good form, in the middle

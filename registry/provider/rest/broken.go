@@ -41,7 +41,7 @@ func Broken(ctx context.Context, server string, err error) *provider.Error {
 	case errors.As(err, &authority):
 		e.Reason, e.Message = provider.ReasonTLS, "the certificate of "+server+" is signed by an authority that ca_bundle does not hold"
 	case errors.As(err, &hostname):
-		e.Reason, e.Message = provider.ReasonTLS, "the certificate of "+server+" is for another host"
+		e.Reason, e.Message = provider.ReasonTLS, "the certificate of "+server+" is for another host: correct the address, or tls_server_name if the type has it"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		e.Reason, e.Message = provider.ReasonTLS, "the certificate of "+server+" has expired or is not valid yet"
 	case errors.As(err, &verify), errors.As(err, &invalid):

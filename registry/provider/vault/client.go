@@ -5,7 +5,6 @@ package vault
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
 // client sends requests with one token, or none. It is immutable and shares its connections with the other clients of the provider.
@@ -75,18 +75,16 @@ func (c client) put(ctx context.Context, path string, body any) (answer, error) 
 // receive turns a response into an answer or a *statusError or *provider.Error. The library's own error is looked at only if there is no response: it may quote the body.
 func receive(ctx context.Context, resp *api.Response, err error) (answer, error) {
 	if resp == nil || resp.Response == nil {
-		return answer{}, networkError(ctx, err)
+		return answer{}, rest.Broken(ctx, server, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusNoContent {
-		return answer{}, &statusError{status: resp.StatusCode, retryAfter: retryAfter(resp.Header.Get("Retry-After")), body: body}
+		return answer{}, &statusError{status: resp.StatusCode, header: resp.Header, body: body}
 	}
 	switch {
-	case errors.Is(err, errTooLarge):
-		return answer{}, tooLarge()
 	case err != nil, ctx.Err() != nil: // a server that sees us hang up may still end its answer in good form, in the middle
-		return answer{}, networkError(ctx, err)
+		return answer{}, rest.Broken(ctx, server, err)
 	case len(body) == 0:
 		return answer{}, nil
 	}
@@ -98,44 +96,4 @@ func receive(ctx context.Context, resp *api.Response, err error) (answer, error)
 		return answer{}, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonAnswer, Message: "the answer is wrapped"}
 	}
 	return a, nil
-}
-
-var errTooLarge = errors.New("answer too large")
-
-// bounded is a transport whose answers end at [provider.MaxAnswer] and are not compressed. The library reads bodies of errors to the end by itself, so the bound sits below it.
-type bounded struct{ *http.Transport }
-
-func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := b.Transport.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		resp.Body.Close()
-		return nil, errEncoded
-	}
-	resp.Body = &boundedBody{resp.Body, provider.MaxAnswer}
-	return resp, nil
-}
-
-var errEncoded = errors.New("answer compressed though nobody asked for it")
-
-type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left < 0 {
-		return 0, errTooLarge
-	}
-	if len(p) > b.left+1 { // one more byte than allowed tells the end from the bound
-		p = p[:b.left+1]
-	}
-	n, err := b.ReadCloser.Read(p)
-	b.left -= n
-	if b.left < 0 {
-		return n - 1, errTooLarge
-	}
-	return n, err
 }

@@ -3,10 +3,7 @@
 package vault
 
 import (
-	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -14,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
 // Config is the configuration of a provider of type "vault". It holds nothing secret.
@@ -86,10 +84,7 @@ type Credentials struct {
 	JWT      string `json:"jwt,omitempty"`
 }
 
-const (
-	maxBundle       = 256 << 10 // the system bundle of a Linux distribution has about 220 KB
-	defaultAudience = "vault"
-)
+const defaultAudience = "vault"
 
 // settings is a record that was checked.
 type settings struct {
@@ -111,11 +106,11 @@ func parse(r provider.Record, host provider.Host) (*settings, error) {
 
 func parseFields(r provider.Record, host provider.Host) (*settings, error) {
 	s := &settings{}
-	if err := strictly(r.Config, &s.Config); err != nil {
+	if err := rest.Strictly(r.Config, &s.Config); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	if raw := r.Credentials.Reveal(); len(raw) > 0 {
-		if strictly(raw, &s.credentials) != nil { // its error may quote what is secret
+		if rest.Strictly(raw, &s.credentials) != nil { // its error may quote what is secret
 			return nil, errors.New("credentials: not an object with token, secret_id or jwt")
 		}
 	}
@@ -123,8 +118,8 @@ func parseFields(r provider.Record, host provider.Host) (*settings, error) {
 	if s.address, err = host.Egress.ParseAddress(s.Address); err != nil {
 		return nil, fmt.Errorf("config.address: %w", err)
 	}
-	if s.tls, err = s.tlsConfig(); err != nil {
-		return nil, err
+	if s.tls, err = rest.TLS(s.CABundle, s.TLSServerName); err != nil {
+		return nil, fmt.Errorf("config.ca_bundle: %w", err)
 	}
 	if err := s.checkPaths(r.AllowedPrefixes); err != nil {
 		return nil, err
@@ -133,37 +128,6 @@ func parseFields(r provider.Record, host provider.Host) (*settings, error) {
 		return nil, errors.New("last_known_good: not with config.auth.mode passthrough: what one pod was allowed to read would be given to others")
 	}
 	return s, s.checkAuth(host)
-}
-
-// strictly decodes JSON that has no unknown fields. Of the errors of encoding/json only the one that names an unknown field is of use, and it holds nothing else.
-func strictly(raw []byte, out any) error {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(out)
-	switch {
-	case err == nil && decoder.More():
-		return errors.New("more than one JSON text")
-	case err != nil && strings.HasPrefix(err.Error(), "json: unknown field"):
-		return errors.New(strings.TrimPrefix(err.Error(), "json: "))
-	case err != nil:
-		return errors.New("not the JSON object of this type of provider")
-	}
-	return nil
-}
-
-func (s *settings) tlsConfig() (*tls.Config, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: s.TLSServerName}
-	switch {
-	case s.CABundle == "":
-		return config, nil // the system's
-	case len(s.CABundle) > maxBundle:
-		return nil, fmt.Errorf("config.ca_bundle: more than %d bytes", maxBundle)
-	}
-	config.RootCAs = x509.NewCertPool()
-	if !config.RootCAs.AppendCertsFromPEM([]byte(s.CABundle)) {
-		return nil, errors.New("config.ca_bundle: no certificate in PEM")
-	}
-	return config, nil
 }
 
 func (s *settings) checkPaths(prefixes []string) error {
@@ -235,7 +199,7 @@ func (s *settings) checkAuth(host provider.Host) error {
 	}
 	switch a.Method {
 	case MethodToken:
-		if !printable(c.Token) {
+		if !rest.Printable(c.Token) {
 			return errors.New("credentials.token: required, printable ASCII without spaces")
 		}
 		return only("token")
@@ -265,13 +229,4 @@ func (s *settings) trusted(host provider.Host) error {
 		return fmt.Errorf("config.auth.method: %s with the registry's own service account is allowed only for servers the operator lists as trusted", s.Auth.Method)
 	}
 	return nil
-}
-
-func printable(token string) bool {
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] >= 0x7f {
-			return false
-		}
-	}
-	return token != ""
 }

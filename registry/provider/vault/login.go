@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
 // authenticate gets a session with the configured method.
@@ -56,7 +57,7 @@ func (v *Vault) exchange(ctx context.Context, body map[string]string) (*session,
 	if err != nil {
 		return nil, err
 	}
-	if a.Auth == nil || !printable(a.Auth.ClientToken) {
+	if a.Auth == nil || !rest.Printable(a.Auth.ClientToken) {
 		return nil, &provider.Error{Kind: provider.KindInvalid, Reason: provider.ReasonAnswer, Message: "Vault answered the login without a token"}
 	}
 	c, err := v.newClient(a.Auth.ClientToken)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
 // session is a token in use.
@@ -122,7 +123,7 @@ func (l *login) session(ctx context.Context) (*session, error) {
 	case <-a.done:
 		return a.session, a.err
 	case <-ctx.Done():
-		return nil, networkError(ctx, ctx.Err())
+		return nil, rest.Broken(ctx, server, ctx.Err())
 	}
 }
 

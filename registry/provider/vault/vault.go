@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/lanyard-dev/lanyard/registry/provider"
+	"github.com/lanyard-dev/lanyard/registry/provider/rest"
 )
 
 // Name is the name of the type.
@@ -52,10 +53,7 @@ func Open(r provider.Record, host provider.Host) (*Vault, error) {
 		v.log = slog.New(slog.DiscardHandler)
 	}
 	v.log = v.log.With("provider", r.Name, "provider_id", r.ID)
-	v.http = &http.Client{
-		Transport:     bounded{host.Egress.Transport(s.tls)},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	v.http = rest.Client(host.Egress, s.tls)
 	v.login.vault, v.login.authenticate = v, v.authenticate
 	if v.passesThrough() {
 		v.login.authenticate = nobody

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -29,6 +30,20 @@ func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 		}
 	}
 	return nil
+}
+
+// TrustRegistry has containerd, which looks at each pull, check the certificate
+// of the registry at host against a PEM authority.
+func (c *Cluster) TrustRegistry(host string, authority []byte) error {
+	dir := c.path("registries", host)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	ca := filepath.Join(dir, "ca.crt")
+	if err := os.WriteFile(ca, authority, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "hosts.toml"), fmt.Appendf(nil, "server = %[1]q\n[host.%[1]q]\n  ca = %[2]q\n", "https://"+host, ca), 0o644)
 }
 
 // RestartKubelet restarts the kubelet with the given feature gates, and with

@@ -60,6 +60,8 @@ disabled_plugins = [
   address = "{{.Dir}}/containerd.sock"
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = "{{.Snapshotter}}"
+[plugins.'io.containerd.cri.v1.images'.registry]
+  config_path = "{{.Dir}}/registries"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "{{.Pause}}"
 [plugins.'io.containerd.cri.v1.runtime']

@@ -44,6 +44,14 @@ func (c *Cluster) Load(_ context.Context, archives ...string) error {
 	return nil
 }
 
+// TrustRegistry has containerd, which looks at each pull, check the certificate
+// of the registry at host against a PEM authority.
+func (c *Cluster) TrustRegistry(host string, authority []byte) error {
+	dir := "/etc/containerd/certs.d/" + host
+	hosts := fmt.Sprintf("server = %[1]q\n[host.%[1]q]\n  ca = %[2]q\n", "https://"+host, dir+"/ca.crt")
+	return errors.Join(nodeutils.WriteFile(c.node, dir+"/ca.crt", string(authority)), nodeutils.WriteFile(c.node, dir+"/hosts.toml", hosts))
+}
+
 // RestartKubelet restarts the kubelet with the given feature gates, and with
 // those kind set for all others.
 func (c *Cluster) RestartKubelet(ctx context.Context, gates map[string]bool) error {
