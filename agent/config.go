@@ -7,13 +7,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,11 +28,12 @@ type Config struct {
 	Request    wire.ResolveRequest
 	Deadline   time.Duration
 	TokenFile  string
-	Dir        string      // where env files go
-	BinDir     string      // where the agent's program goes, if a container's command is wrapped; nowhere if it is podspec.BinNowhere
-	ValuesDir  string      // where values of the exec and file deliveries go: a directory for each container
-	FilesMode  fs.FileMode // of files of the file delivery; 0 means projection.ModeContainer
-	Refresh    Refresh     // what [Sidecar] does after the first values
+	Dir        string            // where env files go
+	BinDir     string            // where the agent's program goes, if a container's command is wrapped; nowhere if it is podspec.BinNowhere
+	ValuesDir  string            // where values of the exec and file deliveries go: a directory for each container
+	FilesMode  podspec.FilesMode // of files of the file delivery
+	Bundles    []string          // formats of podspec.Bundles that all values of such a container are also written in
+	Refresh    Refresh           // what [Sidecar] does after the first values
 	// TerminationLog is written by [Report] if it exists; empty means nowhere.
 	TerminationLog string
 	// Logger receives one line per try and one at the end; nil discards them.
@@ -86,8 +84,10 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	wrong(podspec.EnvRequest, err)
 	c.Deadline, err = parseDeadline(getenv(podspec.EnvDeadline))
 	wrong(podspec.EnvDeadline, err)
-	c.FilesMode, err = parseFilesMode(getenv(podspec.EnvFilesMode))
+	c.FilesMode, err = podspec.ParseFilesMode(getenv(podspec.EnvFilesMode))
 	wrong(podspec.EnvFilesMode, err)
+	c.Bundles, err = podspec.ParseBundles(getenv(podspec.EnvFilesBundle))
+	wrong(podspec.EnvFilesBundle, err)
 	c.Refresh = parseRefresh(getenv, &c.Request, wrong)
 	if len(problems) > 0 {
 		return c, &Failure{Exit: ExitConfiguration, Err: errors.Join(problems...)}
@@ -161,17 +161,6 @@ func parseCA(text string) (*x509.CertPool, error) {
 		return nil, errors.New("holds something other than PEM after its last certificate: the bundle may be cut off")
 	}
 	return pool, nil
-}
-
-func parseFilesMode(text string) (fs.FileMode, error) {
-	if text == "" {
-		return 0, nil
-	}
-	if !slices.Contains(podspec.FileModes, text) {
-		return 0, fmt.Errorf("is none of the modes files may have, which are %s", strings.Join(podspec.FileModes, ", "))
-	}
-	mode, err := strconv.ParseUint(text, 8, 32)
-	return fs.FileMode(mode), err
 }
 
 func parseDeadline(text string) (time.Duration, error) {

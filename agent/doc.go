@@ -31,7 +31,8 @@
 //	LANYARD_VALUES_DIR       absolute path of the directory with one memory-backed volume for each container of the exec and file deliveries; in a wrapped
 //	                         container, of its own volume. Default: /run/lanyard/values.
 //	LANYARD_TERMINATION_LOG  absolute path of the termination message; not created if missing. Default: /dev/termination-log.
-//	LANYARD_FILES_MODE       mode of files of the file delivery: 0444, 0440 or 0400. Default: 0444.
+//	LANYARD_FILES_MODE       mode of files of the file delivery: 0444, 0440 or 0400, NAME=MODE for single ones, or both, separated by commas. Default: 0444.
+//	LANYARD_FILES_BUNDLE     formats of files with all values beside them: json, dotenv, properties, separated by commas. Default: none.
 //	LANYARD_REFRESH          how often the sidecar looks for other values, a Go duration from 10s to 24h. Required in that mode.
 //	LANYARD_REFRESH_HTTP     http URL on 127.0.0.1 or [::1] to POST to after files were replaced; a status of 2xx is success. At most one of this and the next two.
 //	LANYARD_REFRESH_SIGNAL   signal for the first process of each container after its files were replaced. Needs a shared process namespace and the same user.

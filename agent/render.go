@@ -3,11 +3,11 @@
 package agent
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
 
+	"github.com/lanyard-dev/lanyard/agent/internal/bundle"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
 	"github.com/lanyard-dev/lanyard/pkg/envfile"
 	"github.com/lanyard-dev/lanyard/pkg/execfile"
@@ -25,19 +25,19 @@ func render(c *Config, answer *wire.ResolveResponse) ([]projection.Set, error) {
 			values[c.Name][env.Name] = env
 		}
 	}
-	r := renderer{envfiles: projection.Set{Dir: c.Dir, Mode: projection.ModeAgent}}
+	r := renderer{envfiles: projection.Set{Dir: c.Dir}}
 	for _, container := range c.Request.Containers {
 		names := container.Names()
 		envs := make([]wire.Env, len(names))
 		for i, name := range names {
 			envs[i] = values[container.Name][name]
 		}
-		own := projection.Set{Dir: filepath.Join(c.ValuesDir, container.Name), Mode: projection.ModeContainer}
+		own := projection.Set{Dir: filepath.Join(c.ValuesDir, container.Name)}
 		switch container.Delivery {
 		case wire.DeliveryExec, wire.DeliveryDirect:
 			own.Files = r.execFile(container.Name, envs)
 		case wire.DeliveryFile:
-			own.Files, own.Mode = valueFiles(envs), cmp.Or(c.FilesMode, projection.ModeContainer)
+			own.Files = r.valueFiles(c, container.Name, envs)
 		default:
 			r.envfiles.Files = append(r.envfiles.Files, r.envFile(container.Name, envs))
 			continue
@@ -45,7 +45,7 @@ func render(c *Config, answer *wire.ResolveResponse) ([]projection.Set, error) {
 		r.sets = append(r.sets, own)
 	}
 	if len(r.envfiles.Files) > 0 {
-		r.envfiles.Files = append(r.envfiles.Files, projection.File{Name: podspec.ProofFile, Data: []byte(podspec.EnvProof + "='" + proof + "'\n")})
+		r.envfiles.Files = append(r.envfiles.Files, projection.File{Name: podspec.ProofFile, Mode: projection.ModeAgent, Data: []byte(podspec.EnvProof + "='" + proof + "'\n")})
 		r.sets = append(r.sets, r.envfiles)
 	}
 	if err := r.failure(); err != nil {
@@ -88,7 +88,7 @@ func (r *renderer) envFile(container string, envs []wire.Env) projection.File {
 		}
 		data = longer
 	}
-	return projection.File{Name: podspec.EnvFile(container), Data: data}
+	return projection.File{Name: podspec.EnvFile(container), Mode: projection.ModeAgent, Data: data}
 }
 
 // execFile is what [Exec] reads.
@@ -106,14 +106,24 @@ func (r *renderer) execFile(container string, envs []wire.Env) []projection.File
 		}
 		data = longer
 	}
-	return []projection.File{{Name: podspec.ExecFile, Data: data}}
+	return []projection.File{{Name: podspec.ExecFile, Mode: projection.ModeContainer, Data: data}}
 }
 
-// valueFiles are the values themselves. They stay those of the answer, which is wiped in the end either way.
-func valueFiles(envs []wire.Env) []projection.File {
-	files := make([]projection.File, len(envs))
+// valueFiles are the values themselves, which stay those of the answer, that is wiped in the end either way, and what bundles them.
+func (r *renderer) valueFiles(c *Config, container string, envs []wire.Env) []projection.File {
+	files := make([]projection.File, 0, len(envs)+len(c.Bundles))
+	entries := make([]bundle.Entry, len(envs))
 	for i, env := range envs {
-		files[i] = projection.File{Name: env.Name, Data: env.Value.Reveal()}
+		entries[i] = bundle.Entry{Name: env.Name, Value: env.Value.Reveal()}
+		files = append(files, projection.File{Name: env.Name, Mode: c.FilesMode.Of(env.Name), Data: env.Value.Reveal()})
+	}
+	for _, format := range c.Bundles {
+		data, problems := bundle.Encode(format, entries)
+		for _, problem := range problems {
+			r.refuse(container, envs[problem.Index], problem.Err)
+		}
+		name := podspec.BundleFile(format)
+		files = append(files, projection.File{Name: name, Mode: c.FilesMode.Of(name), Data: data})
 	}
 	return files
 }

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/lanyard-dev/lanyard/agent/internal/fetch"
 	"github.com/lanyard-dev/lanyard/agent/internal/projection"
+	"github.com/lanyard-dev/lanyard/pkg/podspec"
 	"github.com/lanyard-dev/lanyard/pkg/wire"
 )
 
@@ -183,7 +185,11 @@ func (s *sidecar) look(ctx context.Context, limit time.Duration) (changed bool, 
 
 func (s *sidecar) complete() bool {
 	for i, container := range s.config.Request.Containers {
-		if !projection.Complete(s.dirs[i], container.Envs) {
+		names := slices.Clone(container.Names())
+		for _, format := range s.config.Bundles {
+			names = append(names, podspec.BundleFile(format))
+		}
+		if !projection.Complete(s.dirs[i], names) {
 			return false
 		}
 	}

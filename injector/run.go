@@ -270,15 +270,28 @@ func server(handler http.Handler, log *slog.Logger) *http.Server {
 
 // watchVersion keeps the planner's knowledge of the cluster until ctx is done. What was learnt once holds until something else is.
 func (i *injector) watchVersion(ctx context.Context) {
+	told := ""
 	for {
 		pause := versionInterval
 		info, err := serverVersion(ctx, i.core.RESTClient())
 		if err == nil {
-			i.support.setServer(info)
-			err = i.planner.change(i.support.apply)
-			if first := i.versioned.CompareAndSwap(false, true); first && older(info, minorEnvFiles, "") != "" {
-				i.log.Warn("the envfile delivery is not available", "reason", mutate.ReasonUnsupported, "version", info.GitVersion)
+			if gates, err := tryGates(ctx, i.core.PodTemplates(i.cfg.Namespace)); err == nil {
+				i.support.setGates(gates)
+			} else if ctx.Err() == nil { // an API server that does not take a field refuses the pod: no container starts without its values either way
+				i.log.Warn("the API server's features are judged by its version alone", "err", err)
 			}
+			i.support.setServer(info)
+			why := ""
+			err = i.planner.change(func(c *mutate.Config) { i.support.apply(c); why = c.Unsupported })
+			i.versioned.Store(true)
+			switch {
+			case why == told:
+			case why == "":
+				i.log.Info("the envfile delivery is available again", "version", info.GitVersion)
+			default:
+				i.log.Warn("the envfile delivery is not available", "reason", mutate.ReasonUnsupported, "version", info.GitVersion, "why", why)
+			}
+			told = why
 		}
 		if err != nil && ctx.Err() == nil {
 			i.log.Warn("learning the cluster's version", "err", err)

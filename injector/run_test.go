@@ -47,6 +47,12 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /version":
 		_ = json.NewEncoder(w).Encode(version.Info{Major: "1", Minor: "37+", GitVersion: "v1.37.2"})
+	case "POST /api/v1/namespaces/lanyard/podtemplates":
+		if r.URL.Query().Get("dryRun") != "All" {
+			a.t.Error("the canary was not a dry run")
+		}
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write(body)
 	case "GET " + secrets + "/lanyard-injector-ca":
 		if a.secret == nil {
 			w.WriteHeader(http.StatusNotFound)

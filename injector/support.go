@@ -3,6 +3,7 @@
 package injector
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"sync"
@@ -25,6 +26,7 @@ const (
 type support struct {
 	mu     sync.Mutex
 	server *version.Info  // nil until it is known
+	gates  gates          // of that server; nothing is off until it is known
 	nodes  *nodes.Summary // nil until it is known
 }
 
@@ -32,6 +34,12 @@ func (s *support) setServer(info version.Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.server = &info
+}
+
+func (s *support) setGates(g gates) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gates = g
 }
 
 // setNodes reports whether the new summary tells of something else than the one before.
@@ -52,10 +60,10 @@ func (s *support) apply(c *mutate.Config) {
 	c.ImageVolumes, c.NoImageVolumes = false, ""
 	c.RefreshUnsupported, c.RestartUnsupported = "", ""
 	if s.server != nil {
-		c.Unsupported = older(*s.server, minorEnvFiles, "delivery by env file")
-		c.NoImageVolumes = older(*s.server, minorImageVolumes, "mounting images as volumes")
+		c.Unsupported = cmp.Or(older(*s.server, minorEnvFiles, "delivery by env file"), s.gates.envFiles)
+		c.NoImageVolumes = cmp.Or(older(*s.server, minorImageVolumes, "mounting images as volumes"), s.gates.imageVolumes)
 		c.RefreshUnsupported = older(*s.server, minorSidecars, "a native sidecar")
-		c.RestartUnsupported = older(*s.server, minorRestarts, "a restart of all containers")
+		c.RestartUnsupported = cmp.Or(older(*s.server, minorRestarts, "a restart of all containers"), s.gates.restarts)
 	}
 	if s.nodes != nil {
 		c.NodesWithoutEnvfile, c.Architectures = s.nodes.EnvFiles.Why, s.nodes.Architectures

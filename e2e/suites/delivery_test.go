@@ -108,6 +108,28 @@ func TestDelivery(t *testing.T) {
 		w.delete("app")
 	})
 
+	t.Run("bundles hold all values, and a file may be its owner's alone", func(t *testing.T) {
+		w := newWorld(t)
+		w.put("user", "billing")
+		w.put("password", `pa"ss=#word`)
+		pod := w.pod("app", w.consumer("db", map[string]string{"DB_USER": "user", "DB_PASSWORD": "password"}))
+		pod.Annotations["lanyard.dev/delivery"] = "file"
+		pod.Annotations["lanyard.dev/files-bundle"] = "json,dotenv,properties"
+		pod.Annotations["lanyard.dev/files-mode"] = "0444,DB_PASSWORD=0400"
+		pod.Spec.Containers[0].Command = []string{"/probe", "files", "/run/lanyard/files"}
+		restrict(pod)
+		w.create(pod)
+		w.running("app")
+		w.expectEnv("app", "app", map[string]string{
+			"DB_USER":            "billing",
+			"DB_PASSWORD":        `pa"ss=#word`,
+			"secrets.json":       "{\n  \"DB_PASSWORD\": \"pa\\\"ss=#word\",\n  \"DB_USER\": \"billing\"\n}\n",
+			"secrets.env":        "DB_PASSWORD='pa\"ss=#word'\nDB_USER='billing'\n",
+			"secrets.properties": "DB_PASSWORD=pa\"ss=#word\nDB_USER=billing\n",
+		})
+		w.delete("app")
+	})
+
 	t.Run("auto chooses exec for them and says why", func(t *testing.T) {
 		w := newWorld(t)
 		w.put("quoted", odd["QUOTE"])

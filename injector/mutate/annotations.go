@@ -24,10 +24,13 @@ type wish struct {
 	delivery   wire.Delivery            // of all containers; empty if the pod does not say
 	deliveries map[string]wire.Delivery // :: container → its own
 	filesPath  string                   // of the file delivery; empty if the pod does not say
-	filesMode  string                   // likewise
+	bundles    []string                 // formats of files with all values
 	refresh    refresh
 	order      string // the init agent's place; empty if the pod does not say
 	lookup     bool   // commands that the pod does not name are looked up in the images
+
+	filesMode     podspec.FilesMode
+	filesModeText string // of it; empty if the pod does not say
 }
 
 // readAnnotations parses every annotation of our domain. Each annotation that cannot be used is a problem; the wish is complete only if there is none.
@@ -69,7 +72,9 @@ func (p *planner) readAnnotations() wish {
 		case key == podspec.AnnotationFilesPath:
 			w.filesPath = p.parseFilesPath(value)
 		case key == podspec.AnnotationFilesMode:
-			w.filesMode = p.parseFilesMode(value)
+			w.filesMode, w.filesModeText = p.parseFilesMode(value), value
+		case key == podspec.AnnotationFilesBundle:
+			w.bundles = p.parseFilesBundle(value)
 		case key == podspec.AnnotationRefresh, key == podspec.AnnotationRefreshHTTP, key == podspec.AnnotationRefreshSignal, key == podspec.AnnotationRefreshRestart:
 			p.readRefresh(&w.refresh, key, value)
 		case key == podspec.AnnotationStatus:

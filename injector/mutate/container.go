@@ -42,7 +42,7 @@ func (p *planner) agent(refreshed bool) *container {
 	if p.cfg.ServerName != "" {
 		c.Env = slices.Insert(c.Env, 1, envVar{Name: podspec.EnvServerName, Value: p.cfg.ServerName})
 	}
-	p.tellFilesMode(c, refreshed)
+	p.tellFiles(c, refreshed)
 	if p.imageBin() && !refreshed {
 		c.Env = append(c.Env, envVar{Name: podspec.EnvBinDir, Value: podspec.BinNowhere})
 	}

@@ -212,7 +212,7 @@ func (p *planner) decide() {
 		if p.wish = p.readAnnotations(); !p.denied() {
 			p.chooseTargets(p.wish)
 		}
-	}, p.checkConsumers, p.checkAudiences, p.chooseDeliveries, p.choosePlace, p.checkFilesMode, p.checkRefresh, p.checkStructure}
+	}, p.checkConsumers, p.checkAudiences, p.chooseDeliveries, p.choosePlace, p.checkFiles, p.checkRefresh, p.checkStructure}
 	for _, step := range steps {
 		if step(); p.denied() {
 			return

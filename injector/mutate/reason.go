@@ -58,6 +58,7 @@ const (
 	ReasonImageConfigAmbiguous    Reason = "image_config_ambiguous"
 
 	ReasonFilesModeInvalid   Reason = "files_mode_invalid"
+	ReasonFilesBundleInvalid Reason = "files_bundle_invalid"
 	ReasonRefreshInvalid     Reason = "refresh_invalid"
 	ReasonRefreshNoFiles     Reason = "refresh_no_files"
 	ReasonRefreshUnreachable Reason = "refresh_unreachable"
@@ -119,7 +120,8 @@ var Reasons = []ReasonInfo{
 	{ReasonExpansion, Denied, false, "A container of the delivery exec or direct refers to an injected ENV with $(NAME). The kubelet expands it before the value is there.", "Use the delivery envfile, or let the command read the ENV."},
 	{ReasonFilesPathInvalid, Denied, false, "The annotation lanyard.dev/files-path cannot be used.", "Give an absolute path of letters, digits, '.', '_' and '-' that is not /, and the delivery file to a container; or remove the annotation."},
 	{ReasonOrderInvalid, Denied, false, "The annotation lanyard.dev/order cannot be used.", "Use first, last or after:<init container>, such that the init agent runs before every init container that receives values; or remove the annotation."},
-	{ReasonFilesModeInvalid, Denied, false, "The annotation lanyard.dev/files-mode cannot be used, or a container could not read its files with it.", "Use 0444, which only the container itself can reach; 0440 with a securityContext.fsGroup of the pod; or 0400 with a securityContext.runAsUser of the pod, not 0, that no such container overrides."},
+	{ReasonFilesModeInvalid, Denied, false, "The annotation lanyard.dev/files-mode cannot be used, or a container could not read its files with it.", "Use 0444, which only the container itself can reach; 0440 with a securityContext.fsGroup of the pod; or 0400 with a securityContext.runAsUser of the pod, not 0, that no such container overrides. Single files get one as NAME=MODE, after a comma."},
+	{ReasonFilesBundleInvalid, Denied, false, "The annotation lanyard.dev/files-bundle names no format, or no container has files.", "Use json, dotenv, properties or several of them, separated by commas, in a pod that has a container with the delivery file."},
 	{ReasonRefreshInvalid, Denied, false, "An annotation lanyard.dev/refresh… has a value that cannot be used, or they do not go together.", "Give lanyard.dev/refresh an interval from 10s to 24h, or off, and beside it at most one of lanyard.dev/refresh-http, -signal and -restart."},
 	{ReasonRefreshNoFiles, Denied, false, "The pod asks for a refresh, and no container receives its values as files.", "Choose the delivery file for the container, or remove lanyard.dev/refresh and replace the pod when a value has changed."},
 	{ReasonRefreshUnreachable, Denied, false, "The sidecar could not tell the container of new files in the way that is asked for.", "For lanyard.dev/refresh-http: no hostNetwork, and the port among the container's ports. For lanyard.dev/refresh-signal: shareProcessNamespace: true and one runAsUser, not 0, for the containers with files."},

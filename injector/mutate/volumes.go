@@ -22,9 +22,11 @@ const binSize = 16 << 20
 
 // envSize bounds a volume of values: each value at its largest, twice because a file is replaced by a complete new one, and a MiB for what stands around them.
 // A tmpfs only takes what is written to it.
-func envSize(envs int) *resource.Quantity {
-	const mib = 1 << 20
-	bytes := 2*int64(envs)*wire.MaxValueBytes + mib
+//
+// Each bundle has all values again, with up to six bytes for one that must be escaped.
+func envSize(envs, bundles int) *resource.Quantity {
+	const mib, escaped = 1 << 20, len(`\u0000`)
+	bytes := 2*int64(envs)*wire.MaxValueBytes*int64(1+escaped*bundles) + mib
 	return resource.NewQuantity((bytes+mib-1)/mib*mib, resource.BinarySI)
 }
 
@@ -32,7 +34,7 @@ func envSize(envs int) *resource.Quantity {
 func (p *planner) volumes() []volume {
 	var want []volume
 	if n := p.envsBy(wire.DeliveryEnvfile); n > 0 {
-		want = append(want, valuesVolume(podspec.VolumeEnv, n))
+		want = append(want, valuesVolume(podspec.VolumeEnv, n, 0))
 	}
 	mode := tokenMode
 	want = append(want, volume{Name: podspec.VolumeToken, Projected: &projected{DefaultMode: &mode, Sources: p.tokenSources()}})
@@ -44,14 +46,18 @@ func (p *planner) volumes() []volume {
 	}
 	for i := range p.targets {
 		if t := &p.targets[i]; t.ownVolume() {
-			want = append(want, valuesVolume(podspec.ValuesVolume(t.c.Name), len(t.envs)))
+			bundles := 0
+			if t.receivesFiles() {
+				bundles = len(p.wish.bundles)
+			}
+			want = append(want, valuesVolume(podspec.ValuesVolume(t.c.Name), len(t.envs), bundles))
 		}
 	}
 	return want
 }
 
-func valuesVolume(name string, envs int) volume {
-	return volume{Name: name, EmptyDir: &emptyDir{Medium: mediumMemory, SizeLimit: envSize(envs)}}
+func valuesVolume(name string, envs, bundles int) volume {
+	return volume{Name: name, EmptyDir: &emptyDir{Medium: mediumMemory, SizeLimit: envSize(envs, bundles)}}
 }
 
 // is reports whether v is w, which is one of ours.

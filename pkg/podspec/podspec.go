@@ -40,8 +40,10 @@ const (
 	AnnotationOrder = Domain + "order"
 	// AnnotationFilesPath is the directory in which containers with the file delivery find their values; [MountFiles] without it.
 	AnnotationFilesPath = Domain + "files-path"
-	// AnnotationFilesMode is the mode of those files: one of [FileModes].
+	// AnnotationFilesMode is the mode of those files; see [ParseFilesMode].
 	AnnotationFilesMode = Domain + "files-mode"
+	// AnnotationFilesBundle adds files with all values of a container; see [ParseBundles].
+	AnnotationFilesBundle = Domain + "files-bundle"
 	// AnnotationRefresh keeps the files of a running pod up to date: how often the sidecar looks for other values, as a Go duration, or [RefreshOff].
 	AnnotationRefresh = Domain + "refresh"
 	// AnnotationRefreshHTTP is what the sidecar calls after it has replaced files; see [ParseReloadURL].
@@ -120,10 +122,6 @@ func Wrapper(mode string) []string { return []string{MountBin + "/" + Binary, mo
 // FileSuffix, after an ENV's name, makes the name of the ENV that holds the path of its file.
 const FileSuffix = "_FILE"
 
-// FileModes are those that files of the file delivery may have, the default first: nobody but their container can reach the volume they are in. The others are for
-// applications that refuse a file others might read, such as the private keys of ssh or PostgreSQL.
-var FileModes = []string{"0444", "0440", "0400"}
-
 // ValuesVolume is the name of the volume that holds the values of one container. Both names are DNS labels: what does not fit is told apart by a digest.
 func ValuesVolume(container string) string {
 	const maxLabel, digest = 63, 6
@@ -174,8 +172,9 @@ const (
 	EnvBinDir = "LANYARD_BIN_DIR"
 	// EnvValuesDir is the directory of values volumes: in the init agent one for each container, in a wrapped container its own; MountValues if empty.
 	EnvValuesDir = "LANYARD_VALUES_DIR"
-	// EnvFilesMode is the mode of files of the file delivery, in octal; the first of [FileModes] if empty.
-	EnvFilesMode = "LANYARD_FILES_MODE"
+	// EnvFilesMode and EnvFilesBundle are the values of the annotations of these names.
+	EnvFilesMode   = "LANYARD_FILES_MODE"
+	EnvFilesBundle = "LANYARD_FILES_BUNDLE"
 	// EnvTerminationLog is the path of the termination message; /dev/termination-log if empty.
 	EnvTerminationLog = "LANYARD_TERMINATION_LOG"
 	// EnvRefresh is how often the sidecar asks for other values, as a Go duration.

@@ -37,7 +37,6 @@ const (
 // A Set is the files of one directory, which must exist.
 type Set struct {
 	Dir   string
-	Mode  fs.FileMode
 	Files []File
 }
 
@@ -45,6 +44,7 @@ type Set struct {
 type File struct {
 	Name string // without a slash
 	Data []byte // [Write] wipes it
+	Mode fs.FileMode
 }
 
 // temporary is the name a file is written under. It is always the same, so that a killed run's leftovers are replaced instead of filling the volume, and
@@ -140,7 +140,7 @@ func (d *directory) create(ctx context.Context) error {
 			return err
 		}
 		d.written = append(d.written, f.temporary())
-		if err := write(d.root, f.temporary(), f.Data, d.set.Mode); err != nil {
+		if err := write(d.root, f.temporary(), f.Data, f.Mode); err != nil {
 			return explain(d.set.Dir, err)
 		}
 	}

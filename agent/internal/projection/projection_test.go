@@ -14,12 +14,12 @@ import (
 func set(version string, names ...string) []File {
 	files := make([]File, 0, len(names))
 	for _, name := range names {
-		files = append(files, File{Name: name, Data: []byte(version + " " + name)})
+		files = append(files, File{Name: name, Mode: ModeAgent, Data: []byte(version + " " + name)})
 	}
 	return files
 }
 
-func in(dir string, files []File) []Set { return []Set{{Dir: dir, Mode: ModeAgent, Files: files}} }
+func in(dir string, files []File) []Set { return []Set{{Dir: dir, Files: files}} }
 
 // content returns what is in dir, by name.
 func content(t *testing.T, dir string) map[string]string {
@@ -152,7 +152,7 @@ func TestWriteNeedsItsDirectory(t *testing.T) {
 func TestSetsAreWrittenTogether(t *testing.T) {
 	a, b := t.TempDir(), t.TempDir()
 	sets := func(version string) []Set {
-		return []Set{{a, ModeAgent, set(version, "a.env")}, {b, ModeContainer, set(version, "KEY")}}
+		return []Set{{a, set(version, "a.env")}, files(b, version, "KEY")}
 	}
 	if err := Write(t.Context(), sets("old")); err != nil {
 		t.Fatal(err)

@@ -134,7 +134,7 @@ func (d *slots) holds() bool {
 			return false
 		}
 		info, err := d.root.Stat(f.Name)
-		if err != nil || info.Mode() != d.set.Mode {
+		if err != nil || info.Mode() != f.Mode {
 			return false
 		}
 		have, err := d.root.ReadFile(f.Name)
@@ -169,7 +169,7 @@ func (d *slots) fill(ctx context.Context) error {
 		if err := ended(ctx); err != nil {
 			return err
 		}
-		if err := write(d.root, slot+"/"+f.Name, f.Data, d.set.Mode); err != nil {
+		if err := write(d.root, slot+"/"+f.Name, f.Data, f.Mode); err != nil {
 			return explain(d.set.Dir, err)
 		}
 	}

@@ -22,7 +22,11 @@ func swapped(t *testing.T, sets ...Set) bool {
 }
 
 func files(dir, version string, names ...string) Set {
-	return Set{Dir: dir, Mode: ModeContainer, Files: set(version, names...)}
+	s := Set{Dir: dir, Files: set(version, names...)}
+	for i := range s.Files {
+		s.Files[i].Mode = ModeContainer
+	}
+	return s
 }
 
 func expect(t *testing.T, dir, version string, names ...string) {
