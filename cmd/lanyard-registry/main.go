@@ -20,6 +20,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // the public authorities, by which clouds and issuers of ID tokens are checked: the image of the registry has no file of them
+
 	"github.com/lanyard-dev/lanyard/internal/version"
 )
 
