@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,13 +121,21 @@ func TestDelivery(t *testing.T) {
 		restrict(pod)
 		w.create(pod)
 		w.running("app")
-		w.expectEnv("app", "app", map[string]string{
-			"DB_USER":            "billing",
-			"DB_PASSWORD":        `pa"ss=#word`,
-			"secrets.json":       "{\n  \"DB_PASSWORD\": \"pa\\\"ss=#word\",\n  \"DB_USER\": \"billing\"\n}\n",
+		w.expectEnv("app", "app", map[string]string{"DB_USER": "billing", "DB_PASSWORD": `pa"ss=#word`})
+		files, err := lanyard.Env(w.ctx, w.namespace, "app", "app")
+		w.must(err)
+		var values map[string]string
+		if err := json.Unmarshal(files["secrets.json"], &values); err != nil || !maps.Equal(values, map[string]string{"DB_USER": "billing", "DB_PASSWORD": `pa"ss=#word`}) {
+			t.Errorf("secrets.json holds %d values that are not those put, %v", len(values), err)
+		}
+		for name, want := range map[string]string{
 			"secrets.env":        "DB_PASSWORD='pa\"ss=#word'\nDB_USER='billing'\n",
 			"secrets.properties": "DB_PASSWORD=pa\"ss=#word\nDB_USER=billing\n",
-		})
+		} {
+			if lines := slices.Sorted(strings.Lines(string(files[name]))); strings.Join(lines, "") != want {
+				t.Errorf("%s has %d lines that are not those of the values put", name, len(lines))
+			}
+		}
 		w.delete("app")
 	})
 
