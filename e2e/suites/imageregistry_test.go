@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/lanyard-dev/lanyard/e2e/internal/pki"
@@ -96,6 +97,16 @@ func pushProbe(store http.Handler, repository, tag string) error {
 	if err != nil {
 		return fmt.Errorf("reading the test image: %w", err)
 	}
+	// An image of its own: once the kubelet has pulled an image with a credential, pods of it need that, also those of the one that was loaded into the node under another name.
+	made, err := image.ConfigFile()
+	if err != nil {
+		return fmt.Errorf("reading the test image: %w", err)
+	}
+	config := made.Config
+	config.Labels = map[string]string{"dev.lanyard.repository": repository}
+	if image, err = mutate.Config(image, config); err != nil {
+		return fmt.Errorf("making the test image one of its own: %w", err)
+	}
 	send := func(method, path, contentType string, body []byte) error {
 		q := httptest.NewRequest(method, path, bytes.NewReader(body))
 		q.Header.Set("Content-Type", contentType)
@@ -130,7 +141,7 @@ func pushProbe(store http.Handler, repository, tag string) error {
 			return err
 		}
 	}
-	config, err := image.RawConfigFile()
+	text, err := image.RawConfigFile()
 	if err != nil {
 		return err
 	}
@@ -138,7 +149,7 @@ func pushProbe(store http.Handler, repository, tag string) error {
 	if err != nil {
 		return err
 	}
-	if err := blob(name, config); err != nil {
+	if err := blob(name, text); err != nil {
 		return err
 	}
 	manifest, err := image.RawManifest()
