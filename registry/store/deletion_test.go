@@ -349,18 +349,20 @@ func TestNamesGoWithTheirOrganization(t *testing.T) {
 	if _, err := s.CreateConsumer(ctx, act, o.ID, store.Consumer{Name: "api", Kind: store.ConsumerService}); err != nil {
 		t.Fatal(err)
 	}
+	var deleting sync.WaitGroup
 	for c := range s.WatchNames(ctx, "main") {
 		switch {
 		case c.Synced:
-			go func() {
+			deleting.Go(func() {
 				if err := s.DeleteOrganization(ctx, act, o.ID, 0, true); err != nil {
 					t.Error(err)
 				}
-			}()
+			})
 		case c.Consumer == nil:
 			if c.Ref.Org != "acme" || c.Ref.Name != "api" {
 				t.Errorf("told of %v", c.Ref)
 			}
+			deleting.Wait() // the names go before the rest does
 			return
 		}
 	}
