@@ -43,7 +43,7 @@ type Part struct {
 
 // The parts of a cluster, and what is used beside it.
 var (
-	Etcd = Part{Name: "etcd", Cold: "20 s"}
+	Etcd = Part{Name: "etcd", Cold: "45 s"}
 
 	Kubernetes = Part{
 		Name: "kubernetes",
@@ -70,7 +70,7 @@ var (
 		Cold: "1 min",
 	}
 
-	CoreDNS = Part{Name: "coredns", Cold: "1 min"}
+	CoreDNS = Part{Name: "coredns", Cold: "15 s"}
 
 	Vault = Part{Name: "vault", Cold: "1 min"}
 
