@@ -119,7 +119,7 @@ func TestDeliveryDirect(t *testing.T) {
 }
 
 // TestDeliveryTimes prints how long it takes from asking for a pod until its program runs, with each delivery, next to one that is not injected. Nothing is asserted: the
-// machine decides.
+// machine decides, and the cluster is compiled without inlining, which doubles what direct costs (48 ms and 98 ms on one machine).
 func TestDeliveryTimes(t *testing.T) {
 	w := newWorld(t)
 	w.put("key", "value")
