@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/lanyard-dev/lanyard/e2e/cluster"
 )
@@ -65,7 +64,7 @@ func (i *Installation) loadImages(ctx context.Context, images Images) error {
 		}
 	}
 	i.config.progress("loading the images into the node")
-	return i.Cluster.Load(ctx, slices.Clone(images)...)
+	return i.Cluster.Load(ctx, images...)
 }
 
 // loadImage builds the image of the main package in dir, which is relative to the checkout, and imports it into the node.

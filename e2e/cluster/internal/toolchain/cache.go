@@ -135,6 +135,10 @@ func (c Cache) build(ctx context.Context, p Part, out string) error {
 	return nil
 }
 
+// fetched are the builds whose modules this program has downloaded or is
+// downloading: what builds beside a starting cluster needs the same ones.
+var fetched sync.Map // :: directory → nothing
+
 // fetch downloads the modules of those parts that the cache has no binaries of,
 // and blocks until it has or ctx ends. Downloads wait for the network and
 // builds for processors, so both go on at once. What goes wrong is
@@ -147,6 +151,9 @@ func (c Cache) fetch(ctx context.Context, parts ...Part) {
 	for _, p := range parts {
 		key, err := p.key(c.Source, goVersion)
 		if err != nil || exists(c.directory(p, key)) {
+			continue
+		}
+		if _, again := fetched.LoadOrStore(c.directory(p, key), nil); again {
 			continue
 		}
 		list := []string{"list", "-deps", "-mod=readonly"}
