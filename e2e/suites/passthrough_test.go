@@ -14,22 +14,33 @@ import (
 	"github.com/lanyard-dev/lanyard/e2e/installation"
 )
 
-// TestVaultPassThrough has a real Vault decide by the pods' own service accounts, whichever way their values are delivered: its policy lets each read what is below its own name.
-func TestVaultPassThrough(t *testing.T) {
-	v := startVault(t)
-	r := v.relay(t)
+// other is a service account that Vault knows, beside the one pods usually have.
+const other = "other"
+
+// startPassThrough starts a Vault behind a relay, whose policy lets each of the two service accounts read what is below its own name, and puts a password below that of the usual one. The pods of both may claim it
+// by the consumer, from the provider that is made for the relay's address.
+func startPassThrough(t *testing.T, provider func(address string) map[string]any) (v *vault, r *relay, w *world, consumer string) {
+	t.Helper()
+	v = startVault(t)
+	r = v.relay(t)
 	v.allow(t, r.address)
-	w := newWorld(t)
-	const other = "other"
+	w = newWorld(t)
 	w.must(lanyard.Namespace(w.ctx, w.namespace, other))
 	v.enableKubernetes(w)
 	v.letPods(w, account, other)
-	w.provider(kubernetesAuth(r.address, "lanyard"))
+	v.put(w, account+"/db", map[string]string{"password": "value"})
+	w.provider(provider(r.address))
 	w.remote("password", "kv/"+account+"/db", "password")
-	consumer := w.consumer("app", map[string]string{"PASSWORD": "password"})
+	consumer = w.consumer("app", map[string]string{"PASSWORD": "password"})
 	w.must(lanyard.API.Call(w.ctx, "PATCH", "/api/v1/organizations/"+w.org+"/consumers/app", map[string]any{"bindings": []map[string]any{
 		{"namespace": w.namespace, "service_account": account}, {"namespace": w.namespace, "service_account": other},
 	}}, nil))
+	return v, r, w, consumer
+}
+
+// TestVaultPassThrough has a real Vault decide by the pods' own service accounts, whichever way their values are delivered: its policy lets each read what is below its own name.
+func TestVaultPassThrough(t *testing.T) {
+	v, r, w, consumer := startPassThrough(t, func(address string) map[string]any { return kubernetesAuth(address, "lanyard") })
 
 	// Admitted while the registry has an identity of its own, and started when it has none any more.
 	old := w.pod("old", consumer)

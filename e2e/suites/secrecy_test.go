@@ -97,21 +97,7 @@ func valuesStaySecret(t *testing.T) {
 
 // tokensStaySecret has pods read from Vault as themselves, be refused, and find Vault down. Their tokens pass through Lanyard, and what Vault gives for them is in its memory; neither is anywhere else.
 func tokensStaySecret(t *testing.T) {
-	v := startVault(t)
-	r := v.relay(t)
-	v.allow(t, r.address)
-	w := newWorld(t)
-	const other = "other"
-	w.must(lanyard.Namespace(w.ctx, w.namespace, other))
-	v.put(w, account+"/db", map[string]string{"password": "value"})
-	v.enableKubernetes(w)
-	v.letPods(w, account, other)
-	w.provider(passThrough(r.address))
-	w.remote("password", "kv/"+account+"/db", "password")
-	consumer := w.consumer("app", map[string]string{"PASSWORD": "password"})
-	w.must(lanyard.API.Call(w.ctx, "PATCH", "/api/v1/organizations/"+w.org+"/consumers/app", map[string]any{"bindings": []map[string]any{
-		{"namespace": w.namespace, "service_account": account}, {"namespace": w.namespace, "service_account": other},
-	}}, nil))
+	v, r, w, consumer := startPassThrough(t, passThrough)
 
 	w.create(w.pod("init", consumer))
 	w.create(direct(w.pod("direct", consumer), quiet...))
